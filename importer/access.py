@@ -1,0 +1,73 @@
+"""How profiles and jobs are seen and used: the rules `permissions.policy` asks (G9, G10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q
+
+from importer.models import ImportJob, ImportProfile, Visibility
+from permissions import policy, roles
+
+_NEEDED = {
+    "view": ("system.import",),
+    "change": roles.CONFIGURE,
+    "delete": roles.CONFIGURE,
+    "execute": roles.EXECUTE,
+}
+_OBJECT_RIGHT = {
+    "view": "view_importprofile",
+    "change": "change_importprofile",
+    "delete": "delete_importprofile",
+    "execute": "execute_importprofile",
+}
+
+
+class ProfileRule:
+    """A functional permission and the object right are both needed (G9)."""
+
+    def visible(self, user: Any) -> Q:
+        if not policy.has(user, "system.import"):
+            return Q(pk__in=[])
+        shared = policy.granted(user, "importer.view_importprofile", ImportProfile)
+        return Q(deleted_at=None) & (
+            Q(visibility=Visibility.ALL) | Q(created_by=user) | Q(pk__in=shared.values("pk"))
+        )
+
+    def allowed(self, user: Any, action: str, obj: Any) -> str:
+        needed = _NEEDED[action]
+        if not policy.has(user, *needed):
+            return needed[0]
+        if obj.visibility == Visibility.ALL or obj.created_by_id == user.pk:
+            return ""
+        right = _OBJECT_RIGHT[action]
+        holds = policy.granted(user, f"importer.{right}", ImportProfile).filter(pk=obj.pk).exists()
+        return "" if holds else right
+
+
+class JobRule:
+    """Visible to its starter, to whoever sees its profile, and to monitors (G10)."""
+
+    def visible(self, user: Any) -> Q:
+        if policy.has(user, "import.jobs.monitor"):
+            return Q()
+        if not policy.has(user, "system.import"):
+            return Q(pk__in=[])
+        profiles = policy.restrict(ImportProfile.objects.all(), user)
+        return Q(created_by=user) | Q(profile__in=profiles.values("pk"))
+
+    def allowed(self, user: Any, action: str, obj: Any) -> str:
+        if action == "view":
+            return ""
+        if action == "cancel" and policy.has(user, "import.jobs.monitor"):
+            return ""
+        if not policy.has(user, *roles.EXECUTE):
+            return roles.EXECUTE[0]
+        if action == "cancel" and obj.created_by_id != user.pk:
+            return "import.jobs.monitor"
+        return ProfileRule().allowed(user, "execute", obj.profile)
+
+
+def register() -> None:
+    policy.register(ImportProfile, ProfileRule())
+    policy.register(ImportJob, JobRule())

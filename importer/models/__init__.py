@@ -1,0 +1,23 @@
+"""Profiles, jobs and the audit trail."""
+
+from .jobs import Chunk, ImportJob, JobKind, QueryRun, RunStatus, sum_counters
+from .profiles import ImportProfile, ImportQuery, MappingVersion, SourceEntity, SSLMode, Visibility
+from .records import ExternalRef, ImportRecord, PendingReference
+
+__all__ = [
+    "Chunk",
+    "ExternalRef",
+    "ImportJob",
+    "ImportProfile",
+    "ImportQuery",
+    "ImportRecord",
+    "JobKind",
+    "MappingVersion",
+    "PendingReference",
+    "QueryRun",
+    "RunStatus",
+    "SSLMode",
+    "SourceEntity",
+    "Visibility",
+    "sum_counters",
+]

@@ -1,0 +1,141 @@
+"""Executions of a profile: the job, its queries, and the chunks any worker may take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db import models
+from django.db.models import Q
+
+from importer.modes import Mode, Outcome
+from servicevault.jobs.models import ACTIVE, Job
+
+from .profiles import ImportProfile, MappingVersion, SourceEntity
+
+
+class JobKind(models.TextChoices):
+    IMPORT = "import"
+    REHEARSAL = "rehearsal"
+
+
+class ImportJob(Job):
+    """One import or rehearsal of a profile (J17)."""
+
+    kind = models.CharField(max_length=12, choices=JobKind.choices, default=JobKind.IMPORT)
+    profile = models.ForeignKey(ImportProfile, on_delete=models.PROTECT, related_name="jobs")
+    mode = models.CharField(max_length=8, choices=Mode.choices)
+    options = models.JSONField(default=dict, blank=True)
+    trigger = models.CharField(max_length=12, default="manual")
+    snapshot_id = models.CharField(max_length=64, blank=True, default="", db_default="")
+    takeovers = models.PositiveSmallIntegerField(default=0, db_default=0)
+
+    class Meta(Job.Meta):
+        abstract = False
+        constraints = [
+            *Job.Meta.constraints,
+            models.UniqueConstraint(
+                fields=["profile"], condition=Q(status__in=[str(status) for status in ACTIVE]), name="one_job_a_profile"
+            ),
+        ]
+        indexes = [models.Index(fields=["-created_at"], name="importjob_newest")]
+
+    def __str__(self) -> str:
+        return f"Job {self.number}"
+
+    def counters(self) -> dict[str, int]:
+        """Rows read and each outcome, summed over the queries; one query unless `runs` is prefetched."""
+        return sum_counters(self.runs.all())
+
+    @property
+    def has_failures(self) -> bool:
+        counters = self.counters()
+        return counters["failed"] + counters["review"] > 0
+
+
+class RunStatus(models.TextChoices):
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    OFF = "off"
+
+
+class QueryRun(models.Model):
+    """One query within a job: its counters move in the same transaction as the rows they count."""
+
+    job = models.ForeignKey(ImportJob, on_delete=models.CASCADE, related_name="runs")
+    key = models.CharField(max_length=64)
+    name = models.CharField(max_length=255)
+    target_type = models.CharField(max_length=128)
+    source_table = models.CharField(max_length=255, blank=True)
+    entity = models.ForeignKey(SourceEntity, on_delete=models.PROTECT, related_name="runs")
+    mapping_version = models.ForeignKey(MappingVersion, null=True, on_delete=models.PROTECT)
+    position = models.PositiveSmallIntegerField()
+    status = models.CharField(max_length=8, choices=RunStatus.choices, default=RunStatus.PENDING)
+    plan = models.JSONField(default=dict)  # how it is read: "ranges" or "stage", key, sql_hash
+    total = models.BigIntegerField(null=True)  # rows expected; None while unknown
+    read = models.BigIntegerField(default=0)
+    created = models.BigIntegerField(default=0)
+    updated = models.BigIntegerField(default=0)
+    unchanged = models.BigIntegerField(default=0)
+    skipped = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+    review = models.BigIntegerField(default=0)
+    warnings = models.BigIntegerField(default=0)
+    late_linked = models.BigIntegerField(default=0)
+    error_message = models.TextField(blank=True)
+    started_at = models.DateTimeField(null=True)
+    completed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "key"], name="queryrun_key_unique"),
+            models.CheckConstraint(
+                name="every_row_has_one_outcome",
+                condition=Q(
+                    read=models.F("created")
+                    + models.F("updated")
+                    + models.F("unchanged")
+                    + models.F("skipped")
+                    + models.F("failed")
+                    + models.F("review")
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.job_id}"
+
+    @property
+    def percent(self) -> int | None:
+        if not self.total:
+            return 100 if self.status == RunStatus.DONE else None
+        return 100 if self.status == RunStatus.DONE else min(99, self.read * 100 // self.total)
+
+
+def sum_counters(runs: Iterable[QueryRun]) -> dict[str, int]:
+    """`read`, the six outcomes, `warnings` and `late_linked`, added up."""
+    names = ("read", *Outcome.values, "warnings", "late_linked")
+    rows = list(runs)
+    return {name: sum(getattr(run, name) for run in rows) for name in names}
+
+
+class Chunk(models.Model):
+    """A range of keys one worker takes under a fence; `position` is the checkpoint within it."""
+
+    run = models.ForeignKey(QueryRun, on_delete=models.CASCADE, related_name="chunks")
+    no = models.PositiveIntegerField()
+    lo = models.TextField(null=True)  # exclusive; None is the beginning
+    hi = models.TextField(null=True)  # inclusive; None is the end
+    position = models.TextField(null=True)  # last key whose row is committed
+    done = models.BooleanField(default=False)
+    fence = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "no"], name="chunk_no_unique")]
+        indexes = [models.Index(fields=["run", "no"], condition=Q(done=False), name="chunk_open")]
+
+    def __str__(self) -> str:
+        return f"chunk {self.no}"

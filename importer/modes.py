@@ -1,0 +1,68 @@
+"""The words a profile and a job choose from, with the aliases the guides use (DEC-03)."""
+
+from __future__ import annotations
+
+from django.db.models import TextChoices
+
+
+class Mode(TextChoices):
+    """What a job may do to the target."""
+
+    CREATE = "create", "Create only"
+    UPDATE = "update", "Update only"
+    UPSERT = "upsert", "Create or update"
+
+
+MODE_ALIASES = {"create_only": Mode.CREATE, "update_only": Mode.UPDATE, "create_or_update": Mode.UPSERT}
+
+
+class Strategy(TextChoices):
+    """How a source row finds the target row that may be the same thing."""
+
+    EXACT = "exact", "Exact"
+    CASE_INSENSITIVE = "case_insensitive", "Case-insensitive"
+
+
+STRATEGY_ALIASES = {
+    "exact_match": Strategy.EXACT,
+    "case_insensitive_match": Strategy.CASE_INSENSITIVE,
+    "case-insensitive": Strategy.CASE_INSENSITIVE,
+}
+
+
+class AccountStrategy(TextChoices):
+    """Where the account of a customer comes from when none is mapped (E34)."""
+
+    COMPANY = "company", "Company text"
+    COMPANY_OR_DOMAIN = "company_or_domain", "Company text, else mail domain"
+    DOMAIN = "domain", "Mail domain"
+    SINGLE = "single", "One account for all"
+
+
+class AgentStrategy(TextChoices):
+    """What happens to agents nobody here matches (E39)."""
+
+    CREATE = "create", "Create"
+    MATCH_ONLY = "match_only", "Match only"
+    PLACEHOLDER = "placeholder", "Use the placeholder agent"
+
+
+class Outcome(TextChoices):
+    """What happened to a source row; every row read ends in exactly one (DEC-02)."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    REVIEW = "review"
+
+
+def mode_of(text: str) -> Mode:
+    """The mode a text names, canonically. Raises ValueError for anything else."""
+    return MODE_ALIASES.get(text) or Mode(text)
+
+
+def strategy_of(text: str) -> Strategy:
+    """The strategy a text names, canonically. Raises ValueError for anything else."""
+    return STRATEGY_ALIASES.get(text) or Strategy(text)

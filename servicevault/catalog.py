@@ -1,0 +1,145 @@
+"""What can be written to, as data: the importer knows targets from here and never the domain's models.
+
+A project with other models registers its own targets and has the whole system. SQL in this file's
+values is written by developers, never composed from what people type. It may name:
+
+- `p.<field>`: the field's typed value (NULL when not mapped or empty),
+- `x.<field>`: the target id a reference field resolved to,
+- `system_user()`-like constants through `Target.constants`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+FieldType = Literal["text", "email", "integer", "minutes", "numeric", "boolean", "timestamptz", "json", "tags", "uuid"]
+Unresolved = Literal["null", "fail", "default", "placeholder", "blocked"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How a field that holds an external id finds the row it means (E25-E27)."""
+
+    types: tuple[str, ...]  # target types whose entities are searched, in order
+    unresolved: Unresolved = "null"
+    choose_by: str = ""  # field whose value narrows `types`
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # value of `choose_by` → types
+    also_placeholder: bool = False  # the profile's placeholder agent stands in when one is set
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field a mapping can fill."""
+
+    name: str
+    type: FieldType = "text"
+    label: str = ""
+    help: str = ""
+    column: str | None = None  # defaults to the name; "" when the value only feeds others
+    json_key: str = ""  # stored under this key of the target's JSON column instead
+    max_length: int | None = None  # characters
+    precision: str = ""  # of numeric: "10,2"
+    choices: tuple[str, ...] = ()
+    zone: bool = False  # an IANA time zone name
+    must_map: bool = False
+    not_empty: bool = False
+    lower: bool = False  # stored lower case
+    reference: Reference | None = None
+    blank: str = ""  # SQL of the value that replaces an empty one, with a warning
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def storage(self) -> str:
+        """Column the value is stored in; empty when it has none of its own."""
+        if self.json_key:
+            return ""
+        return self.name if self.column is None else self.column
+
+
+@dataclass(frozen=True)
+class UniqueKey:
+    """A unique rule of the target that an import can run into."""
+
+    column: str
+    expression: str  # over the alias `t`, as the index has it
+    value: str  # the same over `p`
+    condition: str = ""  # over `t`, for partial rules
+    on_conflict: Literal["review", "renumber"] = "review"
+    fresh: str = ""  # for renumber: SQL of a new value
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table that rows can be imported into."""
+
+    name: str  # "tickets", or "table:<name>"
+    label: str
+    table: str
+    fields: tuple[Field, ...]
+    order: int = 100  # E28: parents first
+    json_column: str = ""  # takes `custom_fields.<key>`
+    constants: Mapping[str, str] = field(default_factory=dict)  # column → SQL, written on create only
+    scope: str = ""  # SQL over `t`: which rows of the table belong to this target
+    derived: Mapping[str, str] = field(default_factory=dict)  # field → SQL over p; replaces the field's value
+    derived_needs: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)  # name counts as mapped when
+    fallbacks: Mapping[str, str] = field(default_factory=dict)  # column → SQL over p and x, after references
+    default_account: str = ""  # column that takes the profile's default account when nothing else is known
+    match_fields: tuple[str, ...] = ()  # default primary fields (K2)
+    unique_keys: tuple[UniqueKey, ...] = ()
+    soft_delete: str = ""  # column that marks a deleted row
+    natural_keys: Mapping[str, str] = field(default_factory=dict)  # resolver name → SQL over t with %s for the value
+    warnings: Mapping[str, str] = field(default_factory=dict)  # code → SQL condition over p and x
+    defaults: Mapping[str, str] = field(default_factory=dict)  # column → SQL when the value is NULL on create
+
+    @cached_property
+    def field_map(self) -> Mapping[str, Field]:
+        names = {item.name: item for item in self.fields}
+        for item in self.fields:
+            names.update(dict.fromkeys(item.aliases, item))
+        return names
+
+    def field(self, name: str) -> Field | None:
+        """The field of this name or alias; `<json_column>.<key>` names any key of the JSON column."""
+        prefix = f"{self.json_column}."
+        if self.json_column and name.startswith(prefix) and len(name) > len(prefix):
+            return Field(name, json_key=name.removeprefix(prefix))
+        return self.field_map.get(name)
+
+    @property
+    def must_map(self) -> tuple[str, ...]:
+        return tuple(item.name for item in self.fields if item.must_map)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        return tuple(self.field_map)
+
+
+class UnknownTarget(LookupError):
+    """No target of that name is registered."""
+
+
+_targets: dict[str, Target] = {}
+
+
+def register(target: Target) -> None:
+    _targets[target.name] = target
+
+
+def get(name: str) -> Target:
+    """The registered target. Raises UnknownTarget, naming those that exist."""
+    try:
+        return _targets[name]
+    except KeyError:
+        raise UnknownTarget(f"“{name}” is not a target type. Known: {', '.join(names())}.") from None
+
+
+def names() -> list[str]:
+    """Names of all targets, parents first."""
+    return [target.name for target in sorted(_targets.values(), key=lambda item: (item.order, item.name))]
+
+
+def all_targets() -> Iterable[Target]:
+    return (_targets[name] for name in names())

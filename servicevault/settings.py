@@ -1,0 +1,195 @@
+"""Settings of Service Vault, read from the environment.
+
+Unset DATABASE_URL and REDIS_URL mean the embedded servers; manage.py starts them and sets
+both variables before Django is configured. Names and defaults: spec G40.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from servicevault import embedded
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _flag(name: str, default: bool) -> bool:
+    value = os.environ.get(name, "").strip().lower()
+    if value not in {"", "1", "0", "true", "false", "yes", "no", "on", "off"}:
+        raise ImproperlyConfigured(f"{name} is {value!r}; allowed are true and false.")
+    return default if not value else value in {"1", "true", "yes", "on"}
+
+
+def _number(name: str, default: int, low: int, high: int) -> int:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if not text.lstrip("-").isdigit() or not low <= int(text) <= high:
+        raise ImproperlyConfigured(f"{name} is {text!r}; allowed is a whole number from {low} to {high}.")
+    return int(text)
+
+
+def _names(name: str, default: str = "") -> list[str]:
+    return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
+
+
+def _database(url: str) -> dict[str, object]:
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
+        raise ImproperlyConfigured("DATABASE_URL must look like postgresql://user:password@host:5432/name.")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or 5432),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"application_name": "service-vault"},
+    }
+
+
+EMBEDDED = "DATABASE_URL" not in os.environ or _flag("SERVICEVAULT_EMBEDDED", False)
+DATABASE_URL = os.environ.get("DATABASE_URL") or embedded.addresses().database_url
+REDIS_URL = os.environ.get("REDIS_URL") or embedded.addresses().redis_url
+
+SECRET_KEY = os.environ.get("SECRET_KEY") or (embedded.secret("SECRET_KEY") if EMBEDDED else "")
+FIELD_ENCRYPTION_KEYS = _names("FIELD_ENCRYPTION_KEYS") or (
+    [embedded.secret("FIELD_ENCRYPTION_KEYS")] if EMBEDDED else []
+)
+if not SECRET_KEY or not FIELD_ENCRYPTION_KEYS:
+    raise ImproperlyConfigured("SECRET_KEY and FIELD_ENCRYPTION_KEYS must be set when DATABASE_URL is set.")
+
+DEBUG = _flag("DEBUG", False)
+ALLOWED_HOSTS = _names("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]" if EMBEDDED else "")
+CSRF_TRUSTED_ORIGINS = _names("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "servicevault",
+    "permissions",
+    "importer",
+    "templates_registry",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "guardian",
+    "django_htmx",
+    "django_celery_beat",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "servicevault.web.middleware.ContentSecurityPolicy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+ROOT_URLCONF = "servicevault.urls"
+ASGI_APPLICATION = "servicevault.asgi.application"
+APPEND_SLASH = False  # C1: a trailing slash is a 404, never a redirect that loses the body
+
+DATABASES = {"default": _database(DATABASE_URL)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+
+AUTH_USER_MODEL = "servicevault.User"
+AUTHENTICATION_BACKENDS = [
+    "permissions.backends.EmailBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+ANONYMOUS_USER_NAME = None  # guardian: no row for people who are not logged in
+GUARDIAN_MONKEY_PATCH_USER = False
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+USE_THOUSAND_SEPARATOR = True
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = Path(os.environ.get("STATIC_ROOT", BASE_DIR / "staticfiles"))
+WHITENOISE_USE_FINDERS = EMBEDDED
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 8 * 60 * 60
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not EMBEDDED and not DEBUG
+SECURE_HSTS_SECONDS = 0 if EMBEDDED or DEBUG else 31_536_000
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 200
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 12 * 60 * 60}  # longer than any slice of a job
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {"wake-jobs": {"task": "importer.tasks.wake_jobs", "schedule": 15.0}}
+
+IMPORT_ALLOW_LOOPBACK = _flag("IMPORT_ALLOW_LOOPBACK", EMBEDDED)
+IMPORT_HOST_ALLOWLIST = _names("IMPORT_HOST_ALLOWLIST")
+IMPORT_ALLOW_PRIVILEGED_SOURCE = _flag("IMPORT_ALLOW_PRIVILEGED_SOURCE", False)
+IMPORT_SOURCE_REQUIRE_AUTH = os.environ.get("IMPORT_SOURCE_REQUIRE_AUTH", "scram-sha-256")
+IMPORT_SOURCE_STATEMENT_TIMEOUT = _number("IMPORT_SOURCE_STATEMENT_TIMEOUT", 300, 1, 86_400)
+IMPORT_SOURCE_PREVIEW_TIMEOUT = _number("IMPORT_SOURCE_PREVIEW_TIMEOUT", 5, 1, 600)
+IMPORT_SOURCE_LOCK_TIMEOUT = _number("IMPORT_SOURCE_LOCK_TIMEOUT", 5, 1, 600)
+IMPORT_SOURCE_CONNECT_TIMEOUT = _number("IMPORT_SOURCE_CONNECT_TIMEOUT", 10, 1, 120)
+IMPORT_JOB_TIMEOUT = _number("IMPORT_JOB_TIMEOUT", 3600, 60, 86_400)
+IMPORT_MAX_CONCURRENT_JOBS = _number("IMPORT_MAX_CONCURRENT_JOBS", 5, 1, 20)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "servicevault.imports": {"level": os.environ.get("LOG_LEVEL_IMPORT", "INFO")},
+        "servicevault.exports": {"level": os.environ.get("LOG_LEVEL_EXPORT", "INFO")},
+    },
+}
