@@ -1,0 +1,179 @@
+"""What can go wrong at a source, as a fixed list: one sentence and one remedy each.
+
+The driver's own text may repeat what a hostile server sent, or other people's data.
+It goes to the log with control characters escaped, and never into an exception.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from enum import StrEnum
+
+import psycopg
+
+from importer.errors import ImporterError, QueryError, SourceError, SourceLost, SourceTimeout
+
+logger = logging.getLogger("servicevault.imports")
+
+LOGGED_CHARACTERS = 2000
+SHOWN_CHARACTERS = 300
+
+
+class Cause(StrEnum):
+    """Why a connection did not come about."""
+
+    NAME_UNKNOWN = "name_unknown"
+    REFUSED = "refused"
+    TIMED_OUT = "timed_out"
+    TLS_FAILED = "tls_failed"
+    CERTIFICATE_NOT_TRUSTED = "certificate_not_trusted"
+    PASSWORD_WRONG = "password_wrong"  # noqa: S105 - the name of a cause
+    DATABASE_MISSING = "database_missing"
+    NO_PG_HBA_ENTRY = "no_pg_hba_entry"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    OTHER = "other"
+
+
+SENTENCES: dict[Cause, tuple[str, str]] = {
+    Cause.NAME_UNKNOWN: ("The name {place} is not known here.", "Check the spelling, or give the address."),
+    Cause.REFUSED: (
+        "Nothing accepts connections at {place}.",
+        "Check host and port, that PostgreSQL listens on that address, and the firewall.",
+    ),
+    Cause.TIMED_OUT: (
+        "{place} did not answer in time.",
+        "Check the host name, and that this server may connect to it.",
+    ),
+    Cause.TLS_FAILED: (
+        "No encrypted connection to {place} came about.",
+        "Switch TLS on at the source, or choose another TLS mode.",
+    ),
+    Cause.CERTIFICATE_NOT_TRUSTED: (
+        "The certificate of {place} is not trusted.",
+        "Give the certificate of the authority that signed it, and the host name it was made for.",
+    ),
+    Cause.PASSWORD_WRONG: ("{place} refused this user and password.", "Type both again; the case of letters counts."),
+    Cause.DATABASE_MISSING: ("There is no database of this name at {place}.", "Check its spelling and case."),
+    Cause.NO_PG_HBA_ENTRY: (
+        "{place} does not let this user in from here.",
+        "Add a line for this user, database and address to pg_hba.conf of the source, and reload it.",
+    ),
+    Cause.TOO_MANY_CONNECTIONS: (
+        "{place} has no connection left for us.",
+        "Try again later, or raise the connection limit of the source or of this role.",
+    ),
+    Cause.OTHER: (
+        "{place} did not complete the connection as PostgreSQL does.",
+        "Check host and port, and how passwords are stored there (SCRAM is expected). The log has the details.",
+    ),
+}
+
+# In the order they are tried. libpq's own texts are English in our build; those of the server may be
+# translated, but names of files, attributes and settings in them are not.
+PATTERNS: tuple[tuple[Cause, str], ...] = (
+    (Cause.NO_PG_HBA_ENTRY, r"pg_hba\.conf"),
+    (Cause.CERTIFICATE_NOT_TRUSTED, r"certificate verify failed|server certificate for|root certificate file"),
+    (Cause.CERTIFICATE_NOT_TRUSTED, r"could not read root certificate|does not match host name"),
+    (Cause.TOO_MANY_CONNECTIONS, r"too many (clients|connections)|remaining connection slots|SUPERUSER|CONNECTION LIMIT"),
+    (Cause.TLS_FAILED, r"server does not support SSL|SSL error|SSL SYSCALL|SSL connection|ssl protocol|tlsv1"),
+    (Cause.PASSWORD_WRONG, r"(password|SCRAM|LDAP|PAM|RADIUS|Peer|Ident) authentication failed|no password supplied"),
+    (Cause.PASSWORD_WRONG, r'role ".*" (does not exist|is not permitted to log in)'),
+    (Cause.DATABASE_MISSING, r'database ".*" does not exist'),
+    (Cause.TIMED_OUT, r"timeout expired|timed out"),
+    (Cause.REFUSED, r"Connection refused|No route to host|Network is unreachable|No such file or directory"),
+)  # fmt: skip
+
+
+class ConnectionFailed(SourceError):
+    """No session came about. `cause` is one of the fixed list, `where` the stage it stopped at."""
+
+    def __init__(self, cause: Cause, *, place: str, where: str = "login") -> None:
+        sentence, remedy = SENTENCES[cause]
+        super().__init__(sentence.format(place=place), hint=remedy, where=where)
+        self.cause = cause
+
+
+class SourceQueryError(QueryError):
+    """The source refused a query or failed in it. `position` is 1-based in the text that was sent."""
+
+    def __init__(self, message: str, *, sqlstate: str, position: int | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.sqlstate = sqlstate
+        self.position = position
+
+
+def classify_connect(error: Exception, *, place: str) -> ConnectionFailed:
+    """Return the failure to raise instead of an error of psycopg.connect()."""
+    if isinstance(error, psycopg.errors.ConnectionTimeout):
+        return ConnectionFailed(Cause.TIMED_OUT, place=place, where="tcp")
+    text = str(error)
+    cause = next((cause for cause, pattern in PATTERNS if re.search(pattern, text)), Cause.OTHER)
+    return ConnectionFailed(cause, place=place, where=STAGES.get(cause, "login"))
+
+
+STAGES = {
+    Cause.NAME_UNKNOWN: "dns",
+    Cause.REFUSED: "tcp",
+    Cause.TIMED_OUT: "tcp",
+    Cause.TLS_FAILED: "tls",
+    Cause.CERTIFICATE_NOT_TRUSTED: "tls",
+}
+
+
+def classify_statement(error: Exception, *, alive: bool) -> ImporterError:
+    """Return the failure to raise instead of an error of a statement; `alive` says whether the session survives."""
+    sqlstate = getattr(error, "sqlstate", None) or ""
+    if not alive or sqlstate[:2] == "08" or sqlstate in ("57P01", "57P02", "57P03", "25P03", "25P04"):
+        return lost()
+    if sqlstate == "57014":
+        return timed_out()
+    if sqlstate == "55P03":
+        return SourceTimeout(
+            "A table of the source is locked by somebody else.", hint="Try again when its maintenance is over."
+        )
+    if sqlstate == "42501":
+        return _query_error(error, sqlstate, "Grant the import user SELECT on it, and USAGE on its schema.")
+    if sqlstate[:2] in ("42", "22", "21", "0A", "2F", "38", "39", "44", "P0") or sqlstate in ("25006", "54001", "54011"):
+        return _query_error(error, sqlstate, "")
+    if not sqlstate and isinstance(error, (psycopg.DataError, ValueError, ArithmeticError, RecursionError)):
+        return SourceError("The source sent a value that cannot be read.", hint="Cast the column to text.", code="bad_value")
+    if not sqlstate and isinstance(error, psycopg.ProgrammingError):
+        return SourceQueryError("The query and its parameters do not fit together.", sqlstate="")
+    return SourceError("The source failed in this statement.", hint="The log has the details.", code="source_failed")
+
+
+def lost() -> SourceLost:
+    """The connection broke."""
+    return SourceLost("The connection to the source broke.", hint="Start again; the work goes on where it stopped.")
+
+
+def timed_out() -> SourceTimeout:
+    """A deadline passed, on the server or here."""
+    return SourceTimeout(
+        "The source did not answer within the time allowed.", hint="Narrow the query, or allow more time."
+    )
+
+
+def log_driver_text(error: BaseException, *, place: str, secret: str = "") -> None:
+    """Write what the driver said to the protected log, on one line and without the password."""
+    text = str(error)[:LOGGED_CHARACTERS]
+    if secret:
+        text = text.replace(secret, "********")
+    logger.warning("source %s: %s: %s", escaped(place), type(error).__name__, escaped(text))
+
+
+def escaped(text: str) -> str:
+    """The text in printable ASCII: a terminal or a log reader finds no control sequence and no second line."""
+    return text.encode("unicode_escape").decode("ascii")
+
+
+def _query_error(error: Exception, sqlstate: str, hint: str) -> SourceQueryError:
+    """The server's primary message is about the query; DETAIL and CONTEXT may hold rows and are left out."""
+    diagnosis = getattr(error, "diag", None)
+    primary = getattr(diagnosis, "message_primary", None) or "The source refused the query."
+    shown = "".join(character if character.isprintable() else " " for character in primary)[:SHOWN_CHARACTERS]
+    position = getattr(diagnosis, "statement_position", None) or ""
+    return SourceQueryError(
+        shown, sqlstate=sqlstate, position=int(position) if position.isascii() and position.isdigit() else None, hint=hint
+    )
