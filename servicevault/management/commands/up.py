@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+import psutil
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
@@ -136,9 +137,9 @@ class Supervisor:
         for child in running:
             child.terminate()
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-        impatient = self._signals + 1
+        asked = self._signals
         while any(child.poll() is None for child in running) and time.monotonic() < deadline:
-            if self._signals > impatient - 1 and self._signals >= 2:  # a second Ctrl-C: now
+            if self._signals > asked:  # a second Ctrl-C: now
                 break
             time.sleep(0.05)
         for child in self.children.values():
@@ -200,9 +201,12 @@ def end_left_over(data_dir: Path) -> None:
 
 def _is_ours(pid: int) -> bool:
     """Say whether `pid` leads a session and runs one of our command lines."""
-    listing = subprocess.run(["ps", "-o", "sess=,stat=,args=", "-p", str(pid)], capture_output=True, text=True).stdout
-    session, state, arguments = (*listing.split(None, 2), "", "", "")[:3]
-    return session == str(pid) and not state.startswith("Z") and "servicevault" in arguments
+    try:
+        process = psutil.Process(pid)
+        is_alive = process.status() != psutil.STATUS_ZOMBIE
+        return is_alive and os.getsid(pid) == pid and "servicevault" in " ".join(process.cmdline())
+    except (psutil.Error, ProcessLookupError):
+        return False
 
 
 def check_port_is_free(host: str, port: int) -> None:
