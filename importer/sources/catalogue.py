@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import LiteralString, cast
 
 from psycopg import sql
 
@@ -15,4 +14,4 @@ FOLDER = Path(__file__).parent / "sql"
 def catalogue_query(name: str) -> sql.SQL:
     """Return the query of `sql/<name>.sql`. Send it with `params=None`: its percent signs are its own."""
     text = (FOLDER / f"{name}.sql").read_text(encoding="utf-8").rstrip().removesuffix(";")
-    return sql.SQL(cast(LiteralString, text))
+    return sql.SQL(text)

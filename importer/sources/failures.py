@@ -134,10 +134,16 @@ def classify_statement(error: Exception, *, alive: bool) -> ImporterError:
         )
     if sqlstate == "42501":
         return _query_error(error, sqlstate, "Grant the import user SELECT on it, and USAGE on its schema.")
-    if sqlstate[:2] in ("42", "22", "21", "0A", "2F", "38", "39", "44", "P0") or sqlstate in ("25006", "54001", "54011"):
+    if sqlstate[:2] in ("42", "22", "21", "0A", "2F", "38", "39", "44", "P0") or sqlstate in (
+        "25006",
+        "54001",
+        "54011",
+    ):
         return _query_error(error, sqlstate, "")
     if not sqlstate and isinstance(error, (psycopg.DataError, ValueError, ArithmeticError, RecursionError)):
-        return SourceError("The source sent a value that cannot be read.", hint="Cast the column to text.", code="bad_value")
+        return SourceError(
+            "The source sent a value that cannot be read.", hint="Cast the column to text.", code="bad_value"
+        )
     if not sqlstate and isinstance(error, psycopg.ProgrammingError):
         return SourceQueryError("The query and its parameters do not fit together.", sqlstate="")
     return SourceError("The source failed in this statement.", hint="The log has the details.", code="source_failed")
@@ -175,5 +181,8 @@ def _query_error(error: Exception, sqlstate: str, hint: str) -> SourceQueryError
     shown = "".join(character if character.isprintable() else " " for character in primary)[:SHOWN_CHARACTERS]
     position = getattr(diagnosis, "statement_position", None) or ""
     return SourceQueryError(
-        shown, sqlstate=sqlstate, position=int(position) if position.isascii() and position.isdigit() else None, hint=hint
+        shown,
+        sqlstate=sqlstate,
+        position=int(position) if position.isascii() and position.isdigit() else None,
+        hint=hint,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 from psycopg import pq
+from psycopg.conninfo import make_conninfo
 
 from importer.sources import failures, values
 from importer.sources.failures import Cause, ConnectionFailed
@@ -36,12 +37,8 @@ def connect(
     failure = None
     try:
         with _root_certificate(params, place) as root, _without_service():
-            return psycopg.connect(
-                "",
-                autocommit=True,
-                context=values.CONTEXT,
-                **keywords(params, address=address, limits=limits, application_name=application_name, root=root),
-            )
+            given = keywords(params, address=address, limits=limits, application_name=application_name, root=root)
+            return psycopg.connect(make_conninfo(**given), autocommit=True, context=values.CONTEXT)
     except (psycopg.Error, OSError, ValueError) as error:
         failures.log_driver_text(error, place=place, secret=params.password)
         failure = failures.classify_connect(error, place=place)

@@ -86,7 +86,9 @@ test_connection.__test__ = False  # type: ignore[attr-defined]  # not a test of 
 class _Probe:
     """The stages in order; each adds its check to the test."""
 
-    def __init__(self, params: ConnectionParams, policy: HostPolicy, limits: SourceLimits, test: ConnectionTest) -> None:
+    def __init__(
+        self, params: ConnectionParams, policy: HostPolicy, limits: SourceLimits, test: ConnectionTest
+    ) -> None:
         self.params, self.policy, self.limits, self.test = params, policy, limits, test
         self.place = f"{params.host}:{params.port}"
 
@@ -164,10 +166,14 @@ class _Probe:
                 self._pass("login", started)
                 self._fail("version", error, started)
             self._fail("login", error, started)
-        self._pass("tls", started, "The connection is encrypted." if session.encrypted else "The connection is not encrypted.")
+        self._pass(
+            "tls", started, "The connection is encrypted." if session.encrypted else "The connection is not encrypted."
+        )
         self._pass("login", started, f"Logged in as {self.params.username}.")
         if not session.encrypted:
-            self._warn("connection_not_encrypted", "The connection is not encrypted.", "Choose the TLS mode verify-full.")
+            self._warn(
+                "connection_not_encrypted", "The connection is not encrypted.", "Choose the TLS mode verify-full."
+            )
         return session
 
     def _look(self, session: SourceSession) -> None:

@@ -61,6 +61,6 @@ def milliseconds(seconds: float) -> str:
 
 
 def _comparable(value: str) -> str:
-    """"5min" and "300000" as the same text, names in one case."""
+    """ "5min" and "300000" as the same text, names in one case."""
     match = re.fullmatch(r"(\d+)(ms|s|min|h|d)?", value)
     return str(int(match[1]) * MILLISECONDS[match[2] or ""]) if match else value.lower()

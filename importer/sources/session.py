@@ -26,7 +26,9 @@ Params = Sequence[Any] | Mapping[str, Any]
 Row = tuple[Any, ...]
 
 START = "service_vault_start"
-TYPE_NAMES = sql.SQL("SELECT pg_catalog.format_type(t.oid, t.modifier) FROM unnest(%s::oid[], %s::int4[]) AS t (oid, modifier)")
+TYPE_NAMES = sql.SQL(
+    "SELECT pg_catalog.format_type(t.oid, t.modifier) FROM unnest(%s::oid[], %s::int4[]) AS t (oid, modifier)"
+)
 NOT_A_TIMEOUT = "0"
 
 
@@ -84,7 +86,10 @@ def open_session_at(
         raise _snapshot_gone()
     connection = handshake.connect(params, address=address, limits=limits, application_name=application_name)
     session = SourceSession(
-        connection, params=params, limits=limits, timeout_seconds=statement_timeout_seconds or limits.statement_timeout_seconds
+        connection,
+        params=params,
+        limits=limits,
+        timeout_seconds=statement_timeout_seconds or limits.statement_timeout_seconds,
     )
     try:
         session._begin(snapshot_id=snapshot_id, search_schemas=search_schemas)
@@ -112,6 +117,7 @@ class SourceSession:
         self.limits = limits
         self.timeout_seconds = timeout_seconds
         self.server_version: int = connection.info.server_version
+        self.database: str = params.database
         self.encrypted: bool = bool(connection.pgconn.ssl_in_use)
         self._connection = connection
         self._params = params
@@ -123,12 +129,12 @@ class SourceSession:
     def __enter__(self) -> SourceSession:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
-    def fetch_all(
-        self, query: Query, params: Params | None = (), *, timeout_seconds: float | None = None
-    ) -> list[Row]:
+    def fetch_all(self, query: Query, params: Params | None = (), *, timeout_seconds: float | None = None) -> list[Row]:
         """Return all rows of a query, within one deadline.
 
         As in psycopg, `%` is written `%%` in the text (also inside identifiers: see `identifier`);
@@ -139,9 +145,7 @@ class SourceSession:
         with self._guard(seconds):
             return list(self._cursor().stream(query, params, size=_chunk_rows(1000)))
 
-    def stream(
-        self, query: Query, params: Params | None = (), *, size: int = 200, raw: bool = False
-    ) -> Iterator[Row]:
+    def stream(self, query: Query, params: Params | None = (), *, size: int = 200, raw: bool = False) -> Iterator[Row]:
         """Yield the rows of a query as they come, `size` at a time in memory.
 
         With `raw`, each value is the server's text as bytes, or None: ready for COPY. The deadline
@@ -193,7 +197,9 @@ class SourceSession:
                 for number in range(result.nfields)
             ]
         names = self.fetch_all(TYPE_NAMES, ([oid for _, oid, _ in found], [modifier for *_, modifier in found]))
-        return [ResultColumn(name, str(type_name), oid) for (name, oid, _), (type_name,) in zip(found, names, strict=True)]
+        return [
+            ResultColumn(name, str(type_name), oid) for (name, oid, _), (type_name,) in zip(found, names, strict=True)
+        ]
 
     def export_snapshot(self) -> str:
         """Return a name under which other sessions see exactly what this one sees, while this one is open."""

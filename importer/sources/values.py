@@ -11,6 +11,7 @@ import datetime
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 from psycopg.abc import Buffer
@@ -110,7 +111,7 @@ def _adapters() -> AdaptersMap:
 class _Context:
     """What psycopg takes a set of adapters from."""
 
-    connection = None
+    connection: psycopg.Connection[Any] | None = None
 
     def __init__(self, adapters: AdaptersMap) -> None:
         self.adapters = adapters
