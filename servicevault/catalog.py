@@ -88,6 +88,7 @@ class Target:
     fallbacks: Mapping[str, str] = field(default_factory=dict)  # column → SQL over p and x, after references
     default_account: str = ""  # column that takes the profile's default account when nothing else is known
     match_fields: tuple[str, ...] = ()  # default primary fields (K2)
+    match_strategy: Literal["exact", "case_insensitive"] = "exact"  # default
     unique_keys: tuple[UniqueKey, ...] = ()
     soft_delete: str = ""  # column that marks a deleted row
     natural_keys: Mapping[str, str] = field(default_factory=dict)  # resolver name → SQL over t with %s for the value

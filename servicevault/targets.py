@@ -42,6 +42,7 @@ ACCOUNTS = Target(
     ),
     defaults={"timezone": "'UTC'", "account_type": "'customer'", "is_active": "true"},
     match_fields=("name",),
+    match_strategy="case_insensitive",
     natural_keys={"name": "lower(btrim(t.name)) = lower(btrim(%s))", "domain": "t.domain = lower(%s)"},
 )
 

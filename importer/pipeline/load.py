@@ -1,0 +1,356 @@
+"""Load: one slice, one transaction: fence, stage, decide, write, record, count, commit.
+
+A slice that fails as a set is halved down to the rows that fail; they become failed records, the rest goes in.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import psycopg
+from psycopg import errors, sql
+
+from importer.errors import JobFailed
+from importer.modes import Outcome
+from importer.pipeline import chunks, decide, staging, write
+from importer.pipeline.binding import Bind
+from importer.pipeline.faults import fail_point
+from importer.pipeline.plan import LoadPlan
+from importer.pipeline.staging import Row, Slice
+
+Counts = Counter[str]
+
+RETRIES = 5
+_TRANSIENT = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+_FULL = (errors.DiskFull, errors.OutOfMemory, errors.InsufficientResources)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Generated SQL with its constant parameters."""
+
+    text: sql.Composable
+    params: dict[str, Any]
+
+    def run(self, connection: psycopg.Connection, **more: Any) -> psycopg.Cursor[Any]:
+        return connection.execute(self.text, self.params | more, prepare=True)
+
+
+class Loader:
+    """Writes slices of one query's rows through one connection of its own."""
+
+    def __init__(
+        self, connection: psycopg.Connection, plan: LoadPlan, *, run_id: int, job_id: str, keeps: bool = True
+    ) -> None:
+        self.connection = connection
+        self.plan = plan
+        self.run_id = run_id
+        self.job_id = job_id
+        self.keeps = keeps  # False in a rehearsal: updates are tried, not kept
+        self.filters = plan.skips_unchanged and self._has_references()
+        types = dict(
+            connection.execute(
+                "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
+                "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+                (f'public."{plan.target.table}"' if "." not in plan.target.table else plan.target.table,),
+            ).fetchall()
+        )
+        staging.create_slice_tables(connection, decide.work_table(plan, types))
+        connection.commit()
+
+    def commit(self, chunk: chunks.Claim, piece: Slice) -> Counts:
+        """Write the slice and move the chunk's checkpoint behind it, in one transaction.
+
+        Raises Fenced when another worker took over or the job stopped; nothing is written then.
+        Serialization failures and deadlocks repeat the transaction, at most five times.
+        """
+        for attempt in range(RETRIES + 1):
+            try:
+                chunks.advance(self.connection, chunk, piece.last_key)
+                fail_point("after_fence")
+                # Constraints are judged statement by statement, so that bisecting can tell which row breaks one.
+                self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                counts = self.write(piece.rows, batch=chunk.no)
+                self.count(counts)
+                fail_point("before_commit")
+                self.connection.commit()
+                fail_point("after_commit")
+                return counts
+            except _TRANSIENT:
+                self.connection.rollback()
+                if attempt == RETRIES:
+                    raise
+                time.sleep(min(16, 2**attempt) * 0.1 * random.uniform(1, 2))  # noqa: S311 - jitter
+            except _FULL as error:
+                self.connection.rollback()
+                raise JobFailed(
+                    "The target database has no space or memory left.", code="storage_full", hint="Free some, then resume."
+                ) from error
+            except BaseException:
+                if not self.connection.closed:
+                    self.connection.rollback()
+                raise
+        raise AssertionError("unreachable")
+
+    def write(self, rows: list[Row], *, batch: int) -> Counts:
+        """The outcomes of the rows, written within the open transaction."""
+        counts: Counts = Counter(read=len(rows))
+        same = self._unchanged(rows) if self.filters else set()
+        counts[Outcome.UNCHANGED] += len(same)
+        numbered = [(number, row) for number, row in enumerate(rows) if number not in same]
+        if numbered:
+            counts.update(self._bisect(numbered, batch))
+        return counts
+
+    def count(self, counts: Counts) -> None:
+        """Add to the run's counters; the table's CHECK refuses sums that do not add up."""
+        self.connection.execute(
+            "UPDATE importer_queryrun SET read = read + %(read)s, created = created + %(created)s, "
+            "updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s, skipped = skipped + %(skipped)s, "
+            "failed = failed + %(failed)s, review = review + %(review)s, warnings = warnings + %(warnings)s WHERE id = %(run)s",
+            {name: counts[name] for name in ("read", *Outcome.values, "warnings")} | {"run": self.run_id},
+            prepare=True,
+        )
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _bisect(self, rows: list[tuple[int, Row]], batch: int) -> Counts:
+        try:
+            with self.connection.transaction():
+                return self._as_a_set(rows, batch)
+        except (*_TRANSIENT, *_FULL):
+            raise
+        except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, errors.RaiseException, psycopg.InternalError) as error:
+            if isinstance(error, psycopg.ProgrammingError) and not isinstance(error, errors.RaiseException):
+                raise  # our own statement is wrong: no row is to blame
+            if len(rows) == 1:
+                self._fail(rows[0], batch, error)
+                return Counter({Outcome.FAILED: 1})
+        middle = len(rows) // 2
+        return self._bisect(rows[:middle], batch) + self._bisect(rows[middle:], batch)
+
+    def _as_a_set(self, rows: list[tuple[int, Row]], batch: int) -> Counts:
+        counts: Counts = Counter()
+        while rows:
+            staging.stage(self.connection, rows)
+            fail_point("after_stage")
+            found = self._decide()
+            if found[decide.EXISTING]:
+                self._lock.run(self.connection)
+                self._compare.run(self.connection)
+                found = self._actions()
+            deferred = found.pop(decide.DEFER, 0)
+            self._give_default_account()
+            self._write_decided(found, batch)
+            counts.update(found)
+            counts["warnings"] += self._warnings(found)
+            if not deferred:
+                break
+            again = self._deferred()
+            rows = [(number, row) for number, row in rows if number in again]
+        return counts
+
+    def _decide(self) -> Counts:
+        self._decision.run(
+            self.connection, **_uuid_counter("record"), **_uuid_counter("target"), job=self.job_id, run=self.run_id
+        )
+        return self._actions()
+
+    def _actions(self) -> Counts:
+        return Counter(dict(self.connection.execute("SELECT action, count(*) FROM pg_temp.work GROUP BY 1").fetchall()))
+
+    def _warnings(self, found: Counts) -> int:
+        row = self.connection.execute(
+            "SELECT count(*) FROM pg_temp.work WHERE warnings IS NOT NULL AND action <> 'defer'"
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def _deferred(self) -> set[int]:
+        return {number for (number,) in self.connection.execute("SELECT n FROM pg_temp.work WHERE action = 'defer'")}
+
+    def _write_decided(self, found: Counts, batch: int) -> None:
+        context = {"run": self.run_id, "job": self.job_id, "batch": batch}
+        if found[Outcome.CREATED]:
+            self._insert.run(self.connection, **context)
+            fail_point("after_insert")
+        if found[Outcome.UPDATED]:
+            self._try_or_keep(self._update, context)
+        if self.plan.recreate_deleted or found[Outcome.UPDATED] or found[Outcome.UNCHANGED] or found[Outcome.SKIPPED]:
+            self._link.run(self.connection, **context)
+        if found[Outcome.SKIPPED] or found[Outcome.FAILED] or found[Outcome.REVIEW] or self.plan.record_unchanged:
+            self._rest.run(self.connection, **context)
+        if self._pending is not None:
+            self._pending.run(self.connection, **context)
+
+    def _try_or_keep(self, statement: Statement, context: dict[str, Any]) -> None:
+        statement.run(self.connection, **context)
+
+    def _give_default_account(self) -> None:
+        """Rows nobody's account is known for get the source's default account, made on first need (E34-E36)."""
+        column = self.plan.target.default_account
+        if not column:
+            return
+        needed = self.connection.execute(self._lacking).fetchone()
+        if needed is None:
+            return
+        account = default_account(self.connection, self.plan, run_id=self.run_id, job_id=self.job_id)
+        self.connection.execute(
+            sql.SQL("UPDATE pg_temp.work SET {0} = %s WHERE {0} IS NULL AND action = 'created'").format(
+                decide.stored(column)
+            ),
+            (account,),
+        )
+
+    def _fail(self, numbered: tuple[int, Row], batch: int, error: psycopg.Error) -> None:
+        """Record a row that the database refused, with what it said about constraint and column."""
+        _, row = numbered
+        staging.stage(self.connection, [numbered])
+        code, message, column = explain(error)
+        self.connection.execute(
+            "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, code, source_hash, "
+            "source_data, problems) SELECT gen_random_uuid(), %(run)s, %(batch)s, s.key, s.ordinal, 'failed', %(code)s, s.hash, "
+            "CASE WHEN pg_input_is_valid(%(row)s, 'json') THEN %(row)s::json END, "
+            "jsonb_build_array(jsonb_build_object('code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text)) "
+            "FROM pg_temp.stage s",
+            {
+                "run": self.run_id,
+                "batch": batch,
+                "code": code,
+                "message": message,
+                "column": column,
+                "row": row.data.decode("utf-8", "replace"),
+            },
+        )
+
+    def _unchanged(self, rows: list[Row]) -> set[int]:
+        return staging.unchanged(
+            self.connection,
+            rows,
+            entity_id=self.plan.entity_id,
+            version_id=self.plan.version_id,
+            alive=self._alive,
+        )
+
+    def _has_references(self) -> bool:
+        row = self.connection.execute(
+            "SELECT EXISTS (SELECT FROM external_refs WHERE entity_id = %s)", (self.plan.entity_id,)
+        ).fetchone()
+        return bool(row and row[0])
+
+    # -- statements, generated once ------------------------------------------------------------------------------
+
+    def _statement(self, build: Callable[[LoadPlan, Bind], sql.Composable]) -> Statement:
+        bind = Bind()
+        return Statement(build(self.plan, bind), bind.params)
+
+    @cached_property
+    def _decision(self) -> Statement:
+        return self._statement(decide.decide)
+
+    @cached_property
+    def _lock(self) -> Statement:
+        return Statement(decide.lock_targets(self.plan), {})
+
+    @cached_property
+    def _compare(self) -> Statement:
+        return self._statement(decide.compare)
+
+    @cached_property
+    def _insert(self) -> Statement:
+        return self._statement(write.insert_created)
+
+    @cached_property
+    def _update(self) -> Statement:
+        return self._statement(write.update_changed)
+
+    @cached_property
+    def _link(self) -> Statement:
+        return self._statement(write.link_existing)
+
+    @cached_property
+    def _rest(self) -> Statement:
+        return self._statement(write.record_rest)
+
+    @cached_property
+    def _pending(self) -> Statement | None:
+        bind = Bind()
+        text = write.remember_unresolved(self.plan, bind)
+        return Statement(text, bind.params) if text else None
+
+    @cached_property
+    def _lacking(self) -> sql.Composable:
+        return sql.SQL("SELECT 1 FROM pg_temp.work WHERE {} IS NULL AND action = 'created' LIMIT 1").format(
+            decide.stored(self.plan.target.default_account)
+        )
+
+    @cached_property
+    def _alive(self) -> sql.Composable:
+        target = self.plan.target
+        live = (
+            sql.SQL("AND t.{} IS NULL").format(sql.Identifier(target.soft_delete)) if target.soft_delete else sql.SQL("")
+        )
+        return sql.SQL("EXISTS (SELECT FROM {} t WHERE t.id = e.target_id {})").format(
+            sql.Identifier(target.table), live
+        )
+
+
+def default_account(connection: psycopg.Connection, plan: LoadPlan, *, run_id: int, job_id: str) -> Any:
+    """The id of "Imported from <profile>", created under a lock and counted in the job on first need (E36)."""
+    entity = plan.entity_ids["__default__"]
+    connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (chunks.LOCK_CLASS + 1, entity))
+    row = connection.execute(
+        "SELECT e.target_id FROM external_refs e JOIN accounts a ON a.id = e.target_id WHERE e.entity_id = %s "
+        "AND e.external_id = '__default__'",
+        (entity,),
+    ).fetchone()
+    if row:
+        return row[0]
+    row = connection.execute(
+        """
+        WITH made AS (INSERT INTO accounts (id, name) VALUES (gen_random_uuid(), %(name)s) RETURNING id, row_to_json(accounts) AS image),
+        run AS (INSERT INTO importer_queryrun (job_id, key, name, target_type, source_table, entity_id, position, status, plan,
+                    read, created, updated, unchanged, skipped, failed, review, warnings, late_linked, error_message, total,
+                    started_at, completed_at)
+                VALUES (%(job)s, '__default__', 'Default account', 'accounts', '', %(entity)s, 999, 'done', '{}',
+                    1, 1, 0, 0, 0, 0, 0, 0, 0, '', 1, now(), now()) RETURNING id),
+        record AS (INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, target_id, after_image)
+                SELECT gen_random_uuid(), run.id, 0, '__default__', 0, 'created', made.id, made.image FROM made, run RETURNING id)
+        INSERT INTO external_refs (entity_id, external_id, target_id, record_id, job_id)
+        SELECT %(entity)s, '__default__', made.id, record.id, %(job)s FROM made, record
+        ON CONFLICT (entity_id, external_id) DO UPDATE SET target_id = EXCLUDED.target_id, record_id = EXCLUDED.record_id
+        RETURNING target_id
+        """,
+        {"name": plan.default_account_name, "job": job_id, "entity": entity},
+    ).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def explain(error: psycopg.Error) -> tuple[str, str, str | None]:
+    """(code, sentence, column) of a refusal; the server's DETAIL, which quotes other rows, is left out."""
+    info = error.diag
+    constraint, column = info.constraint_name, info.column_name
+    if isinstance(error, errors.UniqueViolation):
+        return "unique_conflict", f"Another row already has this value (rule {constraint}).", column
+    if isinstance(error, errors.ForeignKeyViolation):
+        return "foreign_key", f"A row it points to does not exist any more (rule {constraint}).", column
+    if isinstance(error, errors.NotNullViolation):
+        return "required_empty", f"{column} must not be empty.", column
+    if isinstance(error, errors.CheckViolation):
+        return "check_violation", f"The database refuses the value (rule {constraint}).", column
+    return "rejected", (info.message_primary or "The database refuses the row.")[:300], column
+
+
+def _uuid_counter(kind: str) -> dict[str, Any]:
+    """First half and counter base of time-ordered UUIDs (RFC 9562 v7) for one statement's rows."""
+    milliseconds = time.time_ns() // 1_000_000
+    prefix = (milliseconds << 16 | 0x7 << 12 | int.from_bytes(os.urandom(2)) >> 4).to_bytes(8)
+    base = (0b10 << 62 | int.from_bytes(os.urandom(8)) >> 2) & ~0xFF_FFFF  # 16 million rows fit below
+    return {f"{kind}_prefix": prefix, f"{kind}_base": base - 2**64}

@@ -1,0 +1,81 @@
+"""What a run of one query does, as plain values: decided once, the same for every slice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from importer.modes import AgentStrategy, Mode, Strategy
+from importer.pipeline.transforms import Transform
+from servicevault.catalog import Field, Target, Unresolved
+
+WriteRule = Literal["overwrite", "if_empty", "never", "append"]
+
+HOLD = None  # a value map's entry that keeps rows back for a person
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """One target field that the query fills."""
+
+    field: Field
+    column: str  # key of the value in the row's JSON
+    source_type: str = "text"  # PostgreSQL type of the value at the source
+    transforms: tuple[Transform, ...] = ()
+    write_rule: WriteRule = "overwrite"
+    keep_empty: bool = False  # an empty source value leaves the target's as it is (DEC-20)
+    value_map: Mapping[str, str | None] = field(default_factory=dict)  # canonical source value → target value
+    resolve_by: str = ""  # natural key that finds the reference when no external id does
+    entity: str = ""  # only this entity is searched
+    unresolved: Unresolved | None = None  # instead of the reference's default
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How a row nobody imported before finds its target (O5, K1)."""
+
+    enabled: bool = True
+    strategy: Strategy = Strategy.EXACT
+    primary: tuple[str, ...] = ()
+    secondary: tuple[str, ...] = ()
+    threshold: float = 85.0
+    review_floor: float | None = None  # below the threshold and at or above this: a person decides
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """Everything the statements of one query's slices are generated from."""
+
+    target: Target
+    mapped: tuple[Mapped, ...]
+    entity_id: int
+    version_id: int
+    searched: Mapping[str, tuple[int, ...]]  # target type → entities of this source that feed it
+    entity_ids: Mapping[str, int] = field(default_factory=dict)  # entity name → id
+    mode: Mode = Mode.UPSERT
+    matching: Matching = field(default_factory=Matching)
+    timezone: str = "UTC"  # of source timestamps without zone
+    number_prefix: str = ""
+    agent_strategy: AgentStrategy = AgentStrategy.CREATE
+    placeholder_agent: UUID | None = None
+    default_account_name: str = ""
+    recreate_deleted: bool = False
+    record_unchanged: bool = False
+
+    @property
+    def fields(self) -> Mapping[str, Mapped]:
+        return {mapped.field.name: mapped for mapped in self.mapped}
+
+    @property
+    def skips_unchanged(self) -> bool:
+        """Whether rows with the hash of the last import are counted without being staged."""
+        return self.mode is not Mode.CREATE and not self.record_unchanged and not self.recreate_deleted
+
+
+def digest(description: Mapping[str, Any]) -> str:
+    """A stable fingerprint of a mapping: a row written under another one is compared again."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True, default=str).encode()).hexdigest()

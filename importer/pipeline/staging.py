@@ -1,0 +1,213 @@
+"""Staging: rows on their way. One generic form for databases and files: key, hash, the row as JSON text.
+
+Two kinds of table: a temporary one per slice, and, for a source that cannot be read by ranges of its key,
+one table per run that holds the whole result until its chunks are done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+NUL = b"\\u0000"
+SLICE_BYTES = 8 * 1024 * 1024  # X13
+
+
+@dataclass(slots=True)
+class Row:
+    """One source row as it was read."""
+
+    key: bytes
+    data: bytes  # JSON text, as the source sent it
+    ordinal: int = 0  # 1, 2, ... when the key was seen before
+    problem: str = ""  # what already stops it
+    digest: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.data) + len(self.key)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Rows that are committed together, with the key after which the next slice starts."""
+
+    rows: list[Row]
+    last_key: str
+
+
+def read_rows(cells: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[Row]:
+    """Rows of (key, JSON) pairs in key order: hashed, repeats of a key numbered, unreadable ones marked."""
+    previous: bytes | None = None
+    ordinal = number = 0
+    for key, data in cells:
+        number += 1
+        problem = ""
+        if key is None or key == b"":
+            key, problem = b"(row %d)" % number, "external_id_empty"
+        if data is None:
+            data, problem = b"{}", "row_too_large"
+        ordinal = ordinal + 1 if key == previous else 0
+        previous = key
+        digest = hashlib.sha256(data).digest()
+        if NUL in data and _has_nul(data):
+            data, problem = data.replace(NUL, b"\\ufffd"), "nul_byte"
+        yield Row(key, data, ordinal, problem, digest)
+
+
+def slices(rows: Iterable[Row], *, max_rows: int, max_bytes: int = SLICE_BYTES) -> Iterator[Slice]:
+    """Cut where a key ends, so that repeats of a key are always judged together."""
+    held: list[Row] = []
+    size = 0
+    for row in rows:
+        if held and row.ordinal == 0 and (len(held) >= max_rows or size + row.size > max_bytes):
+            yield Slice(held, held[-1].key.decode())
+            held, size = [], 0
+        held.append(row)
+        size += row.size
+    if held:
+        yield Slice(held, held[-1].key.decode())
+
+
+def create_slice_tables(connection: psycopg.Connection, work: sql.Composable) -> None:
+    """The temporary tables of this connection; made anew for each query because `work` follows its columns."""
+    connection.execute("DROP TABLE IF EXISTS pg_temp.stage, pg_temp.incoming, pg_temp.work")
+    connection.execute(
+        'CREATE TEMPORARY TABLE stage (n integer, key text COLLATE "C", ordinal smallint, hash bytea, problem text, row json)'
+    )
+    connection.execute('CREATE TEMPORARY TABLE incoming (n integer, key text COLLATE "C", hash bytea)')
+    connection.execute(work)
+
+
+def stage(connection: psycopg.Connection, rows: Iterable[tuple[int, Row]]) -> None:
+    """COPY the slice's rows in; what an earlier slice left is gone first."""
+    connection.execute("TRUNCATE pg_temp.stage, pg_temp.work")
+    with connection.cursor().copy("COPY pg_temp.stage (n, key, ordinal, hash, problem, row) FROM STDIN") as copy:
+        buffer = bytearray()
+        for number, row in rows:
+            buffer += b"%d\t%b\t%d\t\\\\x%b\t%b\t%b\n" % (
+                number,
+                _escaped(row.key),
+                row.ordinal,
+                row.digest.hex().encode(),
+                row.problem.encode() or b"\\N",
+                row.data.replace(b"\\", b"\\\\") if b"\\" in row.data else row.data,
+            )
+            if len(buffer) > 65_536:
+                copy.write(bytes(buffer))
+                buffer.clear()
+        copy.write(bytes(buffer))
+
+
+def unchanged(
+    connection: psycopg.Connection, rows: list[Row], *, entity_id: int, version_id: int, alive: sql.Composable
+) -> set[int]:
+    """Positions of rows that are exactly as they were when they were last imported, and whose target still lives."""
+    connection.execute("TRUNCATE pg_temp.incoming")
+    with connection.cursor().copy("COPY pg_temp.incoming (n, key, hash) FROM STDIN") as copy:
+        copy.write(
+            b"".join(
+                b"%d\t%b\t\\\\x%b\n" % (number, _escaped(row.key), row.digest.hex().encode())
+                for number, row in enumerate(rows)
+                if not row.ordinal and not row.problem
+            )
+        )
+    found = connection.execute(
+        sql.SQL(
+            "SELECT i.n FROM pg_temp.incoming i CROSS JOIN LATERAL (SELECT e.target_id FROM external_refs e "
+            "WHERE e.entity_id = %(entity)s AND e.external_id = i.key AND e.source_hash = i.hash "
+            "AND e.mapping_version_id = %(version)s OFFSET 0) e WHERE {alive}"
+        ).format(alive=alive),
+        {"entity": entity_id, "version": version_id},
+        prepare=True,
+    )
+    return {number for (number,) in found}
+
+
+# -- a whole result, staged before its chunks --------------------------------------------------------------------
+
+
+def run_table(run_id: int) -> sql.Identifier:
+    return sql.Identifier(f"importer_stage_{run_id}")
+
+
+def stage_whole(
+    connection: psycopg.Connection, run_id: int, cells: Iterable[tuple[bytes | None, bytes | None]]
+) -> int:
+    """Copy a whole result into the run's table; returns the number of rows.
+
+    Logged, not UNLOGGED: a server crash empties an unlogged table, and a resumed job would find nothing.
+    """
+    table = run_table(run_id)
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+    connection.execute(sql.SQL('CREATE TABLE {} (n bigint, key text COLLATE "C", row text)').format(table))
+    count = 0
+    with connection.cursor().copy(sql.SQL("COPY {} (n, key, row) FROM STDIN").format(table)) as copy:
+        for count, (key, data) in enumerate(cells, start=1):  # noqa: B007 - the count is used after the loop
+            copy.write(
+                b"%d\t%b\t%b\n"
+                % (
+                    count,
+                    b"" if key is None else _escaped(key),
+                    b"\\N" if data is None else data.replace(b"\\", b"\\\\"),
+                )
+            )
+    connection.execute(sql.SQL("CREATE INDEX ON {} (key, n)").format(table))
+    connection.execute(sql.SQL("ANALYZE {}").format(table))
+    return count
+
+
+def staged_bounds(connection: psycopg.Connection, run_id: int, chunk_rows: int) -> list[str]:
+    """Last key of each chunk of the staged result."""
+    found = connection.execute(
+        sql.SQL(
+            "SELECT max(key) FROM (SELECT key, (row_number() OVER (ORDER BY key, n) - 1) / %s AS block FROM {}) k "
+            "GROUP BY block ORDER BY block"
+        ).format(run_table(run_id)),
+        (chunk_rows,),
+    )
+    return list(dict.fromkeys(key for (key,) in found))
+
+
+def staged_rows(
+    connection: psycopg.Connection, run_id: int, lo: str | None, hi: str | None
+) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """(key, JSON) pairs of a range of the staged result, in key order; streamed in its own transaction."""
+    with connection.cursor() as cursor:
+        rows = cursor.stream(
+            sql.SQL(
+                "SELECT key, row FROM {} WHERE (%(lo)s::text IS NULL OR key > %(lo)s) "
+                "AND (%(hi)s::text IS NULL OR key <= %(hi)s) ORDER BY key, n"
+            ).format(run_table(run_id)),
+            {"lo": lo, "hi": hi},
+        )
+        for key, data in rows:
+            yield key.encode(), None if data is None else data.encode()
+
+
+def drop_run_table(connection: psycopg.Connection, run_id: int) -> None:
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(run_table(run_id)))
+
+
+def _has_nul(data: bytes) -> bool:
+    """Whether the JSON text holds an escaped NUL; an escaped backslash before "u0000" is not one."""
+    start = data.find(NUL)
+    while start >= 0:
+        before = 0
+        while start - before > 0 and data[start - before - 1 : start - before] == b"\\":
+            before += 1
+        if before % 2 == 0:
+            return True
+        start = data.find(NUL, start + 1)
+    return False
+
+
+def _escaped(text: bytes) -> bytes:
+    """A key as COPY's text format takes it."""
+    if b"\\" in text or b"\t" in text or b"\n" in text or b"\r" in text:
+        return text.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+    return text
