@@ -29,11 +29,11 @@ MAX_GROWTH_NESTING = 2  # nested replace() made 51 MB of a line; see SECURITY 1.
 MAX_COMPUTED_CHARACTERS = 10_000_000  # left() cap around functions whose output can outgrow their input
 REGEX_FLAGS = frozenset("gimnpswx")
 
-DATE_UNITS = frozenset(
-    ["microseconds", "milliseconds", "second", "minute", "hour", "day", "week", "month", "quarter", "year"]
-    + ["decade", "century", "millennium"]
-)
-EXTRACT_FIELDS = DATE_UNITS | {"dow", "doy", "epoch", "isodow", "isoyear", "timezone", "timezone_hour", "timezone_minute"}
+EXTRACT_FIELDS = frozenset({
+    "microseconds", "milliseconds", "second", "minute", "hour", "day", "week", "month", "quarter", "year", "decade",
+    "century", "millennium", "dow", "doy", "epoch", "isodow", "isoyear", "timezone", "timezone_hour",
+    "timezone_minute",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,10 @@ def _function(
     note: str = "",
 ) -> Function:
     name = signature.partition("(")[0].strip()
+    example, result = sample
     kinds = cast("tuple[ParameterKind, ...]", tuple(parameters.split()) or ("value",))
     sql_name = name.lower() if sql is None else sql
-    return Function(name, sql_name, group, kinds, *arity, returns, signature, *sample, grows, note)
+    return Function(name, sql_name, group, kinds, *arity, returns, signature, example, result, grows, note)
 
 
 _ALL = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 
 MAX_DEPTH = 30  # Q28
 MAX_NODES = 400
@@ -172,6 +172,21 @@ def walk(node: Node) -> Iterator[Node]:
 def columns_of(node: Node) -> list[Column]:
     """The column references in `node` in reading order, each once."""
     return list(dict.fromkeys(found for found in walk(node) if isinstance(found, Column)))
+
+
+def map_columns(node: Node, change: Callable[[Column], Node]) -> Node:
+    """`node` with every column replaced by what `change` makes of it."""
+    if isinstance(node, Column):
+        return change(node)
+    return type(node)(**{part.name: _mapped(getattr(node, part.name), change) for part in fields(node)})
+
+
+def _mapped(value: object, change: Callable[[Column], Node]) -> object:
+    if isinstance(value, Node):
+        return map_columns(value, change)
+    if isinstance(value, tuple):
+        return tuple(_mapped(item, change) for item in value)
+    return value
 
 
 def depth_of(node: Node) -> int:

@@ -1,0 +1,203 @@
+"""A compiled query and the statements made around it; all share one inner statement (Q14, Q17)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+from psycopg.sql import Composable
+
+from importer.errors import QueryError
+
+from .composing import binary, call, cast, fragment, identifier, operator
+
+MAX_ROW_BYTES = 16 * 1024 * 1024  # a row whose JSON is longer is reported, not carried
+
+Statement = tuple[sql.Composed, Mapping[str, Any]]
+
+# Types a range of keys can be bound as: format_type() name to name in pg_catalog.
+KEY_TYPES = {
+    "smallint": "int2", "integer": "int4", "bigint": "int8", "numeric": "numeric", "uuid": "uuid", "text": "text",
+    "character varying": "text",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class KeyColumn:
+    """The column that identifies each row, on which a query can be cut into ranges."""
+
+    sql_alias: str  # of the relation in the query
+    name: str
+    type: str  # a key of KEY_TYPES
+    relation: Composable  # what boundaries are read from: a table, or a view's own name
+    relation_column: str  # the key's name there
+    nullable: bool = False  # a view's key may be: its NULLs go into the first range
+
+    @property
+    def sql_type(self) -> str:
+        return KEY_TYPES[self.type]
+
+    def ordered(self, column: Composable) -> Composable:
+        """`column` in the order of ranges: texts by bytes, whatever the source's collation."""
+        return sql.SQL('({}::pg_catalog.text COLLATE pg_catalog."C")').format(column) if self.is_text else column
+
+    def bound(self, name: str) -> Composable:
+        placeholder = cast(sql.Placeholder(name), self.sql_type)
+        return sql.SQL('({} COLLATE pg_catalog."C")').format(placeholder) if self.is_text else placeholder
+
+    @property
+    def is_text(self) -> bool:
+        return self.sql_type == "text"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A SELECT in the pieces between which a range can be put."""
+
+    views: Composable  # "WITH ... " or nothing
+    head: Composable  # SELECT ... FROM ... JOIN ...
+    conditions: tuple[Composable, ...]
+    tail: Composable  # GROUP BY, HAVING, ORDER BY, LIMIT
+
+    def statement(self, *, extra: tuple[Composable, ...] = (), order: Composable | None = None) -> sql.Composed:
+        found = [self.views, self.head]
+        if self.conditions or extra:
+            found += [sql.SQL(" WHERE "), sql.SQL(" AND ").join((*self.conditions, *extra))]
+        found.append(self.tail)
+        if order is not None:
+            found += [sql.SQL(" ORDER BY "), order]
+        return sql.Composed(found)
+
+
+@dataclass(frozen=True)
+class CompiledQuery:
+    """SQL with named placeholders and their values. Always pass `params`, even when it is empty: % is written %%.
+
+    Send each statement by itself through the extended protocol (a server-side cursor or prepare=True).
+    """
+
+    parts: Parts
+    params: Mapping[str, Any]
+    columns: tuple[str, ...]  # output names in order; empty for a raw query before it is described
+    identifier: str  # output column with the external id
+    key: KeyColumn | None = None
+
+    @property
+    def sql(self) -> sql.Composed:
+        return self.parts.statement()
+
+    @property
+    def text(self) -> str:
+        """The SQL with its placeholders, for people and for comparing."""
+        return self.sql.as_string(None)
+
+    @property
+    def sql_hash(self) -> str:
+        """SHA-256 of the SQL and its values."""
+        values = json.dumps([self.text, dict(self.params)], default=str, sort_keys=True)
+        return hashlib.sha256(values.encode()).hexdigest()
+
+    def count(self) -> Statement:
+        return sql.SQL("SELECT pg_catalog.count(*) FROM ({}) AS q").format(self.sql), self.params
+
+    def sample(self, limit: int) -> Statement:
+        """At most `limit` rows, whatever the text of the query holds."""
+        composed = sql.SQL("SELECT * FROM ({}) AS q LIMIT {}").format(self.sql, cast(sql.Placeholder("sample"), "int8"))
+        return composed, {**self.params, "sample": limit}
+
+    def explain(self) -> Statement:
+        """The planner's estimate as JSON; runs nothing."""
+        return sql.SQL("EXPLAIN (FORMAT JSON) {}").format(self.sql), self.params
+
+    def described(self, columns: tuple[str, ...]) -> CompiledQuery:
+        """This query with the output names the source reported."""
+        return CompiledQuery(self.parts, self.params, columns, self.identifier, self.key)
+
+    def rows(self, lo: str | None = None, hi: str | None = None, *, max_row_bytes: int = MAX_ROW_BYTES) -> Statement:
+        """Rows as (key, row): the external id as text, and the row as one JSON text, NULL when it is too long.
+
+        With `key` only rows with lo < key <= hi, in key order; without bounds, all. Leave the last range open
+        (hi=None): rows may have come since the bounds were read.
+
+        Raises QueryError for a range without a key, and for a query without its identifier.
+        """
+        if self.columns and self.identifier not in self.columns:
+            raise QueryError(
+                f"The query has no column `{self.identifier}` to recognise its rows by.",
+                hint="Map a field to it.",
+                code="missing_external_id",
+            )
+        if self.key is None and (lo is not None or hi is not None):
+            raise QueryError("This query cannot be cut into ranges: its rows have no single unique key.")
+        conditions, params = self._range(lo, hi)
+        order = None
+        if self.key is not None:
+            order = self.key.ordered(identifier(self.key.sql_alias, self.key.name))
+        inner = self.parts.statement(extra=conditions, order=order)
+        text = sql.Identifier("r", "row")
+        composed = sql.SQL(
+            "SELECT r.key, CASE WHEN {fits} THEN {text} END AS row FROM ("
+            "SELECT q.{identifier}::pg_catalog.text AS key, {json}::pg_catalog.text AS row FROM ({inner}) AS q"
+            # The fence keeps the planner from building the JSON twice.
+            " OFFSET 0) AS r"
+        ).format(
+            fits=binary(call("octet_length", text), "<=", fragment(str(int(max_row_bytes)))),
+            text=text,
+            identifier=identifier(self.identifier),
+            json=call("row_to_json", sql.SQL("q")),
+            inner=inner,
+        )
+        return composed, params
+
+    def _range(self, lo: str | None, hi: str | None) -> tuple[tuple[Composable, ...], Mapping[str, Any]]:
+        if self.key is None:
+            return (), self.params
+        params = dict(self.params)
+        column = identifier(self.key.sql_alias, self.key.name)
+        conditions: list[Composable] = []
+        if lo is not None:
+            params["lo"] = lo
+            conditions.append(binary(self.key.ordered(column), ">", self.key.bound("lo")))
+        if hi is not None:
+            params["hi"] = hi
+            below: Composable = binary(self.key.ordered(column), "<=", self.key.bound("hi"))
+            if lo is None and self.key.nullable:
+                below = sql.SQL("({} OR {} IS NULL)").format(below, column)
+            conditions.append(below)
+        return tuple(conditions), params
+
+    def boundaries(self, chunk_rows: int) -> Statement:
+        """The upper bound, as text, of each range of `chunk_rows` keys, in order; filters are not applied.
+
+        Raises QueryError when the query has no key.
+        """
+        if self.key is None:
+            raise QueryError("This query cannot be cut into ranges: its rows have no single unique key.")
+        number = binary(
+            sql.SQL("(pg_catalog.row_number() OVER (ORDER BY {}))").format(self._boundary_key),
+            "-",
+            sql.SQL("1"),
+        )
+        bucket = sql.SQL("({}{}{})").format(number, operator("/"), cast(sql.Placeholder("chunk"), "int8"))
+        largest = "(pg_catalog.array_agg(x.k ORDER BY x.k))[pg_catalog.count(*)::pg_catalog.int4]"
+        composed = sql.SQL(
+            "{views}SELECT {largest}::pg_catalog.text AS bound FROM (SELECT {key} AS k, {bucket} AS b FROM {relation} AS b0"
+            " WHERE {plain} IS NOT NULL) AS x GROUP BY x.b ORDER BY x.b"
+        ).format(
+            views=self.parts.views,
+            largest=fragment(largest if self.key.sql_type == "uuid" else "pg_catalog.max(x.k)"),
+            key=self._boundary_key,
+            bucket=bucket,
+            relation=self.key.relation,
+            plain=identifier("b0", self.key.relation_column),
+        )
+        return composed, {"chunk": max(1, int(chunk_rows))}
+
+    @property
+    def _boundary_key(self) -> Composable:
+        assert self.key is not None
+        return self.key.ordered(identifier("b0", self.key.relation_column))
