@@ -84,12 +84,16 @@ def start(installation: Installation, account: Account, programs: Programs) -> N
         )
         if result.returncode == 0:
             break
+        if is_settled(installation):  # a caller that was killed had started it a moment before
+            break
         log = tail(installation.postgres_log)
         if attempt + 1 == PORT_ATTEMPTS or "could not bind" not in log:
             raise EmbeddedError(
                 f"PostgreSQL did not start. {REMEDY}\n{result.stdout}\n{installation.postgres_log}:\n{log}"
             )
         port = free_port()
+    postmaster = running(installation.cluster)
+    port = postmaster.port if postmaster else port
     remember_port(installation.data_dir, "postgres", port)
     _make_database(installation, programs, port)
 
@@ -138,8 +142,10 @@ def _make_cluster(installation: Installation, account: Account, programs: Progra
         aside = cluster.with_name(f"postgres.incomplete-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")
         cluster.rename(aside)
         say(f"{cluster} was no complete database; it is kept as {aside.name} and a new one is made")
-    draft = installation.servers / "postgres.draft"
-    shutil.rmtree(draft, ignore_errors=True)
+    for old_draft in installation.servers.glob("postgres.draft-*"):
+        shutil.rmtree(old_draft, ignore_errors=True)
+    # A name of its own: the initdb of a killed caller may still be writing into its draft.
+    draft = installation.servers / f"postgres.draft-{secrets.token_hex(4)}"
     password_file = installation.servers / f".password-{secrets.token_hex(4)}"
     write_private(password_file, secret("POSTGRES_PASSWORD", data_dir=installation.data_dir))
     try:

@@ -193,7 +193,7 @@ def test_it_starts_over_after_an_interrupted_initialisation(data_dir: Path) -> N
     half_made = data_dir / "servers" / "postgres"
     half_made.mkdir(parents=True)
     (half_made / "PG_VERSION").write_text("18\n")
-    draft = data_dir / "servers" / "postgres.draft"
+    draft = data_dir / "servers" / "postgres.draft-0123"
     draft.mkdir()
     (draft / "PG_VERSION").write_text("18\n")
 
@@ -206,7 +206,7 @@ def test_it_starts_over_after_an_interrupted_initialisation(data_dir: Path) -> N
 def test_it_starts_over_when_killed_during_its_first_start(data_dir: Path) -> None:
     program = f"from pathlib import Path; from servicevault import embedded; embedded.ensure(data_dir=Path({str(data_dir)!r}))"
     starter = subprocess.Popen([sys.executable, "-c", program], cwd=embedded.PROJECT, start_new_session=True)
-    wait_until((data_dir / "servers" / "postgres.draft").exists)
+    wait_until(lambda: any((data_dir / "servers").glob("postgres.draft-*/*")))
     starter.kill()
     starter.wait()
 
