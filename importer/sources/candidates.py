@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from importer.sources import naming
-from importer.sources.naming import Stem, Words
+from importer.sources.naming import NameMatch, Stem, Words
 from importer.sources.polymorphic import type_column_of
 from importer.sources.schema import Column, SourceSchema, Table
 
@@ -45,6 +45,7 @@ GENERIC = frozenset(
         "domain",
     ]
 )
+SHARED_KEY = 0.8
 OTHER_SCHEMA = 0.1  # taken from the score when the parent lies in another schema
 
 
@@ -105,12 +106,7 @@ class Candidates:
 
     @cached_property
     def _people(self) -> list[Words]:
-        names = {*naming.STAFF_TABLES, *naming.CLIENT_TABLES}
-        return [
-            parts
-            for parts in self._words.values()
-            if len(parts) <= 2 and any(naming.same(parts[-1:], (name,)) for name in names)
-        ]
+        return [parts for parts in self._words.values() if naming.is_people_table(parts)]
 
     @cached_property
     def _persons(self) -> list[Table]:
@@ -132,7 +128,7 @@ class Candidates:
         found: dict[str, list[tuple[Table, tuple[str, ...]]]] = {}
         for table in self._schema.tables:
             for keys in (table.primary_key, *table.unique_keys):
-                if len(keys) > 1 and not all(self._is_table(key) for key in keys):
+                if len(keys) > 1 and not self._is_link(keys):
                     for key in keys:
                         found.setdefault(key, []).append((table, keys))
         return found
@@ -158,6 +154,8 @@ class Candidates:
             "text",
             "uuid",
         ):
+            return
+        if child.primary_key == (column.name,) and self._is_named_after(child, column.name):
             return
         if type_column_of(child, column.name) is not None and not self._is_table(column.name):
             return
@@ -185,7 +183,7 @@ class Candidates:
         explicit = bool(stem.suffix)
         if not explicit and self._points_back(parent, child):
             return None
-        return self._candidate(child, column, parent, key, match.score, match.reason, explicit=explicit)
+        return self._candidate(child, column, parent, key, match=match, explicit=explicit)
 
     def _by_shared_key(self, child: Table, column: Column, parent: Table) -> Candidate | None:
         """A key with a telling name, found again elsewhere: sku, isbn, customer_number."""
@@ -194,18 +192,19 @@ class Candidates:
         key = parent.column(column.name)
         if key is None or column.name not in parent.single_keys() or family(key) != family(column):
             return None
-        return self._candidate(child, column, parent, key, 0.8, "the key has the same name there", explicit=True)
+        match = NameMatch(SHARED_KEY, "the key has the same name there")
+        return self._candidate(child, column, parent, key, match=match, explicit=True)
 
     def _candidate(
-        self, child: Table, column: Column, parent: Table, key: Column, score: float, reason: str, *, explicit: bool
+        self, child: Table, column: Column, parent: Table, key: Column, *, match: NameMatch, explicit: bool
     ) -> Candidate:
         return Candidate(
             child=child,
             columns=(column.name,),
             parent=parent,
             keys=(key.name,),
-            name_score=score - (OTHER_SCHEMA if child.schema != parent.schema else 0),
-            reason=reason,
+            name_score=match.score - (OTHER_SCHEMA if child.schema != parent.schema else 0),
+            reason=match.reason,
             declared_key=(key.name,) == parent.primary_key or (key.name,) in parent.unique_keys,
             explicit=explicit,
             as_text=family(column) == "text",
@@ -253,6 +252,17 @@ class Candidates:
                 return None
             found.append(matching[0].name)
         return tuple(found) if len(set(found)) == len(keys) else None
+
+    def _is_named_after(self, table: Table, column: str) -> bool:
+        """Whether a key is the table's own number, as ticket_id of tickets."""
+        return any(naming.same(stem.words, self._words[table.full_name]) for stem in naming.stems(column))
+
+    def _is_link(self, keys: tuple[str, ...]) -> bool:
+        """Whether a key consists of references only, as that of a link table does."""
+        return all(
+            naming.words(key)[-1:] != () and naming.words(key)[-1] in naming.REFERENCE_WORDS and self._is_table(key)
+            for key in keys
+        )
 
     def _is_table(self, column: str) -> bool:
         """Whether a column's name is exactly that of a table and a reference word."""

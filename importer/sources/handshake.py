@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import pq
@@ -47,10 +48,10 @@ def connect(
 
 def keywords(
     params: ConnectionParams, *, address: str, limits: SourceLimits, application_name: str, root: str
-) -> dict[str, str | int]:
+) -> dict[str, Any]:
     """Every keyword libpq could otherwise read from a PG* variable or the home folder, with our value."""
     socket_folder = address.startswith("/")
-    given: dict[str, str | int] = {
+    given: dict[str, Any] = {
         "host": address if socket_folder else params.host,  # with hostaddr, only the name in the certificate
         "hostaddr": "" if socket_folder else address,
         "port": params.port,

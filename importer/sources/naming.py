@@ -14,6 +14,11 @@ WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 REFERENCE_WORDS = frozenset({"id", "ids", "uuid", "guid", "fk", "ref", "key", "pk"})
 CODE_WORDS = frozenset({"code", "no", "nr", "num", "number", "sku", "slug", "isbn", "iso"})
 SELF_WORDS = frozenset({"parent", "root", "ancestor", "previous", "prev", "next", "original", "duplicate"})
+BOSSES = frozenset({("supervisor",), ("manager",), ("boss",), ("reports", "to")})  # often another row of the same table
+DIRECTIONS = frozenset({"from", "to", "source", "target"})  # issue_from_id
+QUALIFIERS = frozenset(
+    "next previous prev default old new current last first initial original".split()
+)  # next_state_id
 SELF_PHRASES = frozenset(
     {("reply", "to"), ("in", "reply", "to"), ("merged", "into"), ("duplicate", "of"), ("merged", "to")}
 )
@@ -80,6 +85,9 @@ CLIENT_WORDS = frozenset(
 )
 STAFF_TABLES = ("user", "agent", "employee", "staff", "person", "member", "account", "operator", "admin")
 CLIENT_TABLES = ("customer", "contact", "client", "requester", "person", "user", "account")
+QUALIFIED_PEOPLE = ("user", "agent", "employee", "staff", "customer")
+ALL_STAFF = tuple(dict.fromkeys(STAFF_TABLES + CLIENT_TABLES))  # a shop's reviews are written by customers
+ALL_CLIENTS = tuple(dict.fromkeys(CLIENT_TABLES + STAFF_TABLES))
 VERB = re.compile(r"(?:ed|en|ten)$")
 
 EXACT, QUALIFIED, OWN_LOOKUP, ROLE, LATER_ROLE, LOOKUP = 1.0, 0.9, 0.9, 0.8, 0.6, 0.55
@@ -132,7 +140,12 @@ def stems(column: str) -> list[Stem]:
     """The ways to read a column name as a reference, the likelier first."""
     parts = words(column)
     if len(parts) > 1 and parts[-1] in REFERENCE_WORDS | CODE_WORDS:
-        return [Stem(parts[:-1], parts[-1])]
+        found = [Stem(parts[:-1], parts[-1])]
+        if len(parts) > 2 and parts[-2] in DIRECTIONS:
+            found.append(Stem(parts[:-2], parts[-1]))
+        if len(parts) > 2 and parts[0] in QUALIFIERS:
+            found.append(Stem(parts[1:-1], parts[-1]))
+        return found
     if len(parts) > 1 and parts[0] in ("id", "fk"):
         return [Stem(parts[1:], "id")]
     found = [Stem(parts, "")]
@@ -181,6 +194,8 @@ def _match(stem: Stem, child: Words, parent: Words, people: Sequence[Words]) -> 
         if same(leading, child) or same(leading, child[:1]) or same(leading, child[-1:]):
             return NameMatch(OWN_LOOKUP, f"{named} is the list for {' '.join(child)}")
         return NameMatch(LOOKUP, f"{named} ends in the name") if stem.suffix else None
+    if same(child, parent) and stem.words in BOSSES:
+        return NameMatch(LATER_ROLE, "the name means a superior in the same table")
     rank = person_rank(stem.words, parent, people)
     if rank is not None:
         return NameMatch(ROLE if rank == 0 else LATER_ROLE, f"{' '.join(stem.words)} is a person")
@@ -190,6 +205,13 @@ def _match(stem: Stem, child: Words, parent: Words, people: Sequence[Words]) -> 
 def is_self_reference(stem: Words) -> bool:
     """Whether a name means another row of its own table, as parent and reply_to do."""
     return stem in SELF_PHRASES or (len(stem) == 1 and stem[0] in SELF_WORDS)
+
+
+def is_people_table(parts: Words) -> bool:
+    """users, and auth_user; but patient_contacts are no persons who act."""
+    if len(parts) == 1:
+        return any(same(parts, (name,)) for name in ALL_STAFF)
+    return len(parts) == 2 and any(same(parts[1:], (name,)) for name in QUALIFIED_PEOPLE)
 
 
 def person_rank(stem: Words, parent: Words, people: Sequence[Words]) -> int | None:
@@ -204,9 +226,9 @@ def person_tables(stem: Words) -> tuple[str, ...]:
     """Names of tables a role word may mean, likeliest first; empty for names that are no role."""
     last = stem[-1] if stem else ""
     if last in CLIENT_WORDS:
-        return CLIENT_TABLES
+        return ALL_CLIENTS
     if last in STAFF_WORDS or _is_person_phrase(stem):
-        return STAFF_TABLES
+        return ALL_STAFF
     return ()
 
 

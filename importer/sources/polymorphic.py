@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from importer.sources import naming
 from importer.sources.evidence import Evidence, Sample
@@ -31,77 +32,93 @@ def type_column_of(table: Table, column: str) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """A reference column, the sibling that says what it refers to, and the values that sibling takes."""
+
+    table: Table
+    column: str
+    type_column: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """A parent some of the values lead to."""
+
+    parent: Table
+    key: str
+    values: tuple[str, ...]
+    sample: Sample
+
+
 def polymorphic_relations(schema: SourceSchema, evidence: Evidence, tables: Iterable[Table]) -> Iterator[Relation]:
     """Yield one flagged relation for each parent the values of the type column lead to.
 
-    Where they lead nowhere, one without a parent: the choice is a person's.
+    Where they lead nowhere, one with an empty `ref_table`: the choice is a person's.
     """
     for table in tables:
         for column in table.columns:
             type_column = type_column_of(table, column.name)
             if type_column is None:
                 continue
-            values = evidence.type_values(table, type_column)
-            parents = _parents(schema, evidence, table, column.name, type_column, values)
-            if not parents and _means_one_table(schema, column.name):
-                continue  # ticket_id beside ticket_type: a kind of ticket, one table
-            for (parent, key), (led_by, sample) in parents.items():
-                yield _flagged(table, column.name, type_column, parent, key, led_by, sample)
-            if not parents:
-                yield _flagged(table, column.name, type_column, None, "", values, None)
+            pair = _Pair(table, column.name, type_column, evidence.type_values(table, type_column))
+            leads = _leads(schema, evidence, pair)
+            if leads:
+                yield from (_flagged(pair, lead) for lead in leads)
+            elif not _means_one_table(schema, column.name):
+                yield _flagged(pair, None)
+            # else ticket_id beside ticket_type: a kind of ticket, one table
 
 
-def _parents(
-    schema: SourceSchema, evidence: Evidence, table: Table, column: str, type_column: str, values: tuple[str, ...]
-) -> dict[tuple[Table, str], tuple[tuple[str, ...], Sample]]:
-    """Tables and keys with the type values that lead to them and the best sample."""
-    found: dict[tuple[Table, str], tuple[tuple[str, ...], Sample]] = {}
-    for value in values[:MOST_VALUES]:
+def _leads(schema: SourceSchema, evidence: Evidence, pair: _Pair) -> list[_Lead]:
+    found: dict[str, _Lead] = {}
+    for value in pair.values[:MOST_VALUES]:
         named = [parent for parent in schema.tables if naming.same(_value_words(value), naming.words(parent.name))]
-        for parent in named or _people(schema, column):
+        for parent in named or _people(schema, pair.column):
             key = next(iter(parent.single_keys()), None)
-            if key is None or parent is table:
+            if key is None:
                 continue
-            sample = evidence.containment(table, (column,), parent, (key,), as_text=True, only=(type_column, value))
+            only = (pair.type_column, value)
+            sample = evidence.containment(pair.table, (pair.column,), parent, (key,), as_text=True, only=only)
             if sample is None or sample.containment < LEAST_CONTAINMENT:
                 continue
-            led_by, best = found.get((parent, key)) or ((), sample)
-            found[parent, key] = ((*led_by, value), max(best, sample, key=lambda one: one.containment))
-    return found
+            before = found.get(parent.full_name)
+            values = (*before.values, value) if before else (value,)
+            best = before.sample if before and before.sample.containment > sample.containment else sample
+            found[parent.full_name] = _Lead(parent, key, values, best)
+    return list(found.values())
 
 
-def _flagged(
-    table: Table,
-    column: str,
-    type_column: str,
-    parent: Table | None,
-    key: str,
-    values: tuple[str, ...],
-    sample: Sample | None,
-) -> Relation:
-    sentence = f"{column} points at several tables; {type_column} says which"
-    if parent is None or sample is None:
-        evidence = (f"{sentence}. No table was found for its values: {', '.join(values) or 'none yet'}.",)
-    else:
-        shown = ", ".join(values)
-        evidence = (
-            f"{sentence}.",
-            f"{sample.found:,} of {sample.values:,} sampled values exist in {parent.name}.{key} where {type_column} is {shown}",
-        )
-    return Relation(
-        schema=table.schema,
-        table=table.name,
-        columns=(column,),
-        ref_schema=parent.schema if parent else "",
-        ref_table=parent.name if parent else "",
-        ref_columns=(key,) if parent else (),
+def _flagged(pair: _Pair, lead: _Lead | None) -> Relation:
+    sentence = f"{pair.column} points at several tables; {pair.type_column} says which"
+    bare = Relation(
+        schema=pair.table.schema,
+        table=pair.table.name,
+        columns=(pair.column,),
+        ref_schema="",
+        ref_table="",
+        ref_columns=(),
         source="inferred",
-        confidence=round(100 * (0.5 + 0.4 * sample.containment), 1) if sample else 50.0,
-        evidence=evidence,
+        confidence=50.0,
+        evidence=(f"{sentence}. No table was found for its values: {', '.join(pair.values) or 'none yet'}.",),
         multiplicity="unknown",
         polymorphic=True,
-        type_column=type_column,
-        type_values=values,
+        type_column=pair.type_column,
+        type_values=pair.values,
+    )
+    if lead is None:
+        return bare
+    sample, target = lead.sample, f"{lead.parent.name}.{lead.key}"
+    where = f"where {pair.type_column} is {', '.join(lead.values)}"
+    return replace(
+        bare,
+        ref_schema=lead.parent.schema,
+        ref_table=lead.parent.name,
+        ref_columns=(lead.key,),
+        confidence=round(100 * (0.5 + 0.4 * sample.containment), 1),
+        evidence=(f"{sentence}.", f"{sample.found:,} of {sample.values:,} sampled values exist in {target} {where}"),
+        type_values=lead.values,
     )
 
 
@@ -112,8 +129,7 @@ def _value_words(value: str) -> naming.Words:
 
 def _people(schema: SourceSchema, column: str) -> list[Table]:
     """The tables of persons, when the column's name is that of a role."""
-    wanted = naming.person_tables(naming.words(column)[:-1])
-    if not wanted:
+    if not naming.person_tables(naming.words(column)[:-1]):
         return []
     names = {*naming.STAFF_TABLES[:5], *naming.CLIENT_TABLES[:3]}
     return [table for table in schema.tables if any(naming.same(naming.words(table.name), (name,)) for name in names)]
