@@ -6,8 +6,9 @@ deadlines; this module only chooses what to ask.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -39,19 +40,11 @@ class DescribedColumn(Protocol):
 class Session(Protocol):
     """What is needed of an open source session."""
 
-    def fetch_all(self, query: sql.Composed, params: Mapping[str, Any]) -> list[tuple[Any, ...]]: ...
+    def fetch_all(
+        self, query: sql.Composed, params: Mapping[str, Any], *, timeout_seconds: float | None = None
+    ) -> list[tuple[Any, ...]]: ...
 
     def describe(self, query: sql.Composed, params: Mapping[str, Any]) -> Sequence[DescribedColumn]: ...
-
-    def stream(
-        self, query: sql.Composed, params: Mapping[str, Any], size: int = ..., raw: bool = ...
-    ) -> Iterator[tuple[Any, ...]]: ...
-
-
-class TimedSession(Session, Protocol):
-    """A session whose statements can be given a shorter deadline."""
-
-    def deadline(self, seconds: float) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -90,17 +83,10 @@ def preview(session: Session, compiled: CompiledQuery, limit: int = 10) -> Sampl
 
 
 def count(session: Session, compiled: CompiledQuery, seconds: float = EXACT_SECONDS) -> Count:
-    """The rows of a query: counted when the source answers within `seconds`, else the planner's estimate.
-
-    A session with a `deadline(seconds)` context is held to it; another counts within its own time limit.
-    """
+    """The rows of a query: counted when the source answers within `seconds`, else the planner's estimate."""
     query, params = compiled.count()
     try:
-        deadline = getattr(session, "deadline", None)
-        if deadline is None:
-            return Count(int(session.fetch_all(query, params)[0][0]), exact=True)
-        with deadline(seconds):
-            return Count(int(session.fetch_all(query, params)[0][0]), exact=True)
+        return Count(int(session.fetch_all(query, params, timeout_seconds=seconds)[0][0]), exact=True)
     except SourceTimeout:
         return Count(estimate(session, compiled), exact=False)
 
@@ -109,6 +95,7 @@ def estimate(session: Session, compiled: CompiledQuery) -> int:
     """The rows the planner expects; runs nothing."""
     query, params = compiled.explain()
     plan = session.fetch_all(query, params)[0][0]
+    plan = json.loads(plan) if isinstance(plan, str | bytes) else plan
     return int(plan[0]["Plan"]["Plan Rows"])
 
 
