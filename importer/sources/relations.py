@@ -64,7 +64,11 @@ def infer_relations(
     evidence = Evidence(session, budget_seconds=budget_seconds, max_probes=max_probes)
     declared = list(declared_relations(schema))
     taken = {(relation.schema, relation.table, relation.columns) for relation in declared}
-    polymorphic = list(polymorphic_relations(schema, evidence, _chosen(schema.tables, tables)))
+    polymorphic = [
+        relation
+        for relation in polymorphic_relations(schema, evidence, _chosen(schema.tables, tables))
+        if (relation.schema, relation.table, relation.columns) not in taken
+    ]
     flagged = {(relation.schema, relation.table, relation.columns) for relation in polymorphic}
     candidates = [
         candidate
