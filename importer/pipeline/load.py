@@ -46,14 +46,11 @@ class Statement:
 class Loader:
     """Writes slices of one query's rows through one connection of its own."""
 
-    def __init__(
-        self, connection: psycopg.Connection, plan: LoadPlan, *, run_id: int, job_id: str, keeps: bool = True
-    ) -> None:
+    def __init__(self, connection: psycopg.Connection, plan: LoadPlan, *, run_id: int, job_id: str) -> None:
         self.connection = connection
         self.plan = plan
         self.run_id = run_id
         self.job_id = job_id
-        self.keeps = keeps  # False in a rehearsal: updates are tried, not kept
         self.filters = plan.skips_unchanged and self._has_references()
         types = dict(
             connection.execute(
@@ -63,7 +60,6 @@ class Loader:
             ).fetchall()
         )
         staging.create_slice_tables(connection, decide.work_table(plan, types))
-        connection.commit()
 
     def commit(self, chunk: chunks.Claim, piece: Slice) -> Counts:
         """Write the slice and move the chunk's checkpoint behind it, in one transaction.
@@ -78,7 +74,7 @@ class Loader:
                 # Constraints are judged statement by statement, so that bisecting can tell which row breaks one.
                 self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 counts = self.write(piece.rows, batch=chunk.no)
-                self.count(counts)
+                count(self.connection, self.run_id, counts)
                 fail_point("before_commit")
                 self.connection.commit()
                 fail_point("after_commit")
@@ -108,16 +104,6 @@ class Loader:
         if numbered:
             counts.update(self._bisect(numbered, batch))
         return counts
-
-    def count(self, counts: Counts) -> None:
-        """Add to the run's counters; the table's CHECK refuses sums that do not add up."""
-        self.connection.execute(
-            "UPDATE importer_queryrun SET read = read + %(read)s, created = created + %(created)s, "
-            "updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s, skipped = skipped + %(skipped)s, "
-            "failed = failed + %(failed)s, review = review + %(review)s, warnings = warnings + %(warnings)s WHERE id = %(run)s",
-            {name: counts[name] for name in ("read", *Outcome.values, "warnings")} | {"run": self.run_id},
-            prepare=True,
-        )
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -299,6 +285,17 @@ class Loader:
         return sql.SQL("EXISTS (SELECT FROM {} t WHERE t.id = e.target_id {})").format(
             sql.Identifier(target.table), live
         )
+
+
+def count(connection: psycopg.Connection, run_id: int, counts: Counts) -> None:
+    """Add to the run's counters; the table's CHECK refuses sums that do not add up."""
+    connection.execute(
+        "UPDATE importer_queryrun SET read = read + %(read)s, created = created + %(created)s, "
+        "updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s, skipped = skipped + %(skipped)s, "
+        "failed = failed + %(failed)s, review = review + %(review)s, warnings = warnings + %(warnings)s WHERE id = %(run)s",
+        {name: counts[name] for name in ("read", *Outcome.values, "warnings")} | {"run": run_id},
+        prepare=True,
+    )
 
 
 def default_account(connection: psycopg.Connection, plan: LoadPlan, *, run_id: int, job_id: str) -> Any:

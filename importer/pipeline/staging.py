@@ -189,6 +189,15 @@ def staged_rows(
             yield key.encode(), None if data is None else data.encode()
 
 
+def staged_cursor(connection: psycopg.Connection, run_id: int) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """All (key, JSON) pairs of the staged result in key order, inside the connection's open transaction."""
+    with connection.cursor(name=f"staged_{run_id}") as cursor:
+        cursor.itersize = 500
+        cursor.execute(sql.SQL("SELECT key, row FROM {} ORDER BY key, n").format(run_table(run_id)))
+        for key, data in cursor:
+            yield key.encode(), None if data is None else data.encode()
+
+
 def drop_run_table(connection: psycopg.Connection, run_id: int) -> None:
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(run_table(run_id)))
 

@@ -1,0 +1,61 @@
+"""From a profile to an open source session: the only place where settings, secrets and sources meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.conf import settings
+
+from importer import crypto
+from importer.models import ImportProfile
+from importer.sources.hosts import HostPolicy
+from importer.sources.params import ConnectionParams, SourceLimits
+from importer.sources.session import SourceSession, open_session
+
+
+def params_of(profile: ImportProfile) -> ConnectionParams:
+    """The profile's connection with its password in clear; keep it short-lived. Raises SecretUnreadable."""
+    return ConnectionParams(
+        host=profile.host,
+        port=profile.port,
+        database=profile.database,
+        username=profile.username,
+        password=crypto.reveal(profile.secret, owner=profile.pk),
+        ssl_mode=profile.ssl_mode,
+        ssl_root_cert=profile.ssl_root_cert,
+    )
+
+
+def host_policy() -> HostPolicy:
+    return HostPolicy(
+        allow_loopback=settings.IMPORT_ALLOW_LOOPBACK, allowlist=tuple(settings.IMPORT_HOST_ALLOWLIST)
+    )
+
+
+def limits() -> SourceLimits:
+    return SourceLimits(
+        connect_timeout_seconds=settings.IMPORT_SOURCE_CONNECT_TIMEOUT,
+        statement_timeout_seconds=settings.IMPORT_SOURCE_STATEMENT_TIMEOUT,
+        preview_timeout_seconds=settings.IMPORT_SOURCE_PREVIEW_TIMEOUT,
+        lock_timeout_seconds=settings.IMPORT_SOURCE_LOCK_TIMEOUT,
+        require_auth=settings.IMPORT_SOURCE_REQUIRE_AUTH,
+        allow_privileged=settings.IMPORT_ALLOW_PRIVILEGED_SOURCE,
+    )
+
+
+def open_source(
+    profile: ImportProfile,
+    *,
+    purpose: str,
+    snapshot_id: str | None = None,
+    search_schemas: Sequence[str] = ("public",),
+) -> SourceSession:
+    """An open read-only session with the profile's database; `purpose` is seen in its pg_stat_activity."""
+    return open_session(
+        params_of(profile),
+        policy=host_policy(),
+        limits=limits(),
+        application_name=f"service-vault/{purpose}"[:63],
+        snapshot_id=snapshot_id,
+        search_schemas=search_schemas,
+    )

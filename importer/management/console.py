@@ -1,0 +1,55 @@
+"""What commands draw on a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich import progress
+from rich.console import Console
+from rich.table import Table
+
+from importer.models import ImportJob
+from servicevault.jobs.progress import Progress
+
+
+class BarSink:
+    """A progress bar that follows a job."""
+
+    def __init__(self, console: Console, *, title: str) -> None:
+        self.title = title
+        self.bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.completed:,.0f} rows"),
+            progress.TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def __enter__(self) -> BarSink:
+        self.bar.start()
+        self.task = self.bar.add_task(self.title, total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def update(self, progress: Progress) -> None:
+        self.bar.update(
+            self.task, description=f"{self.title}: {progress.operation}", completed=progress.processed, total=progress.total
+        )
+
+
+def counters_table(job: ImportJob) -> Table:
+    """One line a query: rows read and what became of them."""
+    table = Table(title=f"{job} of {job.profile.name}: {job.status}")
+    names = ("read", "created", "updated", "unchanged", "skipped", "failed", "review", "warnings")
+    table.add_column("Query")
+    table.add_column("Into")
+    for name in names:
+        table.add_column(name.capitalize(), justify="right")
+    for run in job.runs.all():
+        table.add_row(run.name, run.target_type, *(f"{getattr(run, name):,}" for name in names))
+    return table

@@ -1,0 +1,86 @@
+"""Readers: where a query's rows come from, always as (key, JSON text) pairs in key order.
+
+A query whose rows are found by a unique key of its base table is read by ranges of that key, straight from
+the source. Anything else (a grouped query, raw SQL, later a file) is staged whole first; then the ranges are
+ranges of the staged result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import psycopg
+
+from importer.pipeline import staging
+from importer.query.compiler import CompiledQuery
+from importer.sources.session import SourceSession
+
+Pairs = Iterator[tuple[bytes | None, bytes | None]]
+MAX_ROW_BYTES = 32 * 1024 * 1024  # a larger row fails by itself instead of filling the worker's memory
+FETCHED_AT_ONCE = 50  # rows in memory beside the slice; a row may have a megabyte
+
+
+class Reader(Protocol):
+    """Cuts a query's result into ranges and reads one of them."""
+
+    how: str
+
+    def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
+        """The last key of each chunk, and the number of rows where it is known."""
+
+    def pairs(self, lo: str | None, hi: str | None) -> Pairs:
+        """The rows after `lo` up to and with `hi`."""
+
+
+class RangeReader:
+    """Reads ranges of the key from the source."""
+
+    how = "ranges"
+
+    def __init__(self, session: SourceSession, compiled: CompiledQuery) -> None:
+        self.session = session
+        self.compiled = compiled
+
+    def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
+        found = self.session.fetch_all(*self.compiled.boundaries(chunk_rows))
+        return [str(key) for (key, *_) in found], None
+
+    def pairs(self, lo: str | None, hi: str | None) -> Pairs:
+        query, params = self.compiled.rows(lo, hi, max_row_bytes=MAX_ROW_BYTES)
+        for key, data in self.session.stream(query, params, size=FETCHED_AT_ONCE, raw=True):
+            yield key, data
+
+
+class StagedReader:
+    """Reads the whole result once into a table of the run, then ranges of that table."""
+
+    how = "staged"
+
+    def __init__(
+        self, session: SourceSession, compiled: CompiledQuery, connect: Callable[[], psycopg.Connection], run_id: int
+    ) -> None:
+        self.session = session
+        self.compiled = compiled
+        self.connect = connect
+        self.run_id = run_id
+
+    def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
+        query, params = self.compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)
+        count = staging.stage_whole(
+            connection, run_id, self.session.stream(query, params, size=FETCHED_AT_ONCE, raw=True)
+        )
+        return staging.staged_bounds(connection, run_id, chunk_rows), count
+
+    def pairs(self, lo: str | None, hi: str | None) -> Pairs:
+        with self.connect() as connection:
+            yield from staging.staged_rows(connection, self.run_id, lo, hi)
+
+
+def reader_for(
+    session: SourceSession, compiled: CompiledQuery, *, connect: Callable[[], psycopg.Connection], run_id: int
+) -> Reader:
+    """The reader that fits the query."""
+    if compiled.key is not None:
+        return RangeReader(session, compiled)
+    return StagedReader(session, compiled, connect, run_id)

@@ -1,0 +1,136 @@
+"""Run: one query of a job, chunk by chunk, by as many workers as take part.
+
+No worker leads: whoever comes first cuts the query into chunks, everyone takes the next free one, and the
+query is done when no chunk is open. The database decides every tie.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+
+from importer.errors import JobFailed
+from importer.pipeline import chunks, staging
+from importer.pipeline.load import Counts, Loader
+from importer.pipeline.plan import LoadPlan
+from importer.pipeline.readers import Reader
+
+WAIT_SECONDS = 0.2  # before looking again for a chunk that others hold
+
+
+class Stopped(Exception):
+    """The job does not run any more: cancelled, failed elsewhere, or this worker is to end."""
+
+
+@dataclass
+class Worker:
+    """One process's part in a job: its connection, its fence, and when to stop."""
+
+    connect: Callable[[], psycopg.Connection]
+    job_id: str
+    batch_rows: int
+    on_slice: Callable[[int, Counts], None]  # after each commit: run id, what happened
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.connection = self.connect()
+        self.fence = chunks.take_fence(self.connection)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def run(self, run_id: int, plan: LoadPlan, reader: Reader, sql_hash: str) -> None:
+        """Take part in one query until none of its chunks is open. Raises Stopped when the job ends meanwhile."""
+        self._cut(run_id, reader, sql_hash)
+        loader: Loader | None = None
+        while True:
+            if self.stop.is_set():
+                raise Stopped
+            chunk = chunks.claim(self.connection, run_id, self.fence)
+            if chunk is not None:
+                if loader is None:
+                    loader = Loader(self.connection, plan, run_id=run_id, job_id=self.job_id)
+                    self.connection.commit()
+                self._chunk(loader, reader, chunk)
+            elif not chunks.open_chunks(self.connection, run_id):
+                break
+            else:
+                self.stop.wait(WAIT_SECONDS)
+        self._done(run_id)
+
+    def _chunk(self, loader: Loader, reader: Reader, chunk: chunks.Claim) -> None:
+        rows = staging.read_rows(reader.pairs(chunk.start, chunk.hi))
+        try:
+            for piece in staging.slices(rows, max_rows=self.batch_rows):
+                counts = loader.commit(chunk, piece)
+                chunk = chunk.at(piece.last_key)
+                self.on_slice(chunk.run_id, counts)
+                if self.stop.is_set():
+                    raise Stopped
+            chunks.finish(self.connection, chunk)
+        except chunks.Fenced:
+            self.connection.rollback()
+            if not self._job_runs():
+                raise Stopped from None
+
+    def _cut(self, run_id: int, reader: Reader, sql_hash: str) -> None:
+        """Cut the query into chunks, once: the run's row is locked meanwhile and the others wait."""
+        while True:
+            with self.connection.transaction():
+                row = self.connection.execute(
+                    "SELECT status, plan->>'sql_hash' FROM importer_queryrun WHERE id = %s FOR UPDATE SKIP LOCKED", (run_id,)
+                ).fetchone()
+                if row is not None:
+                    status, planned = row
+                    if status == "pending":
+                        self._plan(run_id, reader, sql_hash)
+                    elif planned != sql_hash and status == "running":
+                        raise JobFailed(
+                            "The query or the source's structure changed since this job began.",
+                            code="drift_detected",
+                            hint="Start a new import; rows that are already here are recognised.",
+                        )
+                    return
+            if self.stop.wait(WAIT_SECONDS):
+                raise Stopped
+
+    def _plan(self, run_id: int, reader: Reader, sql_hash: str) -> None:
+        bounds, total = reader.prepare(self.connection, run_id, self.batch_rows)
+        with self.connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO importer_chunk (run_id, no, lo, hi, done, fence) VALUES (%s, %s, %s, %s, false, 0)",
+                [
+                    (run_id, no, lo, hi)
+                    for no, (lo, hi) in enumerate(zip([None, *bounds[:-1]], [*bounds[:-1], None], strict=True))
+                ]
+                if bounds
+                else [],
+            )
+        self.connection.execute(
+            "UPDATE importer_queryrun SET status = 'running', started_at = clock_timestamp(), total = coalesce(%s, total), "
+            "plan = jsonb_build_object('how', %s::text, 'sql_hash', %s::text) WHERE id = %s",
+            (total, reader.how, sql_hash, run_id),
+        )
+
+    def _done(self, run_id: int) -> None:
+        with self.connection.transaction():
+            won = self.connection.execute(
+                "UPDATE importer_queryrun SET status = 'done', completed_at = clock_timestamp(), total = read "
+                "WHERE id = %s AND status = 'running' AND NOT EXISTS "
+                "(SELECT FROM importer_chunk c WHERE c.run_id = %s AND NOT c.done)",
+                (run_id, run_id),
+            ).rowcount
+            if won:
+                staging.drop_run_table(self.connection, run_id)
+
+    def _job_runs(self) -> bool:
+        row = self.connection.execute(
+            "SELECT status = 'running' AND NOT cancel_requested FROM importer_importjob WHERE id = %s", (self.job_id,)
+        ).fetchone()
+        self.connection.commit()
+        return bool(row and row[0])
+
+

@@ -1,0 +1,263 @@
+"""The runner: takes a job through its runs and turns every way it can end into a state.
+
+The one place that catches everything: what nobody foresaw ends the job as crashed, with the traceback in the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.db import connection as django_connection
+from django.db import transaction
+from django.utils import timezone
+
+from importer import gateway, planning
+from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
+from importer.models import ImportJob, JobKind, QueryRun, RunStatus
+from importer.pipeline import chunks, late_links, rehearsal
+from importer.pipeline.load import Counts
+from importer.pipeline.readers import reader_for
+from importer.pipeline.run import Stopped, Worker
+from importer.sources.audit import require_unprivileged
+from importer.sources.session import SourceSession
+from servicevault.jobs import lifecycle
+from servicevault.jobs.progress import NullSink, Progress, ProgressSink
+
+logger = logging.getLogger("servicevault.imports")
+
+HEARTBEAT_SECONDS = 2.0
+SOURCE_RETRIES = 5  # X15: 1, 2, 4, 8, 16 seconds
+DEFAULT_BATCH_ROWS = 5000
+
+
+def work(job_id: Any, *, sink: ProgressSink | None = None) -> str:
+    """Take part in a job until it ends; returns its status then.
+
+    Several workers may be given the same job: they share its chunks. One that comes when the job is
+    finished does nothing.
+    """
+    if not lifecycle.claim(ImportJob, job_id):
+        return ImportJob.objects.get(pk=job_id).status
+    job = ImportJob.objects.select_related("profile").get(pk=job_id)
+    try:
+        _Session(job, sink or NullSink()).run()
+    except Stopped:
+        lifecycle.cancel(ImportJob, job_id)
+    except ImporterError as error:
+        logger.warning("job %s failed: %s (%s)", job.number, error.message, error.code)
+        code = error.code if isinstance(error, JobFailed | SourceLost) else _C16.get(error.code, "query_failed")
+        lifecycle.fail(ImportJob, job_id, code=code, message=str(error))
+    except Exception:
+        logger.exception("job %s crashed", job.number)
+        lifecycle.crash(ImportJob, job_id)
+    finally:
+        django_connection.close()
+    return ImportJob.objects.get(pk=job_id).status
+
+
+_C16 = {"timeout": "timeout", "connection_failed": "source_lost", "host_not_allowed": "source_lost"}
+
+
+def connect_target() -> psycopg.Connection:
+    """A connection of the pipeline's own to the application's database, tuned for set statements."""
+    database = settings.DATABASES["default"]
+    connection = psycopg.connect(
+        host=database["HOST"],
+        port=database["PORT"],
+        dbname=django_connection.settings_dict["NAME"],
+        user=database["USER"],
+        password=database["PASSWORD"],
+        application_name="service-vault/import",
+        options="-c jit=off -c max_parallel_workers_per_gather=0 -c work_mem=64MB -c temp_buffers=64MB "
+        "-c synchronous_commit=off -c timezone=UTC -c lock_timeout=30s",
+    )
+    return connection
+
+
+class _Session:
+    """One worker's part in one job."""
+
+    def __init__(self, job: ImportJob, sink: ProgressSink) -> None:
+        self.job = job
+        self.sink = sink
+        self.stop = threading.Event()
+        self.source: SourceSession | None = None
+        self.fence = 0
+        self.operation = ""
+        self.total: int | None = None
+
+    def run(self) -> None:
+        """Read and load every query. Raises Stopped when the job was cancelled or ended elsewhere."""
+        with self._heartbeats():
+            for attempt in range(SOURCE_RETRIES + 1):
+                try:
+                    self._attempt()
+                    return
+                except (SourceLost, SourceTimeout) as error:
+                    if self.stop.is_set():
+                        raise Stopped from error
+                    if attempt == SOURCE_RETRIES:
+                        raise
+                    self._say(f"Source lost, trying again ({attempt + 1} of {SOURCE_RETRIES})")
+                    if self.stop.wait(2**attempt):
+                        raise Stopped from error
+
+    def _attempt(self) -> None:
+        self._say("Connecting to the source")
+        with self._source() as source:
+            plans = planning.plan_job(self.job, source)
+            runs = self._runs(plans)
+            if self.job.kind == JobKind.REHEARSAL:
+                rehearsal.rehearse(
+                    plans,
+                    runs,
+                    connect=connect_target,
+                    job_id=str(self.job.pk),
+                    batch_rows=self._batch_rows,
+                    source=source,
+                    on_slice=self._after_slice,
+                    stop=self.stop,
+                )
+                self._finish([])
+                return
+            worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
+            self.fence = worker.fence
+            try:
+                for plan in plans:
+                    run = runs[plan.key]
+                    self._say(f"Importing {plan.name}")
+                    reader = reader_for(source, plan.compiled, connect=connect_target, run_id=run.pk)
+                    worker.run(run.pk, plan.load, reader, plan.compiled.sql_hash)
+                self._finish(plans, worker)
+            finally:
+                worker.close()
+
+    def _finish(self, plans: list[planning.RunPlan], worker: Worker | None = None) -> None:
+        """End the job, once: the sums must add up, references that found nothing are tried again (J18, E28)."""
+        if worker is not None:
+            self._say("Linking late references")
+            late_links.link(worker.connection, str(self.job.pk), entity_ids=[plan.load.entity_id for plan in plans])
+        counters = self.job.counters()
+        outcomes = sum(counters[name] for name in ("created", "updated", "unchanged", "skipped", "failed", "review"))
+        if counters["read"] != outcomes:
+            raise JobFailed(
+                f"{counters['read']} rows were read but {outcomes} have an outcome.", code="counter_mismatch"
+            )
+        lifecycle.complete(ImportJob, self.job.pk)
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _source(self) -> Iterator[SourceSession]:
+        """A session in the job's shared snapshot; the first worker exports it, a lost one is replaced."""
+        purpose = f"job {self.job.number}"
+        shared = ImportJob.objects.values_list("snapshot_id", flat=True).get(pk=self.job.pk)
+        session: SourceSession | None = None
+        if shared:
+            try:
+                session = gateway.open_source(self.job.profile, purpose=purpose, snapshot_id=shared)
+            except SourceError as error:
+                if error.code != "snapshot_gone":
+                    raise
+        if session is None:
+            session = gateway.open_source(self.job.profile, purpose=purpose)
+            ImportJob.objects.filter(pk=self.job.pk, snapshot_id=shared).update(snapshot_id=session.export_snapshot())
+        self.source = session
+        try:
+            require_unprivileged(session)
+            yield session
+        finally:
+            self.source = None
+            session.close()
+
+    def _runs(self, plans: list[planning.RunPlan]) -> dict[str, QueryRun]:
+        """The job's runs, made by whichever worker comes first."""
+        with transaction.atomic():
+            ImportJob.objects.select_for_update().get(pk=self.job.pk)
+            for position, plan in enumerate(plans):
+                QueryRun.objects.get_or_create(
+                    job=self.job,
+                    key=plan.key,
+                    defaults={
+                        "name": plan.name,
+                        "target_type": plan.load.target.name,
+                        "source_table": plan.source_table[:255],
+                        "entity_id": plan.load.entity_id,
+                        "mapping_version_id": plan.load.version_id,
+                        "position": position,
+                    },
+                )
+        return {run.key: run for run in QueryRun.objects.filter(job=self.job)}
+
+    @property
+    def _batch_rows(self) -> int:
+        wanted = self.job.options.get("batch_size", "auto")
+        return DEFAULT_BATCH_ROWS if wanted in (None, "auto") else int(wanted)
+
+    def _after_slice(self, run_id: int, counts: Counts) -> None:
+        counters = self.job.counters()
+        runs = list(QueryRun.objects.filter(job=self.job).values_list("total", "status"))
+        known = all(total is not None or status == RunStatus.DONE for total, status in runs)
+        total = sum(total or 0 for total, _ in runs) if known else None
+        self.sink.update(Progress(self.operation, counters["read"], total))
+        self._check_policy(counters)
+
+    def _check_policy(self, counters: dict[str, int]) -> None:
+        """Stop a job that fails too much or runs too long, as its options say (X27, J20)."""
+        options = self.job.options
+        policy = options.get("error_policy") or {}
+        failed, read = counters["failed"], counters["read"]
+        percent = policy.get("max_error_percent")
+        if (
+            (policy.get("on_error") == "stop" and failed)
+            or (policy.get("max_errors") is not None and failed > policy["max_errors"])
+            or (percent is not None and read >= 100 and failed * 100 > percent * read)
+        ):
+            raise JobFailed(f"{failed} of {read} rows failed, more than the job accepts.", code="error_threshold")
+        limit = int(options.get("timeout") or settings.IMPORT_JOB_TIMEOUT)
+        started = self.job.started_at
+        if started and (timezone.now() - started).total_seconds() > limit:
+            raise JobFailed(
+                f"The job ran longer than its {limit} seconds.", code="timeout", hint="Resume it with a longer timeout."
+            )
+
+    def _say(self, operation: str) -> None:
+        self.operation = operation
+        lifecycle.say(ImportJob, self.job.pk, operation)
+
+    @contextlib.contextmanager
+    def _heartbeats(self) -> Iterator[None]:
+        """Renew job and chunk leases beside the work; a cancelled job's source read is cut free (J5)."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(ended,), name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _beat(self, ended: threading.Event) -> None:
+        try:
+            with connect_target() as connection:
+                while not ended.wait(HEARTBEAT_SECONDS):
+                    if not lifecycle.heartbeat(ImportJob, self.job.pk):
+                        self.stop.set()
+                        if self.source is not None:
+                            self.source.cancel()
+                        return
+                    if self.fence:
+                        chunks.keep(connection, self.fence)
+        except psycopg.Error:
+            # Without a heartbeat the leases run out and others take over; the slice's own transaction decides.
+            logger.warning("job %s: heartbeat lost", self.job.number)
+        finally:
+            django_connection.close()
+
+

@@ -1,0 +1,31 @@
+"""Celery's part: a message only says "look at this job"; the database knows the rest."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from importer import runner
+from importer.models import ImportJob
+from servicevault.jobs import lifecycle
+from servicevault.jobs.models import JobStatus
+
+
+@shared_task(name="importer.tasks.run_job")
+def run_job(job_id: str) -> str:
+    """Work on the job until it ends. A second message for the same job joins in or does nothing."""
+    return runner.work(job_id)
+
+
+@shared_task(name="importer.tasks.wake_jobs")
+def wake_jobs() -> int:
+    """Hand jobs to workers that nobody works on: messages the broker lost, workers that died. Every 15 seconds."""
+    jobs = lifecycle.orphaned(ImportJob).values_list("pk", flat=True)
+    for job_id in jobs:
+        run_job.delay(str(job_id))
+    return len(jobs)
+
+
+def enqueue(job: ImportJob) -> None:
+    """Ask a worker to start the job; call it after the transaction that made the job has committed."""
+    if job.status == JobStatus.PENDING:
+        run_job.delay(str(job.pk))

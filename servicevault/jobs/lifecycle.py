@@ -1,0 +1,120 @@
+"""The life of a job: each transition is one conditional UPDATE that says whether it won (J1, J12).
+
+Nothing else assigns `status`. Times are the database's; `model` is a concrete subclass of Job.
+
+    pending ─claim→ running ─complete→ completed
+       │               ├─fail→ failed ─┐
+       └──cancel──→ cancelled ←─cancel─┤
+              ↑ requeue (resume) ──────┘
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
+
+from servicevault.jobs.clock import InSeconds
+from servicevault.jobs.models import FINISHED, LEASE_SECONDS, RESUMABLE, Job, JobStatus
+
+MAX_TAKEOVERS = 5  # J12: without progress, then a person must look
+
+
+def claim(model: type[Job], job_id: Any) -> bool:
+    """Start a pending job, or join one that runs. False when it is finished, awaits approval, or is cancelled."""
+    started = model._default_manager.filter(pk=job_id, status=JobStatus.PENDING, cancel_requested=False).update(
+        status=JobStatus.RUNNING,
+        started_at=Coalesce(F("started_at"), Now()),
+        completed_at=None,
+        error_code="",
+        error_message="",
+        attempts=F("attempts") + 1,
+        heartbeat_at=Now(),
+        lease_until=InSeconds(LEASE_SECONDS),
+    )
+    if started:
+        return True
+    return bool(
+        model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING).update(
+            heartbeat_at=Now(), lease_until=InSeconds(LEASE_SECONDS)
+        )
+    )
+
+
+def heartbeat(model: type[Job], job_id: Any) -> bool:
+    """Renew the lease. False when the job does not run any more or should stop."""
+    return bool(
+        model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING, cancel_requested=False).update(
+            heartbeat_at=Now(), lease_until=InSeconds(LEASE_SECONDS)
+        )
+    )
+
+
+def say(model: type[Job], job_id: Any, operation: str) -> None:
+    """Tell people what the job is doing."""
+    model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING).update(current_operation=operation[:255])
+
+
+def complete(model: type[Job], job_id: Any) -> bool:
+    return _end(model, job_id, JobStatus.COMPLETED)
+
+
+def fail(model: type[Job], job_id: Any, *, code: str, message: str) -> bool:
+    """End a job that met a failure we foresee; it can be resumed."""
+    return _end(model, job_id, JobStatus.FAILED, error_code=code, error_message=message)
+
+
+def crash(model: type[Job], job_id: Any) -> bool:
+    """End a job that met a failure nobody foresaw; the traceback is in the log."""
+    return fail(
+        model, job_id, code="internal_error", message="The job met an unexpected error. It is logged; resume it once it is mended."
+    )
+
+
+def request_cancel(model: type[Job], job_id: Any) -> bool:
+    """Ask a running job to stop after its slice; a waiting one is cancelled at once. False when it is finished."""
+    waiting = Q(status__in=[JobStatus.PENDING, JobStatus.AWAITING_APPROVAL])
+    if model._default_manager.filter(waiting, pk=job_id).update(
+        status=JobStatus.CANCELLED, completed_at=Now(), error_code="cancelled_by_user", current_operation=""
+    ):
+        return True
+    return bool(model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING).update(cancel_requested=True))
+
+
+def cancel(model: type[Job], job_id: Any) -> bool:
+    """End a running job that was asked to stop."""
+    return _end(
+        model, job_id, JobStatus.CANCELLED, condition=Q(cancel_requested=True), error_code="cancelled_by_user"
+    )
+
+
+def requeue(model: type[Job], job_id: Any) -> bool:
+    """Let a failed or cancelled job continue behind its checkpoint."""
+    return bool(
+        model._default_manager.filter(pk=job_id, status__in=RESUMABLE).update(
+            status=JobStatus.PENDING, cancel_requested=False, attempts=0, completed_at=None, current_operation=""
+        )
+    )
+
+
+def orphaned(model: type[Job]) -> Any:
+    """Running jobs whose workers are all silent, and pending ones nobody started yet: to be handed to a worker."""
+    return model._default_manager.filter(
+        Q(status=JobStatus.PENDING) | Q(status=JobStatus.RUNNING, lease_until__lt=Now())
+    )
+
+
+def _end(model: type[Job], job_id: Any, status: JobStatus, *, condition: Q | None = None, **values: Any) -> bool:
+    assert status in FINISHED
+    rows = model._default_manager.filter(condition or Q(), pk=job_id, status=JobStatus.RUNNING)
+    return bool(
+        rows.update(
+            status=status,
+            completed_at=Now(),
+            lease_until=None,
+            cancel_requested=False,
+            current_operation="",
+            **values,
+        )
+    )
