@@ -153,19 +153,27 @@ def _usable(servers: Path, account: Account) -> bool:
 
 
 def _fallback(data_dir: Path) -> Path:
-    home = FALLBACK_PARENT / f"servicevault-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]}"
-    with contextlib.suppress(FileExistsError):
-        home.mkdir(mode=0o711)
-    found = home.lstat()
-    # Anyone may create names in /var/tmp: accept only a real folder of ours that nobody else can write to.
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise EmbeddedError(f"{home} exists and is not a private folder of this user. {REMEDY}")
-    home.chmod(0o711)
-    if not _claim(home, data_dir):
-        raise EmbeddedError(f"{home} belongs to another copy of the project. {REMEDY}")
+    """Return a private folder outside the project, made on first use and remembered in the data directory."""
+    name = f"servicevault-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]}"
+    # The plain name is taken when a project that was here moved away and kept its data.
+    for home in (FALLBACK_PARENT / name, *(FALLBACK_PARENT / f"{name}-{number}" for number in range(2, 100))):
+        with contextlib.suppress(FileExistsError):
+            home.mkdir(mode=0o711)
+        found = home.lstat()
+        # Anyone may create names in /var/tmp: accept only a real folder of ours that nobody else can write to.
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise EmbeddedError(f"{home} exists and is not a private folder of this user. {REMEDY}")
+        home.chmod(0o711)
+        if _claim(home, data_dir):
+            break
+    else:
+        raise EmbeddedError(
+            f"{FALLBACK_PARENT / name} and its successors belong to other copies of the project. {REMEDY}"
+        )
     if not (home / "project").exists():
         write_private(home / "project", str(data_dir))
-    replace_private(data_dir / "location", str(home))
+    (data_dir / "location").unlink(missing_ok=True)
+    write_private(data_dir / "location", str(home))
     return home
 
 
