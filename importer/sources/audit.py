@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from psycopg import sql
 
 from importer.errors import SourceError
 from importer.sources.catalogue import catalogue_query
+from importer.sources.failures import understood
 from importer.sources.session import SourceSession
 
 Severity = Literal["privileged", "warning"]
@@ -44,7 +45,12 @@ class Finding:
 
 def audit_role(session: SourceSession) -> list[Finding]:
     """Return what the login may do beyond reading, the dangerous first. One query."""
-    rights = dict(zip(COLUMNS, session.fetch_all(catalogue_query("role_audit"), None)[0], strict=True))
+    rows = session.fetch_all(catalogue_query("role_audit"), None)
+    with understood():
+        return _findings(dict(zip(COLUMNS, rows[0], strict=True)))
+
+
+def _findings(rights: dict[str, Any]) -> list[Finding]:
     findings = [Finding(code, "privileged", message) for code, message in PRIVILEGED if rights[code]]
     if rights["createdb"]:
         findings.append(Finding("createdb", "warning", "The login may create databases."))

@@ -6,8 +6,10 @@ It goes to the log with control characters escaped, and never into an exception.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 
 import psycopg
@@ -147,6 +149,23 @@ def classify_statement(error: Exception, *, alive: bool) -> ImporterError:
     if not sqlstate and isinstance(error, psycopg.ProgrammingError):
         return SourceQueryError("The query and its parameters do not fit together.", sqlstate="")
     return SourceError("The source failed in this statement.", hint="The log has the details.", code="source_failed")
+
+
+@contextlib.contextmanager
+def understood() -> Iterator[None]:
+    """Read answers to our own catalogue queries: an answer of another shape is the server's failure, not a crash of ours."""
+    try:
+        yield
+    except (IndexError, KeyError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError):
+        logger.warning("source: an answer of unexpected shape", exc_info=True)
+        failure = SourceError(
+            "The source answered a question about itself in a way PostgreSQL does not.",
+            hint="Check that it is PostgreSQL, and not a database that only resembles it.",
+            code="bad_answer",
+        )
+    else:
+        return
+    raise failure
 
 
 def lost() -> SourceLost:

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from importer.errors import QueryError, SourceTimeout
 from importer.sources.catalogue import catalogue_query
-from importer.sources.failures import SourceQueryError
+from importer.sources.failures import SourceQueryError, understood
 from importer.sources.roles import column_role
 from importer.sources.schema import Column, ForeignKey, Index, PackView, SourceSchema, Table
 from importer.sources.session import Row, SourceSession, identifier
@@ -27,15 +27,18 @@ def introspect(session: SourceSession, *, schemas: Sequence[str] | None = None) 
     Row counts and sizes are what the catalogue says; nothing is counted.
     """
     tables = session.fetch_all(catalogue_query("tables"), None)
-    columns = _by_table(session.fetch_all(catalogue_query("columns"), None))
-    foreign_keys = _by_table(session.fetch_all(catalogue_query("foreign_keys"), None))
-    indexes = _by_table(session.fetch_all(catalogue_query("indexes"), None))
+    columns = session.fetch_all(catalogue_query("columns"), None)
+    foreign_keys = session.fetch_all(catalogue_query("foreign_keys"), None)
+    indexes = session.fetch_all(catalogue_query("indexes"), None)
     sizes = _sizes(session)
-    found = [
-        _table(row, columns[row[0]], foreign_keys[row[0]], indexes[row[0]], sizes.get(row[0]))
-        for row in tables
-        if schemas is None or row[1] in schemas
-    ]
+    with understood():
+        parts = _by_table(columns), _by_table(foreign_keys), _by_table(indexes)
+        size_of: dict[int, int] = {table_id: size for table_id, size in sizes}
+        found = [
+            _table(row, *(part[row[0]] for part in parts), size=size_of.get(row[0]))
+            for row in tables
+            if schemas is None or row[1] in schemas
+        ]
     return SourceSchema(
         tables=tuple(found),
         search_schemas=_search_schemas(found, schemas),
@@ -89,7 +92,7 @@ def frequent_values(session: SourceSession, table: Table, column: str, limit: in
     return [(value, count) for value, count in session.fetch_all(query, (FREQUENT_SCAN_ROWS, limit))]
 
 
-def _table(row: Row, columns: list[Row], foreign_keys: list[Row], indexes: list[Row], size: int | None) -> Table:
+def _table(row: Row, columns: list[Row], foreign_keys: list[Row], indexes: list[Row], *, size: int | None) -> Table:
     _, schema, name, kind, row_estimate, comment = row
     found = [(index[1], index[2], index[3], _names(index[4])) for index in indexes]
     primary = next((names for _, is_primary, _, names in found if is_primary), ())
@@ -128,14 +131,14 @@ def _by_table(rows: list[Row]) -> defaultdict[int, list[Row]]:
     return grouped
 
 
-def _sizes(session: SourceSession) -> dict[int, int]:
+def _sizes(session: SourceSession) -> list[Row]:
     """Sizes by table; none when a table is locked, for they are not worth waiting or failing."""
     try:
-        return dict(session.fetch_all(catalogue_query("sizes"), None))
+        return session.fetch_all(catalogue_query("sizes"), None)
     except (SourceTimeout, SourceQueryError):
         if not session.is_open:
             raise
-        return {}
+        return []
 
 
 def _search_schemas(tables: Sequence[Table], schemas: Sequence[str] | None) -> tuple[str, ...]:

@@ -103,7 +103,9 @@ def _url_invalid() -> SourceError:
 
 
 def _invalid(name: str, sentence: str) -> SourceError:
-    return SourceError(f"The field {name} {sentence}", where=name, code="params_invalid")
+    return SourceError(
+        f"The field {name} {sentence}", hint="Correct it and try again.", where=name, code="params_invalid"
+    )
 
 
 def _printable(name: str) -> str:

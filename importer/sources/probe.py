@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn
 from importer.errors import HostNotAllowed, ImporterError
 from importer.sources.audit import audit_role, least_privilege_sql
 from importer.sources.catalogue import catalogue_query
-from importer.sources.failures import Cause, ConnectionFailed
+from importer.sources.failures import Cause, ConnectionFailed, understood
 from importer.sources.hosts import HostPolicy
 from importer.sources.params import ConnectionParams, SourceLimits
 from importer.sources.session import SourceSession, open_session_at
@@ -179,17 +179,19 @@ class _Probe:
     def _look(self, session: SourceSession) -> None:
         started = time.monotonic()
         before = time.time()
-        version, database, user, tables, schemas, size, clock, timezone = session.fetch_all(
-            catalogue_query("server_facts"), None
-        )[0]
+        rows = session.fetch_all(catalogue_query("server_facts"), None)
         after = time.time()
+        with understood():
+            version, database, user, tables, schemas, size, clock, timezone = rows[0]
+            readable = [name for name in schemas.split("\x1f") if name]
+            behind, ahead = before - clock, clock - after
         self.test.server_info |= {"version": version, "database": database, "user": user}
         self.test.database_info |= {"version": version, "database": database, "table_count": tables, "size": size}
-        self.test.least_privilege_sql = least_privilege_sql(database, [name for name in schemas.split("\x1f") if name])
+        self.test.least_privilege_sql = least_privilege_sql(database, readable)
         self._pass("version", started, f"PostgreSQL {version}.")
         self._look_at_role(session)
         self._look_at_tables(tables)
-        self._look_at_clock(clock, before, after)
+        self._look_at_clock(max(0.0, behind, ahead))
         self._pass("timezone", time.monotonic(), f"The server's default time zone is {timezone}.")
 
     def _look_at_role(self, session: SourceSession) -> None:
@@ -211,8 +213,7 @@ class _Probe:
         self._warn("no_table_visible", "No table is visible to this login.", self.test.least_privilege_sql)
         self._pass("schemas", time.monotonic(), "No table is visible to this login.", "Grant it USAGE and SELECT.")
 
-    def _look_at_clock(self, clock: float, before: float, after: float) -> None:
-        away = max(0.0, before - clock, clock - after)
+    def _look_at_clock(self, away: float) -> None:
         message = "Both clocks agree." if away < 1 else f"The clocks differ by {away:,.0f} seconds."
         if away > CLOCK_TOLERANCE_SECONDS:
             self._warn("clock_differs", message, "Set both clocks by NTP; incremental reading compares times.")

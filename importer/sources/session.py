@@ -250,7 +250,8 @@ class SourceSession:
             wanted |= path
         wanted |= {"transaction_read_only": "on", "transaction_isolation": "repeatable read"}
         names = sql.SQL(", ").join([sql.SQL("pg_catalog.current_setting(%s)")] * len(wanted))
-        recipe.check(wanted, self.fetch_all(sql.SQL("SELECT {}").format(names), list(wanted))[0])
+        answer = self.fetch_all(sql.SQL("SELECT {}").format(names), list(wanted))
+        recipe.check(wanted, answer[0] if answer else ())
         self._command("SAVEPOINT " + START)
 
     def _set(self, wanted: Mapping[str, str], *, local: bool) -> None:
