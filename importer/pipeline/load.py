@@ -186,7 +186,7 @@ class Loader:
         needed = self.connection.execute(self._lacking).fetchone()
         if needed is None:
             return
-        account = default_account(self.connection, self.plan, run_id=self.run_id, job_id=self.job_id)
+        account = default_account(self.connection, self.plan, job_id=self.job_id)
         self.connection.execute(
             sql.SQL("UPDATE pg_temp.work SET {0} = %s WHERE {0} IS NULL AND action = 'created'").format(
                 decide.stored(column)
@@ -298,7 +298,7 @@ def count(connection: psycopg.Connection, run_id: int, counts: Counts) -> None:
     )
 
 
-def default_account(connection: psycopg.Connection, plan: LoadPlan, *, run_id: int, job_id: str) -> Any:
+def default_account(connection: psycopg.Connection, plan: LoadPlan, *, job_id: str) -> Any:
     """The id of "Imported from <profile>", created under a lock and counted in the job on first need (E36)."""
     entity = plan.entity_ids["__default__"]
     connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (chunks.LOCK_CLASS + 1, entity))

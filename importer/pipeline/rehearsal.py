@@ -21,8 +21,8 @@ from importer.pipeline.run import Stopped
 from importer.query.compiler import CompiledQuery
 from importer.sources.session import SourceSession
 
-RECORD_COLUMNS = (
-    "id, run_id, batch_no, source_identifier, ordinal, action, code, target_id, source_hash, source_data, before_image, "
+RECORD_VALUES = (
+    "batch_no, source_identifier, ordinal, action, code, target_id, source_hash, source_data, before_image, "
     "after_image, changed_fields, problems, warnings, confidence, matching"
 )
 
@@ -39,8 +39,15 @@ class Run(Protocol):
     pk: Any
 
 
+def shadow(run_id: int) -> int:
+    """The run's number on records inside the transaction, so that those carried out never wait for them."""
+    return -run_id
+
+
 class RehearsalLoader(Loader):
     """Writes into a transaction somebody else will roll back; updates are tried and undone at once."""
+
+    _pending = None  # nothing is linked later
 
     def _try_or_keep(self, statement: Statement, context: dict[str, Any]) -> None:
         with self.connection.transaction(force_rollback=True):
@@ -80,7 +87,7 @@ def rehearse(
                     "UPDATE importer_queryrun SET status = 'running', started_at = clock_timestamp() WHERE id = %s", (run_id,)
                 )
                 outside.commit()
-                loader = RehearsalLoader(inside, plan.load, run_id=run_id, job_id=job_id)
+                loader = RehearsalLoader(inside, plan.load, run_id=shadow(run_id), job_id=job_id)
                 rows = staging.read_rows(_ordered(inside, source, plan.compiled, run_id))
                 for number, piece in enumerate(staging.slices(rows, max_rows=batch_rows)):
                     counts = loader.write(piece.rows, batch=number)
@@ -114,10 +121,10 @@ def _carry_out(inside: psycopg.Connection, outside: psycopg.Connection, run_id: 
     """Copy the slice's records out of the transaction that will be rolled back."""
     with (
         inside.cursor().copy(
-            f"COPY (SELECT {RECORD_COLUMNS} FROM importer_importrecord WHERE run_id = {int(run_id)} "  # noqa: S608
-            f"AND batch_no = {int(batch)}) TO STDOUT"
+            f"COPY (SELECT gen_random_uuid(), {int(run_id)}, {RECORD_VALUES} FROM importer_importrecord "  # noqa: S608
+            f"WHERE run_id = {shadow(int(run_id))} AND batch_no = {int(batch)}) TO STDOUT"
         ) as read,
-        outside.cursor().copy(f"COPY importer_importrecord ({RECORD_COLUMNS}) FROM STDIN") as write,
+        outside.cursor().copy(f"COPY importer_importrecord (id, run_id, {RECORD_VALUES}) FROM STDIN") as write,
     ):
         for block in read:
             write.write(block)

@@ -170,7 +170,7 @@ def _problems(plan: LoadPlan, bind: Bind) -> sql.Composable:
     return sql.SQL(
         "CASE WHEN w.code = 'blocked_by_parent' THEN w.problems || coalesce((SELECT jsonb_build_array(jsonb_build_object("
         "'code', 'parent', 'parent_type', {labels}, 'parent_record', r.id)) FROM importer_queryrun q "
-        "JOIN importer_importrecord r ON r.run_id = q.id AND r.source_identifier = w.problems->0->>'value' "
+        "JOIN importer_importrecord r ON r.run_id IN (q.id, -q.id) AND r.source_identifier = w.problems->0->>'value' "
         "WHERE q.job_id = %(job)s AND q.entity_id = ANY({entities}) AND r.action IN ('failed', 'review', 'skipped') "
         "ORDER BY r.created_at DESC LIMIT 1), '[]'::jsonb) ELSE w.problems END"
     ).format(labels=bind(labels, "text"), entities=bind(entities, "bigint[]"))

@@ -33,7 +33,7 @@ def introspect(session: SourceSession, *, schemas: Sequence[str] | None = None) 
     sizes = _sizes(session)
     with understood():
         parts = _by_table(columns), _by_table(foreign_keys), _by_table(indexes)
-        size_of: dict[int, int] = {table_id: size for table_id, size in sizes}
+        size_of: dict[int, int] = dict(sizes)
         found = [
             _table(row, *(part[row[0]] for part in parts), size=size_of.get(row[0]))
             for row in tables
