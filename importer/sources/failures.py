@@ -180,6 +180,22 @@ def timed_out() -> SourceTimeout:
     )
 
 
+def snapshot_gone() -> SourceError:
+    """The session that exported a snapshot is over."""
+    return SourceError(
+        "The snapshot of the source is gone.", hint="The session that held it ended; read again.", code="snapshot_gone"
+    )
+
+
+def too_large() -> SourceError:
+    """A row, or what came for one chunk, is above its limit."""
+    return SourceError(
+        "The source sent more in one row than is accepted.",
+        hint="Leave the large column out, or raise the limit for the size of a row.",
+        code="too_large",
+    )
+
+
 def log_driver_text(error: BaseException, *, place: str, secret: str = "") -> None:
     """Write what the driver said to the protected log, on one line and without the password."""
     text = str(error)[:LOGGED_CHARACTERS]

@@ -83,7 +83,7 @@ def open_session_at(
 ) -> SourceSession:
     """`open_session` at an address the host policy gave before, so that a name is never looked up twice."""
     if snapshot_id is not None and not recipe.SNAPSHOT_PATTERN.fullmatch(snapshot_id):
-        raise _snapshot_gone()
+        raise failures.snapshot_gone()
     connection = handshake.connect(params, address=address, limits=limits, application_name=application_name)
     session = SourceSession(
         connection,
@@ -271,7 +271,7 @@ class SourceSession:
         except (SourceError, failures.SourceQueryError):
             if self._watchdog.was_cut or self._connection.closed:
                 raise
-            raise _snapshot_gone() from None
+            raise failures.snapshot_gone() from None
 
     def _command(self, text: LiteralString) -> None:
         self._execute(sql.SQL(text))
@@ -304,7 +304,7 @@ class SourceSession:
         if self._watchdog.expired:
             return failures.timed_out()
         if self._watchdog.flooded:
-            return _too_large()
+            return failures.too_large()
         if self._cancelled:
             return SourceError("The work at the source was cancelled.", code="cancelled")
         return failures.classify_statement(error, alive=self._recover())
@@ -335,7 +335,7 @@ class SourceSession:
     def _check_rows(self, chunk: Sequence[Row]) -> None:
         for row in chunk:
             if sum(len(value) for value in row if isinstance(value, (bytes, str))) > self.limits.max_row_bytes:
-                raise _too_large()
+                raise failures.too_large()
 
 
 def identifier(*names: str) -> sql.Composable:
@@ -345,17 +345,3 @@ def identifier(*names: str) -> sql.Composable:
 
 def _chunk_rows(size: int) -> int:
     return size if psycopg.capabilities.has_stream_chunked() else 1
-
-
-def _snapshot_gone() -> SourceError:
-    return SourceError(
-        "The snapshot of the source is gone.", hint="The session that held it ended; read again.", code="snapshot_gone"
-    )
-
-
-def _too_large() -> SourceError:
-    return SourceError(
-        "The source sent more in one row than is accepted.",
-        hint="Leave the large column out, or raise the limit for the size of a row.",
-        code="too_large",
-    )
