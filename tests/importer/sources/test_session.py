@@ -134,6 +134,17 @@ def test_it_streams_raw_bytes_and_python_values(url: str, open_source: OpenSourc
     assert next(iter(list(session.stream(query.format(), ["50 %"])))) == (1, "é1", None, '{"a": 1}', "50 %")
 
 
+def test_it_binds_named_parameters(url: str, open_source: OpenSource) -> None:
+    session = open_source(url)
+    query, params = (
+        sql.SQL("SELECT %(name)s::text AS name, 7 %% 4 AS rest, %(name)s::text AS again"),
+        {"name": "a'; --"},
+    )
+    assert [column.name for column in session.describe(query, params)] == ["name", "rest", "again"]
+    assert session.fetch_all(query, params) == [("a'; --", 3, "a'; --")]
+    assert list(session.stream(query, params, raw=True)) == [(b"a'; --", b"3", b"a'; --")]
+
+
 def test_it_keeps_values_python_cannot_hold_as_text(url: str, open_source: OpenSource) -> None:
     query = sql.SQL(
         "SELECT '99999-01-01'::date, 'infinity'::timestamp, 'NaN'::numeric, repeat('9', 5000)::numeric, '24:00'::time, '{1,2}'::int[],"
