@@ -166,11 +166,12 @@ def _table(members: Members, aliases: dict[str, None]) -> TableRef:
     alias = members.text("alias", limit=63)
     if alias in aliases:
         members.fault("alias", f"The alias `{alias}` is used twice.", hint="Give each table its own alias.")
+    wanted = alias or name or "table"
     number = 2
-    wanted = alias or name
-    while not alias or alias in aliases:
-        alias = wanted if wanted not in aliases else f"{wanted}_{number}"
-        number += alias != wanted
+    alias = wanted
+    while alias in aliases:
+        alias = f"{wanted}_{number}"
+        number += 1
     aliases[alias] = None
     return TableRef(name, schema, alias)
 
@@ -331,10 +332,18 @@ def order_items(members: Members) -> tuple[OrderItem, ...]:
 
 
 def _order_words(text: str) -> tuple[str, str, str]:
-    match = re.fullmatch(r"(.*?)(?:\s+(asc|desc))?(?:\s+nulls\s+(first|last))?\s*", text, re.IGNORECASE | re.DOTALL)
-    if match is None:
-        return text, "asc", ""
-    return match[1], (match[2] or "asc").lower(), (match[3] or "").lower()
+    """The expression, direction and place of NULLs of "emails.id DESC NULLS LAST"."""
+    words = text.split()
+    lowered = [word.lower() for word in words[-3:]]
+    nulls = direction = ""
+    if len(lowered) > 2 and lowered[-2] == "nulls" and lowered[-1] in ("first", "last"):
+        nulls = lowered[-1]
+        text = text.rstrip()[: -len(nulls)].rstrip()[: -len("nulls")]
+        lowered = [word.lower() for word in text.split()[-2:]]
+    if len(lowered) > 1 and lowered[-1] in ("asc", "desc"):
+        direction = lowered[-1]
+        text = text.rstrip()[: -len(direction)]
+    return text.strip(), direction or "asc", nulls
 
 
 def _distinct_on(members: Members) -> spec.DistinctOn | None:
