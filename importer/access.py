@@ -30,9 +30,7 @@ class ProfileRule:
         if not policy.has(user, "system.import"):
             return Q(pk__in=[])
         shared = policy.granted(user, "importer.view_importprofile", ImportProfile)
-        return Q(deleted_at=None) & (
-            Q(visibility=Visibility.ALL) | Q(created_by=user) | Q(pk__in=shared.values("pk"))
-        )
+        return Q(deleted_at=None) & (Q(visibility=Visibility.ALL) | Q(created_by=user) | Q(pk__in=shared.values("pk")))
 
     def allowed(self, user: Any, action: str, obj: Any) -> str:
         needed = _NEEDED[action]

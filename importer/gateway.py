@@ -27,9 +27,7 @@ def params_of(profile: ImportProfile) -> ConnectionParams:
 
 
 def host_policy() -> HostPolicy:
-    return HostPolicy(
-        allow_loopback=settings.IMPORT_ALLOW_LOOPBACK, allowlist=tuple(settings.IMPORT_HOST_ALLOWLIST)
-    )
+    return HostPolicy(allow_loopback=settings.IMPORT_ALLOW_LOOPBACK, allowlist=tuple(settings.IMPORT_HOST_ALLOWLIST))
 
 
 def limits() -> SourceLimits:

@@ -98,13 +98,17 @@ def start_import(
     given = dict(options or {})
     unknown = sorted(set(given) - OPTIONS)
     if unknown:
-        raise Conflict(f"“{unknown[0]}” is not an option.", hint=f"Options: {', '.join(sorted(OPTIONS))}.", code="validation_error")
+        raise Conflict(
+            f"“{unknown[0]}” is not an option.", hint=f"Options: {', '.join(sorted(OPTIONS))}.", code="validation_error"
+        )
     if not profile.is_active or profile.deleted_at:
         raise Conflict(f"“{profile.name}” is switched off.", hint="Activate it first.", code="profile_inactive")
     try:
         chosen = mode_of(mode or str(given.pop("mode", "")) or profile.import_mode)
     except ValueError:
-        raise Conflict(f"“{mode}” is not a mode.", hint="Use create, update or upsert.", code="validation_error") from None
+        raise Conflict(
+            f"“{mode}” is not a mode.", hint="Use create, update or upsert.", code="validation_error"
+        ) from None
     try:
         with transaction.atomic():
             return ImportJob.objects.create(

@@ -17,7 +17,8 @@ from importer.pipeline.plan import LoadPlan, Mapped, Matching, digest
 from importer.pipeline.prepare import canonical
 from importer.pipeline.transforms import transform
 from importer.query import expressions
-from importer.query.compiler import CompiledQuery, compile_query, restrict
+from importer.query.compiled import CompiledQuery
+from importer.query.compiler import compile_query, restrict
 from importer.query.dumping import dump_spec
 from importer.query.parsing import parse_spec
 from importer.query.preview import columns_on_source
@@ -69,7 +70,9 @@ def plan_job(job: ImportJob, session: SourceSession) -> list[RunPlan]:
     schema = read_schema(session, profile)
     specs = _selected(job, specs_of(profile))
     if not specs:
-        raise JobFailed("Nothing is configured to import.", code="query_failed", hint="Apply a template or build a query.")
+        raise JobFailed(
+            "Nothing is configured to import.", code="query_failed", hint="Apply a template or build a query."
+        )
     entities = _entities(profile, specs)
     return [_run_plan(job, spec, schema, session, entities) for spec in specs]
 
@@ -97,7 +100,9 @@ _VIEW_MEMBERS = ("name", "sql", "key", "key_source", "comment")
 
 def _stored_spec(query: ImportQuery) -> QuerySpec:
     spec = parse_spec(query.spec, target_types=catalog.names())
-    return replace(spec, key=query.key, name=query.name, entity=query.entity, value_maps=query.value_maps or spec.value_maps)
+    return replace(
+        spec, key=query.key, name=query.name, entity=query.entity, value_maps=query.value_maps or spec.value_maps
+    )
 
 
 def _selected(job: ImportJob, specs: list[QuerySpec]) -> list[QuerySpec]:
@@ -141,7 +146,9 @@ def _with_derived_accounts(profile: ImportProfile, specs: list[QuerySpec]) -> li
                 entity=entity,
                 base=spec.base,
                 joins=spec.joins,
-                filters=FilterGroup("and", (spec.filters, Condition(node, "IS NOT NULL"), Condition(node, "!=", ("",)))),
+                filters=FilterGroup(
+                    "and", (spec.filters, Condition(node, "IS NOT NULL"), Condition(node, "!=", ("",)))
+                ),
                 fields=(Field("external_id", node), Field("name", expressions.parse(f"MIN({name})"))),
                 group_by=(node,),
                 target_type="accounts",
@@ -163,7 +170,11 @@ def _account_key(profile: ImportProfile, spec: QuerySpec) -> tuple[str, str] | N
         for target in ("company", "email")
         if (field := spec.field_for(target)) and field.source is not None
     }
-    company = f"NULLIF(LOWER(REGEXP_REPLACE(TRIM({sources['company']}), '\\s+', ' ', 'g')), '')" if "company" in sources else ""
+    company = (
+        f"NULLIF(LOWER(REGEXP_REPLACE(TRIM({sources['company']}), '\\s+', ' ', 'g')), '')"
+        if "company" in sources
+        else ""
+    )
     company_name = f"LEFT(TRIM({sources['company']}), 255)" if company else ""
     domain = ""
     if "email" in sources:
@@ -255,7 +266,9 @@ def _mapped(spec: QuerySpec, compiled: CompiledQuery, types: Mapping[str, str]) 
     for column in compiled.columns:
         field = target.field(column)
         if field is None:
-            raise QueryError(f"“{column}” is not a field of {target.label}.", hint=f"Fields: {', '.join(target.known)}.")
+            raise QueryError(
+                f"“{column}” is not a field of {target.label}.", hint=f"Fields: {', '.join(target.known)}."
+            )
         source = spec.field_for(column) or Field(column)
         reference = source.reference or Reference()
         if reference.by and reference.by != "id":
@@ -267,7 +280,9 @@ def _mapped(spec: QuerySpec, compiled: CompiledQuery, types: Mapping[str, str]) 
                 field=field,
                 column=column,
                 source_type=types.get(column, "text"),
-                transforms=tuple(transform(name, dict(params)) for name, params in source.transformation if name != "map"),
+                transforms=tuple(
+                    transform(name, dict(params)) for name, params in source.transformation if name != "map"
+                ),
                 write_rule=source.write_rule,
                 keep_empty=source.empty_values == "keep",
                 value_map=_value_map(spec.value_maps.get(column) or spec.value_maps.get(field.name) or {}),

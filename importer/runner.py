@@ -259,5 +259,3 @@ class _Session:
             logger.warning("job %s: heartbeat lost", self.job.number)
         finally:
             django_connection.close()
-
-

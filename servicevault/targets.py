@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from servicevault.catalog import Field, Reference, Target, UniqueKey, register as register_target
+from servicevault.catalog import Field, Reference, Target, UniqueKey
+from servicevault.catalog import register as register_target
 from servicevault.models.people import AccountType
 from servicevault.models.tickets import AuthorKind, Channel, Priority, Status, TextFormat
 from servicevault.models.time_entries import EntryStatus
-
-SYSTEM_USERNAME = "service-vault-import"  # E37: creator of last resort; a migration creates the row
 
 _ACCOUNT = Reference(types=("accounts",), unresolved="default")
 _TIMES = (Field("created_at", "timestamptz"), Field("updated_at", "timestamptz"))
@@ -62,7 +61,9 @@ _PERSON_KEYS = {"email": "lower(t.email) = lower(btrim(%s))", "name": "lower(btr
 
 
 def _email_key(user_type: str) -> UniqueKey:
-    return UniqueKey("email", "lower(t.email)", "lower(p.email)", f"t.user_type = '{user_type}' AND t.email IS NOT NULL")
+    return UniqueKey(
+        "email", "lower(t.email)", "lower(p.email)", f"t.user_type = '{user_type}' AND t.email IS NOT NULL"
+    )
 
 
 CUSTOMER_USERS = Target(
@@ -142,7 +143,9 @@ TICKETS = Target(
             reference=Reference(types=("agents",)),
             aliases=("agent_external_id",),
         ),
-        Field("created_by_external_id", column="created_by_id", reference=Reference(types=("agents", "customer_users"))),
+        Field(
+            "created_by_external_id", column="created_by_id", reference=Reference(types=("agents", "customer_users"))
+        ),
         *_texts("customer_name", "customer_email"),
         Field("due_at", "timestamptz"),
         Field("started_at", "timestamptz"),
@@ -155,7 +158,7 @@ TICKETS = Target(
     fallbacks={
         "account_id": "coalesce(x.account_external_id, (SELECT u.account_id FROM users u WHERE u.id = x.customer_external_id))",
         "created_by_id": "coalesce(x.created_by_external_id, x.customer_external_id, x.assigned_user_external_id, "
-        f"(SELECT u.id FROM users u WHERE u.username = '{SYSTEM_USERNAME}'))",
+        "(SELECT u.id FROM users u WHERE u.username = 'service-vault-import'))",  # E37; a migration creates the row
     },
     default_account="account_id",
     defaults={"description_format": "'text'", "status": "'open'", "priority": "'normal'", "tags": "'{}'"},
@@ -234,9 +237,7 @@ TIME_ENTRIES = Target(
             reference=Reference(types=("agents",), unresolved="fail", also_placeholder=True),
             aliases=("agent_external_id",),
         ),
-        Field(
-            "ticket_external_id", column="ticket_id", reference=Reference(types=("tickets",), unresolved="blocked")
-        ),
+        Field("ticket_external_id", column="ticket_id", reference=Reference(types=("tickets",), unresolved="blocked")),
         Field("account_external_id", column="account_id", reference=_ACCOUNT),
         Field("billable", "boolean"),
         Field("rate_override", "numeric", precision="10,2"),

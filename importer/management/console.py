@@ -38,7 +38,10 @@ class BarSink:
 
     def update(self, progress: Progress) -> None:
         self.bar.update(
-            self.task, description=f"{self.title}: {progress.operation}", completed=progress.processed, total=progress.total
+            self.task,
+            description=f"{self.title}: {progress.operation}",
+            completed=progress.processed,
+            total=progress.total,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import models
 
 
-class VerbatimJSONField(models.Field):  # type: ignore[type-arg]
+class VerbatimJSONField(models.Field):
     """PostgreSQL's `json`: the text is kept byte for byte, so its SHA-256 can be verified in SQL.
 
     Reads and writes Python values; a text that is written comes back unchanged through `::text`.
@@ -24,7 +24,7 @@ class VerbatimJSONField(models.Field):  # type: ignore[type-arg]
         return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-class KeyField(models.TextField):  # type: ignore[type-arg]
+class KeyField(models.TextField):
     """Text that is only compared for equality and order of bytes: cheaper than a linguistic order."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -45,9 +45,7 @@ class ImportProfile(models.Model):
     notes = models.TextField(blank=True, max_length=10_000)
     database_type = models.CharField(max_length=16, default="postgresql", editable=False)
     host = models.CharField(max_length=255, validators=[one_line])
-    port = models.PositiveIntegerField(
-        default=5432, validators=[MinValueValidator(1), MaxValueValidator(65_535)]
-    )
+    port = models.PositiveIntegerField(default=5432, validators=[MinValueValidator(1), MaxValueValidator(65_535)])
     database = models.CharField(max_length=255, validators=[one_line])
     username = models.CharField(max_length=255, validators=[one_line])
     secret = models.BinaryField(null=True, blank=True, editable=False)
@@ -59,9 +57,7 @@ class ImportProfile(models.Model):
     timezone_confirmed = models.BooleanField(default=False)
     import_mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.UPSERT)
     matching = models.JSONField(default=dict, blank=True)
-    account_strategy = models.CharField(
-        max_length=24, choices=AccountStrategy.choices, default=AccountStrategy.COMPANY
-    )
+    account_strategy = models.CharField(max_length=24, choices=AccountStrategy.choices, default=AccountStrategy.COMPANY)
     agent_strategy = models.CharField(max_length=16, choices=AgentStrategy.choices, default=AgentStrategy.CREATE)
     placeholder_agent = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -92,9 +88,7 @@ class ImportProfile(models.Model):
         ordering = ["name"]
         permissions = [("execute_importprofile", "Can run imports of the profile")]
         constraints = [
-            models.UniqueConstraint(
-                Lower("name"), condition=Q(deleted_at=None), name="importprofile_name_unique"
-            ),
+            models.UniqueConstraint(Lower("name"), condition=Q(deleted_at=None), name="importprofile_name_unique"),
         ]
 
     def __str__(self) -> str:
@@ -106,7 +100,7 @@ class ImportProfile(models.Model):
 
     @property
     def configuration_type(self) -> str:
-        """"custom" once a person saved or edited a query, else "template" or "none" (P6, Q4)."""
+        """ "custom" once a person saved or edited a query, else "template" or "none" (P6, Q4)."""
         if self.has_custom_queries:
             return "custom"
         return "template" if self.template_id else "none"

@@ -74,9 +74,7 @@ class ImportRecord(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["run", "source_identifier", "ordinal"], name="one_record_a_row"
-            ),
+            models.UniqueConstraint(fields=["run", "source_identifier", "ordinal"], name="one_record_a_row"),
             models.CheckConstraint(condition=Q(action__in=Outcome.values), name="importrecord_action_known"),
         ]
         indexes = [

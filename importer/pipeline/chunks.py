@@ -68,7 +68,10 @@ def claim(connection: psycopg.Connection, run_id: int, fence: int) -> Claim | No
         {"run": run_id, "fence": fence, "lease": LEASE_SECONDS, "class": LOCK_CLASS},
     ).fetchone()
     connection.commit()
-    return Claim(*row, fence=fence) if row else None
+    if row is None:
+        return None
+    chunk_id, owner, no, lo, hi, position = row
+    return Claim(id=chunk_id, run_id=owner, no=no, lo=lo, hi=hi, position=position, fence=fence)
 
 
 def advance(connection: psycopg.Connection, chunk: Claim, position: str) -> None:
@@ -105,9 +108,7 @@ def finish(connection: psycopg.Connection, chunk: Claim) -> None:
 
 def open_chunks(connection: psycopg.Connection, run_id: int) -> int:
     """How many chunks of the run are not done."""
-    row = connection.execute(
-        "SELECT count(*) FROM importer_chunk WHERE run_id = %s AND NOT done", (run_id,)
-    ).fetchone()
+    row = connection.execute("SELECT count(*) FROM importer_chunk WHERE run_id = %s AND NOT done", (run_id,)).fetchone()
     connection.commit()
     assert row is not None
     return int(row[0])

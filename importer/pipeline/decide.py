@@ -59,11 +59,9 @@ def stored_columns(plan: LoadPlan) -> list[str]:
     return list(dict.fromkeys(columns))
 
 
-def work_table(plan: LoadPlan, types: Mapping[str, str]) -> sql.Composable:
+def work_table(plan: LoadPlan, types: Mapping[str, str]) -> sql.Composed:
     """CREATE statement of `work`; `types` are the target's column types as PostgreSQL prints them."""
-    columns = [
-        sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind)) for column, kind in WORK_COLUMNS.items()
-    ]
+    columns = [sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind)) for column, kind in WORK_COLUMNS.items()]
     columns += [
         sql.SQL("{} {}").format(stored(column), sql.SQL(_UNLIMITED.sub("", types[column])))
         for column in stored_columns(plan)
@@ -76,13 +74,14 @@ def stored(column: str) -> sql.Identifier:
     return sql.Identifier(f"to:{column}")
 
 
-def decide(plan: LoadPlan, bind: Bind) -> sql.Composable:
+def decide(plan: LoadPlan, bind: Bind) -> sql.Composed:
     """INSERT into `work`. Per slice it also takes record_prefix, record_base, target_prefix, target_base, version."""
     failures, held, warnings = row_findings(plan, bind)
     unresolved, unresolved_warnings = references.reference_findings(plan)
     warnings += unresolved_warnings
     warnings += [
-        Finding(fragment(condition), code, _WARNING_TEXT.get(code, code)) for code, condition in plan.target.warnings.items()
+        Finding(fragment(condition), code, _WARNING_TEXT.get(code, code))
+        for code, condition in plan.target.warnings.items()
     ]
     conflicts = matching.conflicts(plan)
     warnings += [_renumbered(key, index) for index, (key, _) in enumerate(conflicts) if key.on_conflict == "renumber"]
@@ -112,7 +111,7 @@ def decide(plan: LoadPlan, bind: Bind) -> sql.Composable:
     )
 
 
-def lock_targets(plan: LoadPlan) -> sql.Composable:
+def lock_targets(plan: LoadPlan) -> sql.Composed:
     """Lock the rows about to be compared, in key order, so that two jobs never wait for each other in a ring."""
     return sql.SQL(
         "SELECT count(*) FROM (SELECT t.id FROM {} t WHERE t.id IN (SELECT w.target_id FROM pg_temp.work w "
@@ -120,7 +119,7 @@ def lock_targets(plan: LoadPlan) -> sql.Composable:
     ).format(sql.Identifier(plan.target.table))
 
 
-def compare(plan: LoadPlan, bind: Bind) -> sql.Composable:
+def compare(plan: LoadPlan, bind: Bind) -> sql.Composed:
     """Turn `existing` into updated, unchanged, skipped `exists`, or defer (a second row for one target)."""
     changed = [
         sql.SQL("CASE WHEN {} THEN {} END").format(differs, bind(column, "text"))
@@ -152,10 +151,12 @@ def updatable(plan: LoadPlan) -> Iterator[tuple[str, Mapped | None]]:
             seen.add(column)
             yield column, (mapped if mapped.field.storage else None)
     for column in stored_columns(plan):
+        mapped_directly = any(mapped.field.storage == column for mapped in plan.mapped)
         if column not in seen and column not in plan.target.fallbacks and not _is_number(plan, column):
-            if not any(mapped.field.storage == column for mapped in plan.mapped):
-                seen.add(column)
-                yield column, None
+            if mapped_directly:
+                continue
+            seen.add(column)
+            yield column, None
 
 
 # -- parts -------------------------------------------------------------------------------------------------------
@@ -187,19 +188,19 @@ def _judged(
 ) -> sql.Composable:
     """SELECT over the prepared rows: identity, match, conflicts, findings and the values to store."""
     matched = matching.is_matched(plan)
-    conflict_columns = [
-        sql.SQL("k.{}").format(sql.Identifier(f"conflict{index}")) for index in range(len(conflicts))
-    ]
+    conflict_columns = [sql.SQL("k.{}").format(sql.Identifier(f"conflict{index}")) for index in range(len(conflicts))]
     numbered = [index for index, (key, _) in enumerate(conflicts) if key.on_conflict == "renumber"]
     ranks = [
-        sql.SQL("CASE WHEN {0} IS NOT NULL THEN row_number() OVER (PARTITION BY {0} ORDER BY p.n) ELSE 1 END").format(key)
+        sql.SQL("CASE WHEN {0} IS NOT NULL THEN row_number() OVER (PARTITION BY {0} ORDER BY p.n) ELSE 1 END").format(
+            key
+        )
         for key in matching.collision_keys(plan)
     ]
     columns = [
         sql.SQL("p.n, p.key, p.ordinal, i.target_id AS identity, i.alive, m.best_id, m.best, m.ties, m.found"),
-        sql.SQL("CASE WHEN i.target_id IS NOT NULL THEN i.target_id WHEN m.best >= {} AND m.ties = 1 THEN m.best_id END AS chosen").format(
-            bind(plan.matching.threshold, "numeric")
-        ),
+        sql.SQL(
+            "CASE WHEN i.target_id IS NOT NULL THEN i.target_id WHEN m.best >= {} AND m.ties = 1 THEN m.best_id END AS chosen"
+        ).format(bind(plan.matching.threshold, "numeric")),
         sql.SQL("{} AS turn").format(
             sql.SQL("greatest({})").format(sql.SQL(", ").join(ranks)) if ranks else sql.SQL("1")
         ),
@@ -280,7 +281,7 @@ def _verdict(plan: LoadPlan, bind: Bind, conflicts: list[tuple[UniqueKey, sql.Co
         branches.append((deleted, "created"))
     else:
         branches.append((deleted, "skipped target_deleted"))
-    parts = [
+    parts: list[sql.Composable] = [
         sql.SQL("WHEN {} THEN {}").format(
             sql.SQL(condition),
             bind(verdict, "text") if verdict else sql.SQL("'failed ' || (q.failures->0->>'code')"),
@@ -318,15 +319,15 @@ def _matching_json(plan: LoadPlan, bind: Bind, conflicts: list[tuple[UniqueKey, 
     """How the target was found, or who stands in the way (K14); NULL for a plain new row."""
     fields = bind(list(matching.compared_fields(plan)), "text[]")
     in_the_way = [
-        sql.SQL("WHEN {0} IS NOT NULL AND a.code = 'unique_conflict' THEN jsonb_build_object('by', 'unique_conflict', "
-                "'field', {1}, 'candidates', jsonb_build_array(jsonb_build_object('id', {0})))").format(
-            name("q", f"conflict{index}"), bind(key.column, "text")
-        )
+        sql.SQL(
+            "WHEN {0} IS NOT NULL AND a.code = 'unique_conflict' THEN jsonb_build_object('by', 'unique_conflict', "
+            "'field', {1}, 'candidates', jsonb_build_array(jsonb_build_object('id', {0})))"
+        ).format(name("q", f"conflict{index}"), bind(key.column, "text"))
         for index, (key, _) in enumerate(conflicts)
         if key.on_conflict == "review"
     ]
     return sql.SQL(
-        "CASE {conflicts} WHEN q.identity IS NOT NULL THEN '{{\"by\": \"source_identity\"}}'::jsonb "
+        'CASE {conflicts} WHEN q.identity IS NOT NULL THEN \'{{"by": "source_identity"}}\'::jsonb '
         "WHEN q.best >= {least} THEN jsonb_build_object('by', {strategy}, 'fields', to_jsonb({fields}), "
         "'candidates', q.found) END"
     ).format(
@@ -422,9 +423,11 @@ def _differences(plan: LoadPlan) -> Iterator[tuple[str, sql.Composable]]:
         rule = mapped.write_rule if mapped else "overwrite"
         keeps_empty = mapped is not None and mapped.keep_empty
         required = column in plan.target.defaults or column == plan.target.default_account or _is_number(plan, column)
-        differs = sql.SQL("{} IS DISTINCT FROM {}").format(old, new)
+        differs: sql.Composable = sql.SQL("{} IS DISTINCT FROM {}").format(old, new)
         if rule == "if_empty":
-            differs = sql.SQL("({old} IS NULL OR {old}::text IN ('', '{{}}')) AND {new} IS NOT NULL").format(old=old, new=new)
+            differs = sql.SQL("({old} IS NULL OR {old}::text IN ('', '{{}}')) AND {new} IS NOT NULL").format(
+                old=old, new=new
+            )
         elif rule == "append":
             differs = appended_differs(mapped, old, new)
         elif keeps_empty or required or column in {"created_at", "updated_at", "created_by_id"}:

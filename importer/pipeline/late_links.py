@@ -18,7 +18,8 @@ def link(connection: psycopg.Connection, job_id: str, *, entity_ids: list[int]) 
     """
     linked = 0
     pending = connection.execute(
-        'SELECT DISTINCT target_type, "column" FROM importer_pendingreference WHERE searched && %s::bigint[]', (entity_ids,)
+        'SELECT DISTINCT target_type, "column" FROM importer_pendingreference WHERE searched && %s::bigint[]',
+        (entity_ids,),
     ).fetchall()
     connection.commit()
     for target_type, column in pending:

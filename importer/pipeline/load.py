@@ -36,7 +36,7 @@ _FULL = (errors.DiskFull, errors.OutOfMemory, errors.InsufficientResources)
 class Statement:
     """Generated SQL with its constant parameters."""
 
-    text: sql.Composable
+    text: sql.Composed
     params: dict[str, Any]
 
     def run(self, connection: psycopg.Connection, **more: Any) -> psycopg.Cursor[Any]:
@@ -52,7 +52,7 @@ class Loader:
         self.run_id = run_id
         self.job_id = job_id
         self.filters = plan.skips_unchanged and self._has_references()
-        types = dict(
+        types: dict[str, str] = dict(
             connection.execute(
                 "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
                 "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
@@ -87,7 +87,9 @@ class Loader:
             except _FULL as error:
                 self.connection.rollback()
                 raise JobFailed(
-                    "The target database has no space or memory left.", code="storage_full", hint="Free some, then resume."
+                    "The target database has no space or memory left.",
+                    code="storage_full",
+                    hint="Free some, then resume.",
                 ) from error
             except BaseException:
                 if not self.connection.closed:
@@ -113,7 +115,13 @@ class Loader:
                 return self._as_a_set(rows, batch)
         except (*_TRANSIENT, *_FULL):
             raise
-        except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, errors.RaiseException, psycopg.InternalError) as error:
+        except (
+            psycopg.DataError,
+            psycopg.IntegrityError,
+            psycopg.ProgrammingError,
+            errors.RaiseException,
+            psycopg.InternalError,
+        ) as error:
             if isinstance(error, psycopg.ProgrammingError) and not isinstance(error, errors.RaiseException):
                 raise  # our own statement is wrong: no row is to blame
             if len(rows) == 1:
@@ -232,7 +240,7 @@ class Loader:
 
     # -- statements, generated once ------------------------------------------------------------------------------
 
-    def _statement(self, build: Callable[[LoadPlan, Bind], sql.Composable]) -> Statement:
+    def _statement(self, build: Callable[[LoadPlan, Bind], sql.Composed]) -> Statement:
         bind = Bind()
         return Statement(build(self.plan, bind), bind.params)
 
@@ -271,7 +279,7 @@ class Loader:
         return Statement(text, bind.params) if text else None
 
     @cached_property
-    def _lacking(self) -> sql.Composable:
+    def _lacking(self) -> sql.Composed:
         return sql.SQL("SELECT 1 FROM pg_temp.work WHERE {} IS NULL AND action = 'created' LIMIT 1").format(
             decide.stored(self.plan.target.default_account)
         )
@@ -280,7 +288,9 @@ class Loader:
     def _alive(self) -> sql.Composable:
         target = self.plan.target
         live = (
-            sql.SQL("AND t.{} IS NULL").format(sql.Identifier(target.soft_delete)) if target.soft_delete else sql.SQL("")
+            sql.SQL("AND t.{} IS NULL").format(sql.Identifier(target.soft_delete))
+            if target.soft_delete
+            else sql.SQL("")
         )
         return sql.SQL("EXISTS (SELECT FROM {} t WHERE t.id = e.target_id {})").format(
             sql.Identifier(target.table), live

@@ -57,15 +57,13 @@ def collision_keys(plan: LoadPlan) -> list[sql.Composable]:
         fragment(key.value) for key in plan.target.unique_keys if _applies(plan, key) and key.on_conflict == "review"
     ]
     if is_matched(plan):
-        keys += [
-            sql.SQL("lower(btrim({}))").format(value(field)) for field in _usable(plan, plan.matching.primary)
-        ]
+        keys += [sql.SQL("lower(btrim({}))").format(value(field)) for field in _usable(plan, plan.matching.primary)]
     return keys
 
 
 def conflicts(plan: LoadPlan) -> list[tuple[UniqueKey, sql.Composable]]:
     """Per unique rule of the target that this mapping can break: a scalar SELECT over `p` of the row in the way."""
-    found = []
+    found: list[tuple[UniqueKey, sql.Composable]] = []
     for key in plan.target.unique_keys:
         if not _applies(plan, key):
             continue
@@ -87,7 +85,7 @@ def conflicts(plan: LoadPlan) -> list[tuple[UniqueKey, sql.Composable]]:
 
 
 def live_rows(plan: LoadPlan) -> sql.Composable:
-    parts = [fragment(plan.target.scope)] if plan.target.scope else []
+    parts: list[sql.Composable] = [fragment(plan.target.scope)] if plan.target.scope else []
     if plan.target.soft_delete:
         parts.append(sql.SQL("{} IS NULL").format(name("t", plan.target.soft_delete)))
     return sql.SQL(" AND ").join(parts) if parts else sql.SQL("true")
@@ -140,8 +138,8 @@ def _mean(plan: LoadPlan, fields: tuple[str, ...]) -> sql.Composable:
         field = plan.target.field(field_name)
         assert field is not None
         terms.append(
-            sql.SQL("CASE WHEN btrim({t}) <> '' AND btrim({v}) <> '' THEN CASE WHEN {same} THEN 100.0 ELSE 0 END END").format(
-                t=name("t", field.storage), v=value(field_name), same=_same(plan, field_name)
-            )
+            sql.SQL(
+                "CASE WHEN btrim({t}) <> '' AND btrim({v}) <> '' THEN CASE WHEN {same} THEN 100.0 ELSE 0 END END"
+            ).format(t=name("t", field.storage), v=value(field_name), same=_same(plan, field_name))
         )
     return sql.SQL("(SELECT avg(term) FROM unnest(ARRAY[{}]::numeric[]) term)").format(sql.SQL(", ").join(terms))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as attribute
 from typing import Any, Literal
 from uuid import UUID
 
@@ -14,8 +15,6 @@ from importer.pipeline.transforms import Transform
 from servicevault.catalog import Field, Target, Unresolved
 
 WriteRule = Literal["overwrite", "if_empty", "never", "append"]
-
-HOLD = None  # a value map's entry that keeps rows back for a person
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Mapped:
     transforms: tuple[Transform, ...] = ()
     write_rule: WriteRule = "overwrite"
     keep_empty: bool = False  # an empty source value leaves the target's as it is (DEC-20)
-    value_map: Mapping[str, str | None] = field(default_factory=dict)  # canonical source value → target value
+    value_map: Mapping[str, str | None] = attribute(default_factory=dict)  # canonical source value → target value
     resolve_by: str = ""  # natural key that finds the reference when no external id does
     entity: str = ""  # only this entity is searched
     unresolved: Unresolved | None = None  # instead of the reference's default
@@ -55,9 +54,9 @@ class LoadPlan:
     entity_id: int
     version_id: int
     searched: Mapping[str, tuple[int, ...]]  # target type → entities of this source that feed it
-    entity_ids: Mapping[str, int] = field(default_factory=dict)  # entity name → id
+    entity_ids: Mapping[str, int] = attribute(default_factory=dict)  # entity name → id
     mode: Mode = Mode.UPSERT
-    matching: Matching = field(default_factory=Matching)
+    matching: Matching = attribute(default_factory=Matching)
     timezone: str = "UTC"  # of source timestamps without zone
     number_prefix: str = ""
     agent_strategy: AgentStrategy = AgentStrategy.CREATE

@@ -8,7 +8,8 @@ is evaluated twice: cells (text, transformed) → values (typed) → p (derived 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field as attribute
+from dataclasses import dataclass
+from dataclasses import field as attribute
 from decimal import Decimal, InvalidOperation
 from zoneinfo import available_timezones
 
@@ -18,7 +19,7 @@ from importer.pipeline.binding import Bind, fragment, name
 from importer.pipeline.plan import LoadPlan, Mapped
 from servicevault.catalog import Field
 
-EMAIL = r"^[^\s@<>(),;:\\""\[\]]+@[^\s@.<>(),;:\\""\[\]]+(\.[^\s@.<>(),;:\\""\[\]]+)+$"
+EMAIL = r"^[^\s@<>(),;:\\" "\\[\\]]+@[^\\s@.<>(),;:\\" "\\[\\]]+(\\.[^\\s@.<>(),;:\\" r"\[\]]+)+$"
 SHOWN_CHARACTERS = 200  # of a value in an error message
 
 _STORED_AS = {
@@ -98,9 +99,15 @@ def prepared(plan: LoadPlan, bind: Bind) -> sql.Composable:
 def row_findings(plan: LoadPlan, bind: Bind) -> tuple[list[Finding], list[Finding], list[Finding]]:
     """Problems that fail a row, problems that hold it for a person, and warnings; over `p` only."""
     failures = [
-        Finding(sql.SQL("p.problem = 'nul_byte'"), "nul_byte", "The row contains a NUL character, which PostgreSQL cannot store."),
+        Finding(
+            sql.SQL("p.problem = 'nul_byte'"),
+            "nul_byte",
+            "The row contains a NUL character, which PostgreSQL cannot store.",
+        ),
         Finding(sql.SQL("p.problem = 'row_too_large'"), "row_too_large", "The row is larger than this server accepts."),
-        Finding(sql.SQL("p.problem = 'external_id_empty'"), "required_empty", "The row has no external id.", "external_id"),
+        Finding(
+            sql.SQL("p.problem = 'external_id_empty'"), "required_empty", "The row has no external id.", "external_id"
+        ),
     ]
     held: list[Finding] = []
     warnings: list[Finding] = []
@@ -171,9 +178,7 @@ def _values(plan: LoadPlan, bind: Bind) -> sql.Composable:
     for field in _all_fields(plan):
         mapped = mapped_fields.get(field.name)
         if mapped is None:
-            columns.append(
-                sql.SQL("NULL::{} AS {}").format(sql.SQL(stored_type(field)), sql.Identifier(field.name))
-            )
+            columns.append(sql.SQL("NULL::{} AS {}").format(sql.SQL(stored_type(field)), sql.Identifier(field.name)))
             continue
         text = name("c", field.name)
         columns.append(sql.SQL("{} AS {}").format(_typed(plan, mapped, text, bind), sql.Identifier(field.name)))
@@ -274,9 +279,9 @@ def _instant(mapped: Mapped, text: sql.Composable, zone: sql.Composable) -> sql.
         return aware
     if mapped.source_type in {"timestamp without time zone", "date"}:
         return local
-    return sql.SQL("CASE WHEN {text} ~ '(Z|[+-]\\d\\d(:?\\d\\d)?)$' AND {text} ~ ':' THEN {aware} ELSE {local} END").format(
-        text=text, aware=aware, local=local
-    )
+    return sql.SQL(
+        "CASE WHEN {text} ~ '(Z|[+-]\\d\\d(:?\\d\\d)?)$' AND {text} ~ ':' THEN {aware} ELSE {local} END"
+    ).format(text=text, aware=aware, local=local)
 
 
 # -- derived values ----------------------------------------------------------------------------------------------
@@ -309,7 +314,7 @@ def _feeds(plan: LoadPlan, field: Field) -> bool:
 
 def _type_findings(mapped: Mapped, bind: Bind) -> list[Finding]:
     field, text = mapped.field, cell(mapped.field.name)
-    found = []
+    found: list[Finding] = []
     if field.reference or field.choices or mapped.value_map:
         return found
     if field.type == "email":
@@ -396,7 +401,7 @@ def _unmapped_values(mapped: Mapped, bind: Bind) -> list[Finding]:
 
 def _value_warnings(plan: LoadPlan, mapped: Mapped, bind: Bind) -> list[Finding]:
     field, text = mapped.field, cell(mapped.field.name)
-    found = []
+    found: list[Finding] = []
     if field.blank:
         found.append(
             Finding(

@@ -13,7 +13,7 @@ from typing import Protocol
 import psycopg
 
 from importer.pipeline import staging
-from importer.query.compiler import CompiledQuery
+from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
 
 Pairs = Iterator[tuple[bytes | None, bytes | None]]
@@ -48,8 +48,7 @@ class RangeReader:
 
     def pairs(self, lo: str | None, hi: str | None) -> Pairs:
         query, params = self.compiled.rows(lo, hi, max_row_bytes=MAX_ROW_BYTES)
-        for key, data in self.session.stream(query, params, size=FETCHED_AT_ONCE, raw=True):
-            yield key, data
+        yield from self.session.stream(query, params, size=FETCHED_AT_ONCE, raw=True)
 
 
 class StagedReader:

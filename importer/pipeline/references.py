@@ -150,6 +150,6 @@ def _by_natural_key(kind: str, mapped: Mapped) -> sql.Composable:
         before, _, after = target.natural_keys[mapped.resolve_by].partition("%s")
         condition = sql.SQL("{}{}{}").format(fragment(before), value(mapped.field.name), fragment(after))
     scope = sql.SQL(" AND ").join([condition, *([fragment(target.scope)] if target.scope else [])])
-    return sql.SQL(
-        "(SELECT CASE WHEN count(*) = 1 THEN min(t.id::text)::uuid END FROM {} t WHERE {})"
-    ).format(sql.Identifier(target.table), scope)
+    return sql.SQL("(SELECT CASE WHEN count(*) = 1 THEN min(t.id::text)::uuid END FROM {} t WHERE {})").format(
+        sql.Identifier(target.table), scope
+    )

@@ -12,27 +12,31 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import psycopg
+from psycopg import sql
 
 from importer.pipeline import staging
 from importer.pipeline.load import Counts, Loader, Statement, count
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.readers import FETCHED_AT_ONCE, MAX_ROW_BYTES, Pairs
 from importer.pipeline.run import Stopped
-from importer.query.compiler import CompiledQuery
+from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
 
 RECORD_VALUES = (
-    "batch_no, source_identifier, ordinal, action, code, target_id, source_hash, source_data, before_image, "
-    "after_image, changed_fields, problems, warnings, confidence, matching"
-)
+    "batch_no", "source_identifier", "ordinal", "action", "code", "target_id", "source_hash", "source_data",
+    "before_image", "after_image", "changed_fields", "problems", "warnings", "confidence", "matching",
+)  # fmt: skip
 
 
 class Plan(Protocol):
     """What a rehearsal needs of a run's plan."""
 
-    key: str
-    compiled: CompiledQuery
-    load: LoadPlan
+    @property
+    def key(self) -> str: ...
+    @property
+    def compiled(self) -> CompiledQuery: ...
+    @property
+    def load(self) -> LoadPlan: ...
 
 
 class Run(Protocol):
@@ -84,7 +88,8 @@ def rehearse(
             for plan in plans:
                 run_id = runs[plan.key].pk
                 outside.execute(
-                    "UPDATE importer_queryrun SET status = 'running', started_at = clock_timestamp() WHERE id = %s", (run_id,)
+                    "UPDATE importer_queryrun SET status = 'running', started_at = clock_timestamp() WHERE id = %s",
+                    (run_id,),
                 )
                 outside.commit()
                 loader = RehearsalLoader(inside, plan.load, run_id=shadow(run_id), job_id=job_id)
@@ -119,13 +124,13 @@ def _ordered(inside: psycopg.Connection, source: SourceSession, compiled: Compil
 
 def _carry_out(inside: psycopg.Connection, outside: psycopg.Connection, run_id: int, batch: int) -> None:
     """Copy the slice's records out of the transaction that will be rolled back."""
-    with (
-        inside.cursor().copy(
-            f"COPY (SELECT gen_random_uuid(), {int(run_id)}, {RECORD_VALUES} FROM importer_importrecord "  # noqa: S608
-            f"WHERE run_id = {shadow(int(run_id))} AND batch_no = {int(batch)}) TO STDOUT"
-        ) as read,
-        outside.cursor().copy(f"COPY importer_importrecord (id, run_id, {RECORD_VALUES}) FROM STDIN") as write,
-    ):
-        for block in read:
-            write.write(block)
+    columns = sql.SQL(", ").join(sql.Identifier(column) for column in RECORD_VALUES)
+    read = sql.SQL(
+        "COPY (SELECT gen_random_uuid(), {run}, {columns} FROM importer_importrecord "
+        "WHERE run_id = {shadow} AND batch_no = {batch}) TO STDOUT"
+    ).format(run=run_id, columns=columns, shadow=shadow(run_id), batch=batch)
+    write = sql.SQL("COPY importer_importrecord (id, run_id, {columns}) FROM STDIN").format(columns=columns)
+    with inside.cursor().copy(read) as copy_out, outside.cursor().copy(write) as copy_in:
+        for block in copy_out:
+            copy_in.write(block)
     outside.commit()

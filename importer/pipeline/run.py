@@ -81,7 +81,8 @@ class Worker:
         while True:
             with self.connection.transaction():
                 row = self.connection.execute(
-                    "SELECT status, plan->>'sql_hash' FROM importer_queryrun WHERE id = %s FOR UPDATE SKIP LOCKED", (run_id,)
+                    "SELECT status, plan->>'sql_hash' FROM importer_queryrun WHERE id = %s FOR UPDATE SKIP LOCKED",
+                    (run_id,),
                 ).fetchone()
                 if row is not None:
                     status, planned = row
@@ -132,5 +133,3 @@ class Worker:
         ).fetchone()
         self.connection.commit()
         return bool(row and row[0])
-
-

@@ -43,20 +43,19 @@ class Slice:
 def read_rows(cells: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[Row]:
     """Rows of (key, JSON) pairs in key order: hashed, repeats of a key numbered, unreadable ones marked."""
     previous: bytes | None = None
-    ordinal = number = 0
-    for key, data in cells:
-        number += 1
-        problem = ""
-        if key is None or key == b"":
-            key, problem = b"(row %d)" % number, "external_id_empty"
-        if data is None:
-            data, problem = b"{}", "row_too_large"
-        ordinal = ordinal + 1 if key == previous else 0
-        previous = key
-        digest = hashlib.sha256(data).digest()
-        if NUL in data and _has_nul(data):
-            data, problem = data.replace(NUL, b"\\ufffd"), "nul_byte"
-        yield Row(key, data, ordinal, problem, digest)
+    ordinal = 0
+    for number, (found_key, found_data) in enumerate(cells, start=1):
+        row = Row(found_key or b"(row %d)" % number, b"{}" if found_data is None else found_data)
+        if not found_key:
+            row.problem = "external_id_empty"
+        if found_data is None:
+            row.problem = "row_too_large"
+        ordinal = ordinal + 1 if row.key == previous else 0
+        row.ordinal, previous = ordinal, row.key
+        row.digest = hashlib.sha256(row.data).digest()
+        if NUL in row.data and _has_nul(row.data):
+            row.data, row.problem = row.data.replace(NUL, b"\\ufffd"), "nul_byte"
+        yield row
 
 
 def slices(rows: Iterable[Row], *, max_rows: int, max_bytes: int = SLICE_BYTES) -> Iterator[Slice]:
@@ -73,7 +72,7 @@ def slices(rows: Iterable[Row], *, max_rows: int, max_bytes: int = SLICE_BYTES) 
         yield Slice(held, held[-1].key.decode())
 
 
-def create_slice_tables(connection: psycopg.Connection, work: sql.Composable) -> None:
+def create_slice_tables(connection: psycopg.Connection, work: sql.Composed) -> None:
     """The temporary tables of this connection; made anew for each query because `work` follows its columns."""
     connection.execute("DROP TABLE IF EXISTS pg_temp.stage, pg_temp.incoming, pg_temp.work")
     connection.execute(
@@ -135,9 +134,7 @@ def run_table(run_id: int) -> sql.Identifier:
     return sql.Identifier(f"importer_stage_{run_id}")
 
 
-def stage_whole(
-    connection: psycopg.Connection, run_id: int, cells: Iterable[tuple[bytes | None, bytes | None]]
-) -> int:
+def stage_whole(connection: psycopg.Connection, run_id: int, cells: Iterable[tuple[bytes | None, bytes | None]]) -> int:
     """Copy a whole result into the run's table; returns the number of rows.
 
     Logged, not UNLOGGED: a server crash empties an unlogged table, and a resumed job would find nothing.
@@ -147,7 +144,7 @@ def stage_whole(
     connection.execute(sql.SQL('CREATE TABLE {} (n bigint, key text COLLATE "C", row text)').format(table))
     count = 0
     with connection.cursor().copy(sql.SQL("COPY {} (n, key, row) FROM STDIN").format(table)) as copy:
-        for count, (key, data) in enumerate(cells, start=1):  # noqa: B007 - the count is used after the loop
+        for count, (key, data) in enumerate(cells, start=1):
             copy.write(
                 b"%d\t%b\t%b\n"
                 % (

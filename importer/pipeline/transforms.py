@@ -111,17 +111,33 @@ _KINDS = (
     Kind("lower", "Lower case", ("Ann", "ann"), _wrap("lower({cell})")),
     Kind("title", "Title case", ("ann LEE", "Ann Lee"), _wrap("initcap({cell})")),
     Kind("truncate", "Cut to a length", ("Hello", "Hel"), _wrap("left({cell}, {length})"), ("length",)),
-    Kind("default", "Default when empty", ("", "n/a"), _wrap("coalesce(nullif(btrim({cell}), ''), {value})"), ("value",)),
+    Kind(
+        "default", "Default when empty", ("", "n/a"), _wrap("coalesce(nullif(btrim({cell}), ''), {value})"), ("value",)
+    ),
     Kind("static", "Always this value", ("x", "fixed"), _wrap("{value}"), ("value",)),
     Kind("null_if", "Empty when one of", ("-", ""), _null_if, ("values",)),
     Kind("replace", "Replace text", ("a-b", "a b"), _wrap("replace({cell}, {old}, {new})"), ("old", "new")),
-    Kind("split", "Part between separators", ("a@b", "b"), _wrap("split_part({cell}, {separator}, {part})"), ("separator", "part")),
+    Kind(
+        "split",
+        "Part between separators",
+        ("a@b", "b"),
+        _wrap("split_part({cell}, {separator}, {part})"),
+        ("separator", "part"),
+    ),
     Kind("pad_left", "Pad on the left", ("7", "007"), _wrap("lpad({cell}, {length}, {fill})"), ("length", "fill")),
     Kind("round", "Round", ("2.5", "3"), _wrap("round({cell}::numeric, {digits})::text"), ("digits",), numeric=True),
     Kind("floor", "Round down", ("2.9", "2"), _wrap("floor({cell}::numeric)::text"), numeric=True),
     Kind("ceil", "Round up", ("2.1", "3"), _wrap("ceil({cell}::numeric)::text"), numeric=True),
-    Kind("seconds_to_minutes", "Seconds to minutes", ("90", "2"), _wrap("round({cell}::numeric / 60)::text"), numeric=True),
-    Kind("hours_to_minutes", "Hours to minutes", ("1.5", "90"), _wrap("round({cell}::numeric * 60)::text"), numeric=True),
+    Kind(
+        "seconds_to_minutes",
+        "Seconds to minutes",
+        ("90", "2"),
+        _wrap("round({cell}::numeric / 60)::text"),
+        numeric=True,
+    ),
+    Kind(
+        "hours_to_minutes", "Hours to minutes", ("1.5", "90"), _wrap("round({cell}::numeric * 60)::text"), numeric=True
+    ),
     Kind("case_when", "Cases", ("1", "open"), _case_when, ("cases", "else")),
 )
 

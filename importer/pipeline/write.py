@@ -16,7 +16,7 @@ _RECORD_COLUMNS = (
 )
 
 
-def insert_created(plan: LoadPlan, bind: Bind) -> sql.Composable:
+def insert_created(plan: LoadPlan, bind: Bind) -> sql.Composed:
     """Create the rows decided `created`, link them, and record each with its after-image."""
     columns = stored_columns(plan)
     defaults = {"created_at": "now()"} | dict(plan.target.defaults)
@@ -29,9 +29,7 @@ def insert_created(plan: LoadPlan, bind: Bind) -> sql.Composable:
         elif column in defaults and "x." not in defaults[column]:
             value = sql.SQL("coalesce({}, {})").format(value, fragment(defaults[column]))
         values.append(value)
-    constants = {
-        column: expression for column, expression in plan.target.constants.items() if column not in columns
-    }
+    constants = {column: expression for column, expression in plan.target.constants.items() if column not in columns}
     return sql.SQL(
         "WITH written AS (INSERT INTO {table} AS t (id, {columns}) SELECT w.target_id, {values} FROM pg_temp.work w "
         "WHERE w.action = 'created' ORDER BY w.n RETURNING t.id, row_to_json(t) AS image), "
@@ -49,9 +47,9 @@ def insert_created(plan: LoadPlan, bind: Bind) -> sql.Composable:
     )
 
 
-def update_changed(plan: LoadPlan, bind: Bind) -> sql.Composable:
+def update_changed(plan: LoadPlan, bind: Bind) -> sql.Composed:
     """Write the columns that differ, nothing else, and record before and after."""
-    assignments = []
+    assignments: list[sql.Composable] = []
     touched = False
     for column, mapped in updatable(plan):
         new: sql.Composable = sql.SQL("w.{}").format(stored(column))
@@ -83,7 +81,7 @@ def update_changed(plan: LoadPlan, bind: Bind) -> sql.Composable:
     )
 
 
-def link_existing(plan: LoadPlan, bind: Bind) -> sql.Composable:
+def link_existing(plan: LoadPlan, bind: Bind) -> sql.Composed:
     """Point the source row at the target it updated or equals, and remember the row's hash."""
     return sql.SQL(
         "WITH known AS (UPDATE external_refs e SET source_hash = s.hash, mapping_version_id = {version}, "
@@ -102,7 +100,7 @@ def link_existing(plan: LoadPlan, bind: Bind) -> sql.Composable:
     )
 
 
-def record_rest(plan: LoadPlan, bind: Bind) -> sql.Composable:
+def record_rest(plan: LoadPlan, bind: Bind) -> sql.Composed:
     """Record what was not written: skipped, failed, held for review; unchanged rows only when asked (R1)."""
     actions = ["skipped", "failed", "review"] + (["unchanged"] if plan.record_unchanged else [])
     return sql.SQL(
@@ -117,7 +115,7 @@ def record_rest(plan: LoadPlan, bind: Bind) -> sql.Composable:
     )
 
 
-def remember_unresolved(plan: LoadPlan, bind: Bind) -> sql.Composable | None:
+def remember_unresolved(plan: LoadPlan, bind: Bind) -> sql.Composed | None:
     """Keep references that found nothing, to be linked when the row they name arrives (E28, E29)."""
     rows = []
     for mapped in references.references(plan):
@@ -132,20 +130,18 @@ def remember_unresolved(plan: LoadPlan, bind: Bind) -> sql.Composable | None:
     if not rows:
         return None
     return sql.SQL(
-        "INSERT INTO importer_pendingreference (searched, external_id, target_type, target_id, \"column\", placeholder, "
+        'INSERT INTO importer_pendingreference (searched, external_id, target_type, target_id, "column", placeholder, '
         "run_id, record_id) SELECT f.searched, w.unresolved ->> f.field, {type}, w.target_id, f.stored, "
         "(to_jsonb(w) ->> ('to:' || f.stored))::uuid, %(run)s, w.record_id "
         "FROM pg_temp.work w CROSS JOIN (VALUES {rows}) f(field, stored, searched) "
         "WHERE w.unresolved ? f.field AND w.action IN ('created', 'updated', 'unchanged') "
-        "ON CONFLICT (target_id, \"column\") DO UPDATE SET external_id = EXCLUDED.external_id, searched = EXCLUDED.searched, "
+        'ON CONFLICT (target_id, "column") DO UPDATE SET external_id = EXCLUDED.external_id, searched = EXCLUDED.searched, '
         "placeholder = EXCLUDED.placeholder, run_id = EXCLUDED.run_id, record_id = EXCLUDED.record_id"
     ).format(type=bind(plan.target.name, "text"), rows=sql.SQL(", ").join(rows))
 
 
 def _record_start() -> sql.Composable:
-    return sql.SQL(
-        "w.record_id, %(run)s, %(batch)s, w.key, w.ordinal, w.action, w.code, w.target_id, s.hash, s.row"
-    )
+    return sql.SQL("w.record_id, %(run)s, %(batch)s, w.key, w.ordinal, w.action, w.code, w.target_id, s.hash, s.row")
 
 
 def _new_links(plan: LoadPlan, bind: Bind, condition: str) -> sql.Composable:
@@ -166,7 +162,9 @@ def _problems(plan: LoadPlan, bind: Bind) -> sql.Composable:
     if not blocked:
         return sql.SQL("w.problems")
     entities = [entity for mapped in blocked for entity in references.entities_searched(plan, mapped)]
-    labels = ", ".join(catalog.get(kind).label for m in blocked if m.field.reference for kind in m.field.reference.types)
+    labels = ", ".join(
+        catalog.get(kind).label for m in blocked if m.field.reference for kind in m.field.reference.types
+    )
     return sql.SQL(
         "CASE WHEN w.code = 'blocked_by_parent' THEN w.problems || coalesce((SELECT jsonb_build_array(jsonb_build_object("
         "'code', 'parent', 'parent_type', {labels}, 'parent_record', r.id)) FROM importer_queryrun q "
@@ -178,7 +176,7 @@ def _problems(plan: LoadPlan, bind: Bind) -> sql.Composable:
 
 def _appended(plan: LoadPlan, kind: str, old: sql.Composable, new: sql.Composable) -> sql.Composable:
     if kind == "tags":
-        return sql.SQL(
-            "{old} || ARRAY(SELECT part FROM unnest({new}) part WHERE NOT part = ANY({old}))"
-        ).format(old=old, new=new)
+        return sql.SQL("{old} || ARRAY(SELECT part FROM unnest({new}) part WHERE NOT part = ANY({old}))").format(
+            old=old, new=new
+        )
     return sql.SQL("concat_ws(E'\\n', nullif({}, ''), {})").format(old, new)

@@ -6,31 +6,74 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Grant',
+            name="Grant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('permission', models.CharField(choices=[('audit.view', "Read everyone's audit log"), ('data.permissions.manage', 'Grant table permissions'), ('export.links', 'Create download links'), ('export.unguarded', 'Export without the formula guard'), ('import.approve', 'Decide approvals'), ('import.jobs.execute', 'Start, rehearse, retry and resume imports'), ('import.jobs.monitor', "See other people's jobs, statistics and error details"), ('import.pii.reveal', 'See unmasked previews'), ('import.profiles.manage', 'Create and change import profiles, queries and schedules'), ('import.raw_sql', 'Write SQL queries'), ('import.records.manage', 'Approve, retry and delete records; work the review queue'), ('import.rollback', 'Roll back imports and undo rollbacks'), ('pages.analytics', 'Analytics'), ('pages.approvals', 'Approvals'), ('pages.audit', 'Audit'), ('pages.exports', 'Exports'), ('pages.import.manage', 'Import'), ('pages.settings.data_export', 'Data export'), ('pages.settings.data_import', 'Data import'), ('pages.settings.import', 'Import settings'), ('system.configure', 'Create, change and delete templates; install packs'), ('system.import', 'Use the import system and see own jobs'), ('system.import.configure', 'Create and change import profiles, queries and schedules'), ('system.import.execute', 'Start, rehearse, retry and resume imports'), ('system.metrics', 'Read metrics'), ('widget.export.jobs', 'Recent exports'), ('widget.import.jobs', 'Running imports'), ('widget.import.review', 'Review queue'), ('widget.import.sync', 'Next syncs')], max_length=64)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "permission",
+                    models.CharField(
+                        choices=[
+                            ("audit.view", "Read everyone's audit log"),
+                            ("data.permissions.manage", "Grant table permissions"),
+                            ("export.links", "Create download links"),
+                            ("export.unguarded", "Export without the formula guard"),
+                            ("import.approve", "Decide approvals"),
+                            ("import.jobs.execute", "Start, rehearse, retry and resume imports"),
+                            ("import.jobs.monitor", "See other people's jobs, statistics and error details"),
+                            ("import.pii.reveal", "See unmasked previews"),
+                            ("import.profiles.manage", "Create and change import profiles, queries and schedules"),
+                            ("import.raw_sql", "Write SQL queries"),
+                            ("import.records.manage", "Approve, retry and delete records; work the review queue"),
+                            ("import.rollback", "Roll back imports and undo rollbacks"),
+                            ("pages.analytics", "Analytics"),
+                            ("pages.approvals", "Approvals"),
+                            ("pages.audit", "Audit"),
+                            ("pages.exports", "Exports"),
+                            ("pages.import.manage", "Import"),
+                            ("pages.settings.data_export", "Data export"),
+                            ("pages.settings.data_import", "Data import"),
+                            ("pages.settings.import", "Import settings"),
+                            ("system.configure", "Create, change and delete templates; install packs"),
+                            ("system.import", "Use the import system and see own jobs"),
+                            ("system.import.configure", "Create and change import profiles, queries and schedules"),
+                            ("system.import.execute", "Start, rehearse, retry and resume imports"),
+                            ("system.metrics", "Read metrics"),
+                            ("widget.export.jobs", "Recent exports"),
+                            ("widget.import.jobs", "Running imports"),
+                            ("widget.import.review", "Review queue"),
+                            ("widget.import.sync", "Next syncs"),
+                        ],
+                        max_length=64,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Role',
+            name="Role",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True)),
-                ('permissions', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=64), blank=True, default=list, size=None, validators=[permissions.models.known_permissions])),
-                ('is_system', models.BooleanField(default=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=64, unique=True)),
+                (
+                    "permissions",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=64),
+                        blank=True,
+                        default=list,
+                        size=None,
+                        validators=[permissions.models.known_permissions],
+                    ),
+                ),
+                ("is_system", models.BooleanField(default=False)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
     ]

@@ -68,7 +68,10 @@ def fail(model: type[Job], job_id: Any, *, code: str, message: str) -> bool:
 def crash(model: type[Job], job_id: Any) -> bool:
     """End a job that met a failure nobody foresaw; the traceback is in the log."""
     return fail(
-        model, job_id, code="internal_error", message="The job met an unexpected error. It is logged; resume it once it is mended."
+        model,
+        job_id,
+        code="internal_error",
+        message="The job met an unexpected error. It is logged; resume it once it is mended.",
     )
 
 
@@ -84,9 +87,7 @@ def request_cancel(model: type[Job], job_id: Any) -> bool:
 
 def cancel(model: type[Job], job_id: Any) -> bool:
     """End a running job that was asked to stop."""
-    return _end(
-        model, job_id, JobStatus.CANCELLED, condition=Q(cancel_requested=True), error_code="cancelled_by_user"
-    )
+    return _end(model, job_id, JobStatus.CANCELLED, condition=Q(cancel_requested=True), error_code="cancelled_by_user")
 
 
 def requeue(model: type[Job], job_id: Any) -> bool:

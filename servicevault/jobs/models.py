@@ -31,7 +31,9 @@ class Job(models.Model):
     """One execution. Only `jobs.lifecycle` changes `status`; the database, never the broker, is the truth."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    number = models.BigIntegerField(db_default=models.expressions.Func(models.Value("job_number"), function="nextval"), editable=False)
+    number = models.BigIntegerField(
+        db_default=models.expressions.Func(models.Value("job_number"), function="nextval"), editable=False
+    )
     status = models.CharField(max_length=20, choices=JobStatus.choices, default=JobStatus.PENDING)
     cancel_requested = models.BooleanField(default=False, db_default=False)
     current_operation = models.CharField(max_length=255, blank=True, default="", db_default="")

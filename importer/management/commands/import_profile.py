@@ -91,7 +91,14 @@ class Command(BaseCommand):
             found = {"code": error.code, "message": error.message, "hint": error.hint, "where": error.where}
             self.stdout.write(
                 json.dumps(
-                    {"job_id": None, "status": "failed", "seconds": 0, "rows_per_second": 0, "queries": [], "errors": [found]}
+                    {
+                        "job_id": None,
+                        "status": "failed",
+                        "seconds": 0,
+                        "rows_per_second": 0,
+                        "queries": [],
+                        "errors": [found],
+                    }
                 )
             )
             sys.exit(1)
@@ -161,4 +168,4 @@ def _start_helpers(job: ImportJob, *, count: int) -> list[subprocess.Popen[bytes
     if count < 1 or job.kind == "rehearsal":
         return []
     command = [sys.executable, str(MANAGE), "import_profile", "--join", str(job.pk)]
-    return [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]  # noqa: S603 - our own command
+    return [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]
