@@ -17,7 +17,7 @@ from importer.query.expressions import check, parse
 from importer.query.parsing import parse_spec
 from importer.sources.schema import SourceSchema
 
-from .conftest import CUSTOMERS, read_schema
+from .conftest import CUSTOMERS, fetch, read_schema, select_customers
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "security" / "hostile_expressions.json"
 GUIDES = [item["expression"] for item in json.loads(SHARED.read_text())] if SHARED.exists() else []
@@ -36,7 +36,7 @@ OWN = [
     "set_config('a','b',false)", "lo_import('/etc/passwd')", "dblink('','')", "query_to_xml('select 1',true,true,'')",
     "generate_series(1, 10)", "unnest(tags)", "json_populate_record(null::customers, '{}')", "id OPERATOR(public.=) id",
     "id operator(pg_catalog.=) id", "email SIMILAR TO 'a'", "id <=> 1", "id ! 1", "@id", "|/ id", "id # 1", ":name", "?",
-    "%s", "%(p0)s", "'%(p0)s'", "'%s%%'", "{x}", "\x00", "'\x00'", "'\ud800'", "\ufeff1", "id\u00a0= 1", "ｉｄ", "''''",
+    "%s", "%(p0)s", "'%(p0)s'", "'%s%%'", "{x}", "\x00", "'\x00'", "'\ud800'", "\ufeff1", "id\u00a0= 1", "\uff49\uff44", "''''",
     "NOT " * 5000 + "TRUE", "-" * 5000 + "1", "- " * 3000 + "1", "(" * 3000 + "1" + ")" * 3000, "CASE WHEN " * 800,
     "id" + " + id" * 900, "true not", "not", "in", "case", "case when", "case end", "cast(", "cast(1 as", "extract(",
     "trim(", "position(", "a.b.c.d", "a.", ".a", "1.", "1.2.3", "is", "between", "1 between", "1 in ()", "1 in (", "",
@@ -103,7 +103,7 @@ def test_it_has_no_effect_wherever_a_text_is_taken(trojan_url: str, trojan_schem
                 _run_and_look(connection, compiled.rows(), text)
         assert connection.execute("SELECT * FROM canary").fetchall() == [("alive",)]
         assert notices == []
-    print(place, "accepted", accepted, "of", len(ALL))
+    assert accepted < len(ALL)
 
 
 def _run_and_look(connection: psycopg.Connection[Any], statement: Any, text: str) -> None:
@@ -112,13 +112,13 @@ def _run_and_look(connection: psycopg.Connection[Any], statement: Any, text: str
         with connection.transaction():
             connection.execute("SET TRANSACTION READ ONLY")
             rows = connection.execute(*statement, prepare=True).fetchall()
+    except (psycopg.errors.QueryCanceled, psycopg.errors.ReadOnlySqlTransaction):
+        pytest.fail(f"a timeout or a write: {text}")
     except psycopg.Error as error:
-        # A type that does not fit is a fine answer; a trojan that spoke, a timeout or a write is not.
-        assert "TROJAN" not in str(error), text
-        assert not isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.ReadOnlySqlTransaction), text
+        answer = str(error)  # A type that does not fit is a fine answer; a trojan that spoke is not.
     else:
-        assert "TOPSECRET" not in str(rows), text
-        assert "root:" not in str(rows), text
+        answer = str(rows)
+    assert not any(word in answer for word in ("TROJAN", "TOPSECRET", "root:")), text
     assert time.monotonic() - started < 0.8, text
 
 
@@ -128,17 +128,18 @@ def test_it_is_refused_with_a_place_or_means_only_columns_and_values(text: str) 
     try:
         node = parse(text)
     except ExpressionError as error:
-        assert error.code == "expression_rejected"
-        assert 0 <= error.position <= len(text)
-        assert error.message
+        refused = error
     else:
-        harmless = not check(node, CUSTOMERS)
-        assert harmless or check(node, CUSTOMERS)[0].message
+        assert all(problem.message for problem in check(node, CUSTOMERS))
+        return
+    assert refused.code == "expression_rejected"
+    assert 0 <= refused.position <= len(text)
+    assert refused.message
 
 
 @pytest.mark.req("Q28")
 @pytest.mark.parametrize(
-    "text, suggestion, position",
+    ("text", "suggestion", "position"),
     [("COALECSE(email, '')", "COALESCE", 0), ("1 + UPER(email)", "UPPER", 4), ("id::intger", "integer", 4)],
 )
 def test_it_names_the_nearest_allowed_word(text: str, suggestion: str, position: int) -> None:
@@ -161,8 +162,6 @@ def test_it_refuses_what_is_outside_the_language(text: str) -> None:
 @pytest.mark.req("Q28")
 def test_it_bounds_what_growing_functions_can_make(guide: psycopg.Connection[Any]) -> None:
     text = f"replace(replace('{'a' * 1700}', 'a', '{'a' * 100}'), 'a', '{'b' * 100}')"
-    from .conftest import fetch, select_customers
-
     started = time.monotonic()
     found = fetch(guide, select_customers(parse(f"LENGTH({text})")))
     assert int(found[0][0]) <= 10_000_000
