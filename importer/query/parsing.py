@@ -153,15 +153,15 @@ def _base(members: Members, kind: str, aliases: dict[str, None]) -> TableRef:
         return _table(Members({"table": value}, "base_table", members.problems), aliases)
     inner = Members(value, "base_table", members.problems)
     inner.only("table", "name", "schema", "alias")
-    return _table(inner, aliases)
+    return _table(inner, aliases, exact=True)
 
 
-def _table(members: Members, aliases: dict[str, None]) -> TableRef:
-    """The table of `table` or `schema.table`; its alias is made unique and added to `aliases`."""
+def _table(members: Members, aliases: dict[str, None], *, exact: bool = False) -> TableRef:
+    """The table of `table`, or of `schema.table` unless `exact`; its alias is made unique and added to `aliases`."""
     name, schema = members.text("table", "name"), members.text("schema")
     if not name:
         members.fault("table", "The table has no name.")
-    if not schema and "." in name and "schema" not in members.data:
+    if not exact and not schema and "." in name and "schema" not in members.data:
         schema, _, name = name.partition(".")
     alias = members.text("alias", limit=63)
     if alias in aliases:

@@ -116,16 +116,22 @@ def read_raw(text: str, params: Mapping[str, object]) -> RawQuery:
         _check_words(tokens, problems)
         _check_parameters(tokens, params, problems)
     columns: tuple[str, ...] = ()
+    pieces = _pieces(text, tokens)
     if not problems:
-        columns = _check_tree(text, problems)
+        # sqlglot reads :name only in some places; any value will do to judge the rest.
+        columns = _check_tree("".join("NULL" if kind == "parameter" else part for kind, part in pieces), problems)
+    return RawQuery(pieces, columns, tuple(problems))
+
+
+def _pieces(text: str, tokens: list[_Token]) -> tuple[tuple[str, str], ...]:
+    """`text` cut at its parameters."""
     pieces: list[tuple[str, str]] = []
     end = 0
     for token in tokens:
         if token.kind == "parameter":
             pieces += [("text", text[end : token.position]), ("parameter", token.value[1:])]
             end = token.position + len(token.value)
-    pieces.append(("text", text[end:]))
-    return RawQuery(tuple(pieces), columns, tuple(problems))
+    return (*pieces, ("text", text[end:]))
 
 
 def view_fault(text: str) -> str:
@@ -270,6 +276,8 @@ def _check_tree(text: str, problems: list[Problem]) -> tuple[str, ...]:
     if any(isinstance(node, forbidden) and not isinstance(node, exp.Query) for node in tree.walk()):
         problems.append(_problem("Only reading is allowed.", 0))
         return ()
+    if not tree.selects:
+        problems.append(_problem("The SELECT has no columns.", 0))
     names = tuple(tree.named_selects)
     if "*" in names or "" in names or len(set(names)) != len(names) or tree.find(exp.Star, bfs=True) in tree.selects:
         return ()
