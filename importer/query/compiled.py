@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
@@ -85,6 +86,7 @@ class CompiledQuery:
     columns: tuple[str, ...]  # output names in order; empty for a raw query before it is described
     identifier: str  # output column with the external id
     key: KeyColumn | None = None
+    members: tuple[tuple[str, Composable], ...] = ()  # (path in the spec, its SQL): whose fault an error is
 
     @property
     def sql(self) -> sql.Composed:
@@ -101,6 +103,26 @@ class CompiledQuery:
         values = json.dumps([self.text, dict(self.params)], default=str, sort_keys=True)
         return hashlib.sha256(values.encode()).hexdigest()
 
+    def member_at(self, position: int) -> str:
+        """The path of the member whose SQL holds the 1-based `position` of the text that psycopg sends, or ""."""
+        numbers: dict[str, int] = {}
+
+        def sent(text: str) -> str:
+            def one(match: re.Match[str]) -> str:
+                return f"${numbers.setdefault(match[1], len(numbers) + 1)}" if match[1] else "%"
+
+            return re.sub(r"%\((\w+)\)s|%%", one, text)
+
+        whole = sent(self.text)
+        for path, composed in self.members:
+            piece = sent(composed.as_string(None))
+            start = whole.find(piece)
+            while start >= 0:
+                if start < position <= start + len(piece):
+                    return path
+                start = whole.find(piece, start + 1)
+        return ""
+
     def count(self) -> Statement:
         return sql.SQL("SELECT pg_catalog.count(*) FROM ({}) AS q").format(self.sql), self.params
 
@@ -115,7 +137,7 @@ class CompiledQuery:
 
     def described(self, columns: tuple[str, ...]) -> CompiledQuery:
         """This query with the output names the source reported."""
-        return CompiledQuery(self.parts, self.params, columns, self.identifier, self.key)
+        return replace(self, columns=columns)
 
     def rows(self, lo: str | None = None, hi: str | None = None, *, max_row_bytes: int = MAX_ROW_BYTES) -> Statement:
         """Rows as (key, row): the external id as text, and the row as one JSON text, NULL when it is too long.

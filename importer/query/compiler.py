@@ -112,6 +112,7 @@ class _Compiler:
         self.scope = replace(bound.scope, aggregates=True)
         self.params = Parameters()
         self.filters = FilterComposer(self.scope, self.params, now, zone)
+        self.members = self.filters.members
         self.zone = zone
 
     def compile(self) -> CompiledQuery:
@@ -121,7 +122,9 @@ class _Compiler:
         if len(set(columns)) != len(columns):
             raise QueryError("Two fields have the same target.", where="fields", code="duplicate_target")
         parts = Parts(self.views(), self.head(columns), self.conditions(), self.tail())
-        return CompiledQuery(parts, self.params.values, columns, self.spec.source_identifier, self.key())
+        return CompiledQuery(
+            parts, self.params.values, columns, self.spec.source_identifier, self.key(), tuple(self.members)
+        )
 
     def compose(self, node: Node) -> sql.Composed:
         return compose(node, self.scope, self.params)
@@ -153,11 +156,14 @@ class _Compiler:
 
     def head(self, columns: tuple[str, ...]) -> sql.Composed:
         composer = JoinComposer(self.bound, self.scope, self.params, self.relation)
+        distinct, listed = self.distinct(), self.select_list(columns)
+        joins = [composer.join(join) for join in self.spec.joins]
+        self.members += [(f"joins[{index}]", join) for index, join in enumerate(joins)]
         return sql.SQL("SELECT {}{} FROM {}{}").format(
-            self.distinct(),
-            self.select_list(columns),
+            distinct,
+            listed,
             self.relation(self.bound.base),
-            sql.SQL("").join([composer.join(join) for join in self.spec.joins]),
+            sql.SQL("").join(joins),
         )
 
     def distinct(self) -> sql.Composable:
@@ -174,12 +180,12 @@ class _Compiler:
             base = self.bound.base.alias
             named = [identifier(base, name) + sql.SQL(" AS ") + identifier(name) for name in columns]
             return sql.SQL(", ").join(named)
-        return sql.SQL(", ").join(
-            [
-                sql.SQL("{} AS {}").format(self.compose(field_node(field)), identifier(field.target))
-                for field in self.spec.fields
-            ]
-        )
+        listed = []
+        for index, field in enumerate(self.spec.fields):
+            value = self.compose(field_node(field))
+            self.members.append((f"fields[{index}].source", value))
+            listed.append(sql.SQL("{} AS {}").format(value, identifier(field.target)))
+        return sql.SQL(", ").join(listed)
 
     def relation(self, relation: Relation) -> sql.Composable:
         alias = identifier(relation.alias)
@@ -202,7 +208,7 @@ class _Compiler:
         return sql.Composed(pieces)
 
     def conditions(self) -> tuple[sql.Composable, ...]:
-        found = self.filters.group(self.spec.filters)
+        found = self.filters.group(self.spec.filters, "filters")
         return tuple([found] if found is not None else []) + self.restriction()
 
     def restriction(self) -> tuple[sql.Composable, ...]:
@@ -240,7 +246,7 @@ class _Compiler:
         if self.spec.group_by:
             listed = sql.SQL(", ").join([self.compose(node) for node in self.spec.group_by])
             pieces.append(sql.SQL(" GROUP BY {}").format(listed))
-        having = self.filters.group(self.spec.having)
+        having = self.filters.group(self.spec.having, "having")
         if having is not None:
             pieces.append(sql.SQL(" HAVING {}").format(having))
         if self.spec.distinct_on:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from psycopg import sql
@@ -23,11 +23,20 @@ class FilterComposer:
     params: Parameters
     now: datetime  # aware; what relative dates are counted from
     zone: str  # name of the time zone they are counted in
+    members: list[tuple[str, sql.Composable]] = field(default_factory=list)  # (path, its SQL), for errors of the source
 
-    def group(self, group: FilterGroup) -> sql.Composable | None:
-        """The SQL of `group`; None when it is empty."""
-        parts = [self.group(item) if isinstance(item, FilterGroup) else self.condition(item) for item in group.items]
-        found = [part for part in parts if part is not None]
+    def group(self, group: FilterGroup, path: str) -> sql.Composable | None:
+        """The SQL of `group`, which stands at `path` of the query; None when it is empty."""
+        found: list[sql.Composable] = []
+        for index, item in enumerate(group.items):
+            inner = f"{path}[{index}]"
+            if isinstance(item, FilterGroup):
+                if part := self.group(item, f"{inner}.items"):
+                    found.append(part)
+                continue
+            condition = self.condition(item)
+            self.members.append((inner, condition))
+            found.append(condition)
         if not found:
             return None
         joint = sql.SQL(" OR ") if group.op == "or" else sql.SQL(" AND ")
@@ -45,11 +54,11 @@ class FilterComposer:
             "null": self.null,
             "between": self.between,
             "date_trunc": self.truncated,
-            "expression": lambda condition, _: self.field(condition),
+            "expression": lambda condition, _: self.operand(condition),
         }
         return writers[found.shape](condition, found)
 
-    def field(self, condition: Condition) -> sql.Composable:
+    def operand(self, condition: Condition) -> sql.Composable:
         return compose(condition.field, self.scope, self.params)
 
     def value(self, node: Node, value: Value) -> sql.Composable:
@@ -62,35 +71,35 @@ class FilterComposer:
         return scalar_text(value)
 
     def compare(self, condition: Condition, found: FilterOperator) -> sql.Composable:
-        return binary(self.field(condition), found.symbol, self.value(condition.field, condition.values[0]))
+        return binary(self.operand(condition), found.symbol, self.value(condition.field, condition.values[0]))
 
     def like(self, condition: Condition, found: FilterOperator) -> sql.Composable:
         value = self.text(condition.field, condition.values[0])
         if found.shape == "escaped":
             value = f"{found.before}{escape_like(value)}{found.after}"
         pattern = cast(self.params.bind(value, "text"), "text")
-        return binary(cast(self.field(condition), "text"), found.symbol, pattern)
+        return binary(cast(self.operand(condition), "text"), found.symbol, pattern)
 
     def one_of(self, condition: Condition, found: FilterOperator) -> sql.Composable:
         texts: list[str | None] = [self.text(condition.field, value) for value in condition.values]
         values = self.params.bind(array_text(texts), ("array", condition.field))
-        test = sql.SQL("({}{}ANY ({}))").format(self.field(condition), operator(found.symbol), values)
+        test = sql.SQL("({}{}ANY ({}))").format(self.operand(condition), operator(found.symbol), values)
         return sql.SQL("(NOT {})").format(test) if found.negated else test
 
     def null(self, condition: Condition, found: FilterOperator) -> sql.Composable:
         test = sql.SQL("IS NOT NULL") if found.negated else sql.SQL("IS NULL")
-        return sql.SQL("({} {})").format(self.field(condition), test)
+        return sql.SQL("({} {})").format(self.operand(condition), test)
 
     def between(self, condition: Condition, found: FilterOperator) -> sql.Composable:
         low, high = (self.value(condition.field, value) for value in condition.values)
-        field = self.field(condition)
+        field = self.operand(condition)
         test = sql.SQL("({} AND {})").format(binary(field, ">=", low), binary(field, "<=", high))
         return sql.SQL("(NOT {})").format(test) if found.negated else test
 
     def truncated(self, condition: Condition, found: FilterOperator) -> sql.Composable:
         unit = cast(self.params.bind(condition.unit, "text"), "text")
         value = self.params.bind(self.text(condition.field, condition.values[0]), ("truncated", condition.field))
-        return binary(call("date_trunc", unit, self.field(condition)), found.symbol, value)
+        return binary(call("date_trunc", unit, self.operand(condition)), found.symbol, value)
 
 
 def scalar_text(value: Value) -> str:

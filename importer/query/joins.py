@@ -52,7 +52,10 @@ class JoinComposer:
         listed: list[sql.Composable] = [identifier(relation.alias, name) for name in used]
         order = order_list(join.take.order_by, self.scope, self.params, backwards=join.take.mode == "last")
         return sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT 1").format(
-            sql.SQL(", ").join(listed or [sql.SQL("TRUE")]), self.relation(relation), self.condition(join), sql.SQL(", ").join(order)
+            sql.SQL(", ").join(listed or [sql.SQL("TRUE")]),
+            self.relation(relation),
+            self.condition(join),
+            sql.SQL(", ").join(order),
         )
 
     def aggregated(self, join: Join, relation: Relation) -> sql.Composed:
@@ -74,9 +77,7 @@ class JoinComposer:
             order = order_list(join.take.order_by, self.scope, self.params)
             ordered = sql.SQL(" ORDER BY {}").format(sql.SQL(", ").join(order)) if order else sql.SQL("")
             function = fragment(item.function.lower())
-            listed.append(
-                sql.SQL("pg_catalog.{}({}{}) AS {}").format(function, arguments, ordered, identifier(name))
-            )
+            listed.append(sql.SQL("pg_catalog.{}({}{}) AS {}").format(function, arguments, ordered, identifier(name)))
         # An inner join drops rows without a partner; an aggregate without rows would keep them.
         partners = " HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0" if join.type == "inner" else ""
         return sql.SQL("SELECT {} FROM {} WHERE {}{}").format(

@@ -120,12 +120,12 @@ def _number(text: str, start: int) -> Token:
         fraction = text[fraction_start:end]
     if len(whole) > MAX_DIGITS or len(fraction) > MAX_DIGITS:
         raise ExpressionError(
-            f"A number has at most {MAX_DIGITS} digits on each side of the point.", position=start, token=text[start:end]
+            f"A number has at most {MAX_DIGITS} digits on each side of the point.",
+            position=start,
+            token=text[start:end],
         )
     if end < len(text) and (_continues_name(text[end]) or text[end] == "."):
-        raise ExpressionError(
-            f"{text[start : end + 1]} is not a number.", position=start, token=text[start : end + 1]
-        )
+        raise ExpressionError(f"{text[start : end + 1]} is not a number.", position=start, token=text[start : end + 1])
     return Token("number", f"{whole or '0'}.{fraction}" if fraction else whole, start, end)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from psycopg import sql
 
-from importer.errors import QueryError, SourceError, SourceTimeout
+from importer.errors import QueryError, SourceTimeout
 from importer.sources.schema import SourceSchema
 
 from .compiled import CompiledQuery
@@ -100,13 +100,16 @@ def estimate(session: Session, compiled: CompiledQuery) -> int:
 
 
 def validate_on_source(session: Session, compiled: CompiledQuery) -> list[Problem]:
-    """Prepare the query on the source (Q10): its error as a problem, naming the output it is about if it can."""
+    """Prepare the query on the source (Q10): its error as a problem at the member whose SQL it is about.
+
+    Failures of the connection are raised, not turned into problems of the query.
+    """
     try:
         session.describe(compiled.sql, compiled.params)
-    except SourceError as error:
-        member = next((name for name in compiled.columns if f'"{name}"' in error.message), "")
-        path = f"fields.{member}" if member else error.where
-        return [Problem(path, error.message, error.hint, "query_invalid")]
+    except QueryError as error:
+        position = getattr(error, "position", None)
+        path = compiled.member_at(position) if position else ""
+        return [Problem(path or error.where, error.message, error.hint, "query_invalid")]
     return []
 
 
@@ -146,12 +149,12 @@ def analyze_joins(session: Session, spec: QuerySpec, schema: SourceSchema) -> li
         matched = _rows(session, _matching(spec, index), schema)
         distinct = max(0, min(matched, before))
         fan_out = round(after / before, 2) if before else 1.0
-        impact: Literal["low", "medium", "high"] = "high" if matched > 10_000 else "medium" if matched > 1_000 else "low"
+        impact: Literal["low", "medium", "high"] = (
+            "high" if matched > 10_000 else "medium" if matched > 1_000 else "low"
+        )
         multiplicity: Literal["1:1", "1:n"] = "1:n" if after > before else "1:1"
         found.append(
-            JoinAnalysis(
-                join.table.name, join.table.alias, distinct, before - distinct, multiplicity, fan_out, impact
-            )
+            JoinAnalysis(join.table.name, join.table.alias, distinct, before - distinct, multiplicity, fan_out, impact)
         )
     return found
 

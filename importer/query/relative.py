@@ -32,7 +32,9 @@ def evaluate(text: str, now: datetime, zone_name: str) -> datetime:
     try:
         zone = ZoneInfo(zone_name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise QueryError(f"The time zone `{zone_name[:60]}` is not known.", hint="Use a name like Europe/Berlin.") from error
+        raise QueryError(
+            f"The time zone `{zone_name[:60]}` is not known.", hint="Use a name like Europe/Berlin."
+        ) from error
     local = now.astimezone(zone)
     folded = text.strip().lower()
     if folded == "now":

@@ -77,9 +77,7 @@ def conditions(group: FilterGroup, path: str = "filters") -> Iterator[tuple[str,
 # -- targets
 
 
-def _target_problems(
-    spec: QuerySpec, target_fields: Collection[str], must_map: Collection[str]
-) -> Iterator[Problem]:
+def _target_problems(spec: QuerySpec, target_fields: Collection[str], must_map: Collection[str]) -> Iterator[Problem]:
     counts = Counter(field.target for field in spec.fields)
     for index, field in enumerate(spec.fields):
         path = f"fields[{index}].target"
@@ -195,9 +193,13 @@ def _fits(value: Value, type_name: str) -> bool:
 def _warnings(bound: BoundQuery) -> Iterator[Problem]:
     spec = bound.spec
     if not spec.filters.items and spec.kind == "builder":
-        yield _warning("filters", "The query has no filter: every row is read.", "Add one if not all are wanted.", "no_filter")
+        yield _warning(
+            "filters", "The query has no filter: every row is read.", "Add one if not all are wanted.", "no_filter"
+        )
     if len(spec.joins) > MANY_JOINS:
-        yield _warning("joins", f"The query joins {len(spec.joins)} tables.", "Check that each is needed.", "many_joins")
+        yield _warning(
+            "joins", f"The query joins {len(spec.joins)} tables.", "Check that each is needed.", "many_joins"
+        )
     for index, join in enumerate(spec.joins):
         alias = bound.relation(join).scope.alias
         if join.type != "inner" and not used_columns(spec, alias, without=join):

@@ -148,5 +148,5 @@ def select_customers(node: Node) -> tuple[sql.Composed, dict[str, object]]:
     """The statement that gives `node` for every customer, in the order of ids."""
     params = Parameters()
     value = compose(node, CUSTOMERS, params)
-    query = sql.SQL('SELECT {}::pg_catalog.text FROM public.customers AS t0 ORDER BY t0.id').format(value)
+    query = sql.SQL("SELECT {}::pg_catalog.text FROM public.customers AS t0 ORDER BY t0.id").format(value)
     return query, dict(params.values)

@@ -22,7 +22,9 @@ values = st.one_of(
     st.from_regex(r"[0-9]{1,18}(\.[0-9]{1,18})?", fullmatch=True).filter(str.isascii).map(nodes.Number),
     st.booleans().map(nodes.Boolean),
     st.just(nodes.Null()),
-    st.sampled_from(["date", "timestamp", "interval"]).flatmap(lambda name: texts.map(lambda t: nodes.TypedText(name, t))),
+    st.sampled_from(["date", "timestamp", "interval"]).flatmap(
+        lambda name: texts.map(lambda t: nodes.TypedText(name, t))
+    ),
 )
 PLAIN_FUNCTIONS = [
     function
@@ -51,7 +53,9 @@ def _grown(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
         st.builds(nodes.In, inner, st.lists(inner, min_size=1, max_size=3).map(tuple), st.booleans()),
         st.builds(nodes.Between, inner, inner, inner, st.booleans()),
         st.builds(nodes.Case, st.none() | inner, st.lists(pairs, min_size=1, max_size=2).map(tuple), st.none() | inner),
-        st.builds(nodes.Cast, inner, st.sampled_from(["text", "integer", "numeric", "timestamptz", "jsonb", "varchar"])),
+        st.builds(
+            nodes.Cast, inner, st.sampled_from(["text", "integer", "numeric", "timestamptz", "jsonb", "varchar"])
+        ),
         st.builds(nodes.Extract, st.sampled_from(["year", "epoch"]), inner),
         st.sampled_from(PLAIN_FUNCTIONS).flatmap(call),
     )

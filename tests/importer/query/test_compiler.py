@@ -109,8 +109,14 @@ def test_it_takes_one_row_of_many(guide: Any, guide_schema: SourceSchema, mode: 
 @pytest.mark.req("Q23")
 @pytest.mark.parametrize("kind", ["left", "inner"])
 def test_it_makes_one_value_of_many(guide: Any, guide_schema: SourceSchema, kind: str) -> None:
-    take = {"mode": "aggregate", "order_by": ["emails.id"], "columns": [{"column": "email", "function": "string_agg", "separator": ";"}]}
-    data = customers(fields=[ID, {"source": "emails.email", "target": "email"}], joins=[{**TAKE, "type": kind, "take": take}])
+    take = {
+        "mode": "aggregate",
+        "order_by": ["emails.id"],
+        "columns": [{"column": "email", "function": "string_agg", "separator": ";"}],
+    }
+    data = customers(
+        fields=[ID, {"source": "emails.email", "target": "email"}], joins=[{**TAKE, "type": kind, "take": take}]
+    )
     expected = guide.execute(
         f"SELECT c.id, string_agg(e.email, ';' ORDER BY e.id) FROM customers c {kind} JOIN emails e ON e.customer_id = c.id "
         "GROUP BY c.id ORDER BY 1"
@@ -164,13 +170,25 @@ def test_it_keeps_one_row_for_each_distinct_key(guide: Any, guide_schema: Source
 
 @pytest.mark.req("M4")
 def test_it_leaves_blank_parts_out_with_their_separator(guide: Any, guide_schema: SourceSchema) -> None:
-    data = customers(fields=[ID, {"sources": ["first_name", "last_name"], "target": "name", "transformation": "concat"}])
+    data = customers(
+        fields=[ID, {"sources": ["first_name", "last_name"], "target": "name", "transformation": "concat"}]
+    )
     found = dict(run(guide, guide_schema, data))
     assert (found[5], found[6], found[3], found[2]) == ("Anna", "Bob Lee", "Lee", None)
 
 
 def test_it_distinguishes_hostile_names(source_database: Callable[..., str]) -> None:
-    names = ['a"b', 'x" FROM pg_shadow--', "100%s %(p0)s", "new\nline", "Customers", "customers", "é" * 31, "a.b", "{0}"]
+    names = [
+        'a"b',
+        'x" FROM pg_shadow--',
+        "100%s %(p0)s",
+        "new\nline",
+        "Customers",
+        "customers",
+        "é" * 31,
+        "a.b",
+        "{0}",
+    ]
     url = source_database("names")
     with psycopg.connect(url) as connection:
         for number, name in enumerate(names):
@@ -183,9 +201,16 @@ def test_it_distinguishes_hostile_names(source_database: Callable[..., str]) -> 
         for number, name in enumerate(names):
             quoted = ['"' + column.replace('"', '""') + '"' for column in names]
             fields = [{"source": text, "target": column} for text, column in zip(quoted, names, strict=True)]
-            data = {"base_table": {"table": name}, "fields": fields, "target_type": "table:x", "source_identifier": name}
+            data = {
+                "base_table": {"table": name},
+                "fields": fields,
+                "target_type": "table:x",
+                "source_identifier": name,
+            }
             compiled = compile_query(parse_spec(data), schema)
-            assert fetch(connection, (compiled.sql, compiled.params)) == [tuple(number * 100 + i for i in range(len(names)))]
+            assert fetch(connection, (compiled.sql, compiled.params)) == [
+                tuple(number * 100 + i for i in range(len(names)))
+            ]
             assert fetch(connection, compiled.rows())[0][0] == str(number * 100 + names.index(name))
 
 
@@ -194,9 +219,13 @@ def test_it_refuses_names_that_are_not_in_the_map(guide_schema: SourceSchema) ->
         with pytest.raises(QueryError, match="does not exist"):
             compile_query(parse_spec(customers(**change)), guide_schema)
     with pytest.raises(QueryError) as caught:
-        compile_query(parse_spec(customers(joins=[TAKE], fields=[{"source": "emails.adress", "target": "a"}])), guide_schema)
+        compile_query(
+            parse_spec(customers(joins=[TAKE], fields=[{"source": "emails.adress", "target": "a"}])), guide_schema
+        )
     with pytest.raises(QueryError) as near:
-        compile_query(parse_spec(customers(joins=[TAKE], fields=[{"source": "emails.emial", "target": "a"}])), guide_schema)
+        compile_query(
+            parse_spec(customers(joins=[TAKE], fields=[{"source": "emails.emial", "target": "a"}])), guide_schema
+        )
     assert "`emails.adress` does not exist" in str(caught.value)
     assert "Closest: `emails.email`" in str(near.value)
 
@@ -208,10 +237,18 @@ def random_query(rng: random.Random) -> dict[str, Any]:
     joins = [
         {**TAKE, "type": rng.choice(["left", "inner"])},
         {**TAKE, "take": {"mode": rng.choice(["first", "last"]), "order_by": ["emails.id DESC"]}},
-        {"table": "conversations", "on": "conversations.customer_id = customers.id", "condition": "conversations.status <> 2"},
+        {
+            "table": "conversations",
+            "on": "conversations.customer_id = customers.id",
+            "condition": "conversations.status <> 2",
+        },
     ]
-    fields = [{"source": text, "target": f"f{index}"} for index, text in enumerate(rng.sample(expressions, rng.randint(1, 5)))]
-    filters = [given for given, _ in rng.sample(FILTERS, rng.randint(0, 4)) if isinstance(given, dict) and "op" not in given]
+    fields = [
+        {"source": text, "target": f"f{index}"} for index, text in enumerate(rng.sample(expressions, rng.randint(1, 5)))
+    ]
+    filters = [
+        given for given, _ in rng.sample(FILTERS, rng.randint(0, 4)) if isinstance(given, dict) and "op" not in given
+    ]
     filters = [{**item, "field": f"customers.{item['field']}" if item["field"].isidentifier() else "customers.created_at"}
                for item in filters if item["field"].isidentifier()]  # fmt: skip
     chosen = rng.choice([[], [joins[0]], [joins[1]], [joins[2]], [joins[1], joins[2]]])
@@ -289,7 +326,9 @@ def test_it_reports_a_row_that_is_too_long_by_its_key(guide: Any, guide_schema: 
 def test_it_narrows_a_query_for_one_run(guide: Any, guide_schema: SourceSchema) -> None:
     query = parse_spec(customers(fields=[ID, {"source": "created_at", "target": "created_at"}]))
     by_date = compile_query(restrict(query, date_from=date(2024, 1, 5), date_to=date(2024, 1, 6)), guide_schema)
-    expected = guide.execute("SELECT id, created_at FROM customers WHERE created_at::date BETWEEN '2024-01-05' AND '2024-01-06'")
+    expected = guide.execute(
+        "SELECT id, created_at FROM customers WHERE created_at::date BETWEEN '2024-01-05' AND '2024-01-06'"
+    )
     assert sorted(fetch(guide, (by_date.sql, by_date.params))) == sorted(expected.fetchall())
     by_id = compile_query(restrict(query, ids=["3", "5"]), guide_schema)
     assert [row[0] for row in fetch(guide, (by_id.sql, by_id.params))] == [3, 5]
@@ -322,7 +361,9 @@ def test_it_places_a_packs_view_before_the_statement(guide: Any, guide_schema: S
     assert "MATERIALIZED" not in compile_query(parse_spec(data), older).text
 
 
-@pytest.mark.parametrize("text", ["SELECT 1; DROP TABLE canary", "DELETE FROM canary", "SELECT 1 /*", "", "SELECT * INTO x FROM y"])
+@pytest.mark.parametrize(
+    "text", ["SELECT 1; DROP TABLE canary", "DELETE FROM canary", "SELECT 1 /*", "", "SELECT * INTO x FROM y"]
+)
 def test_it_refuses_a_view_that_is_not_one_select(guide_schema: SourceSchema, text: str) -> None:
     view = PackView("people", text, columns=(Column("id", "integer"),))
     data = {"base_table": "people", "fields": [{"source": "id", "target": "external_id"}], "target_type": "tickets"}

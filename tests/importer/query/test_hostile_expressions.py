@@ -152,7 +152,16 @@ def test_it_names_the_nearest_allowed_word(text: str, suggestion: str, position:
 @pytest.mark.req("Q28")
 @pytest.mark.parametrize(
     "text",
-    ["SELECT", "lower(email) || (SELECT 1)", "email; x", "a -- b", "x OVER ()", "id::regclass", "LOWER()", "LEFT(email)"],
+    [
+        "SELECT",
+        "lower(email) || (SELECT 1)",
+        "email; x",
+        "a -- b",
+        "x OVER ()",
+        "id::regclass",
+        "LOWER()",
+        "LEFT(email)",
+    ],
 )
 def test_it_refuses_what_is_outside_the_language(text: str) -> None:
     with pytest.raises(ExpressionError):

@@ -99,7 +99,11 @@ def test_it_lets_no_hostile_text_have_an_effect(trojan_url: str) -> None:
         connection.execute("SET search_path = pg_catalog, public")
         connection.execute("SET statement_timeout = '4s'")
         for text in ALL:
-            for whole in (text, f"SELECT {text} AS external_id FROM customers", f"SELECT id AS external_id FROM customers WHERE {text}"):
+            for whole in (
+                text,
+                f"SELECT {text} AS external_id FROM customers",
+                f"SELECT id AS external_id FROM customers WHERE {text}",
+            ):
                 if "secret_table" in text or "repeat" in text.lower() or "pad" in text.lower():
                     continue  # Reading a table and long texts are what this permission allows.
                 try:

@@ -92,7 +92,9 @@ def test_it_names_the_member_that_is_wrong(change: dict[str, Any], path: str) ->
 
 
 def test_it_reports_all_problems_at_once() -> None:
-    found = problems({**GUIDE, "target_type": "", "fields": [{"source": "(", "target": ""}], "filters": [{"field": ")"}]})
+    found = problems(
+        {**GUIDE, "target_type": "", "fields": [{"source": "(", "target": ""}], "filters": [{"field": ")"}]}
+    )
     assert len(found) >= 4
 
 
@@ -117,13 +119,16 @@ def test_it_takes_the_text_when_a_person_edited_it_beside_a_stored_tree() -> Non
 
 @pytest.mark.req("F3")
 def test_it_cuts_a_text_of_values_at_commas_outside_quotes() -> None:
-    found = parse_spec({**GUIDE, "filters": [{"field": "a", "operator": "in", "value": "a, 'b, c',\"d\"\"\" , e"}]})
+    found = parse_spec({**GUIDE, "filters": [{"field": "a", "operator": "in", "value": 'a, \'b, c\',"d""" , e'}]})
     assert found.filters.items[0].values == ("a", "b, c", 'd"', "e")  # type: ignore[union-attr]
 
 
 @pytest.mark.req("M4")
 def test_it_reads_several_sources_as_one_text() -> None:
-    data = {**GUIDE, "fields": [{"sources": ["a", "b"], "target": "name", "transformation": "concat", "params": {"separator": "-"}}]}
+    data = {
+        **GUIDE,
+        "fields": [{"sources": ["a", "b"], "target": "name", "transformation": "concat", "params": {"separator": "-"}}],
+    }
     field = parse_spec(data).fields[0]
     assert (len(field.sources), field.separator, field.transformation) == (2, "-", ())
 
@@ -161,8 +166,12 @@ groups = st.recursive(
     ),
     max_leaves=3,
 )
-orders = st.lists(st.builds(spec.OrderItem, small, st.sampled_from(["asc", "desc"]), st.sampled_from(["", "first"])), max_size=2).map(tuple)
-join_conditions = st.lists(st.builds(spec.JoinCondition, small, st.sampled_from(["=", "<"]), small), min_size=1, max_size=2).map(tuple)
+orders = st.lists(
+    st.builds(spec.OrderItem, small, st.sampled_from(["asc", "desc"]), st.sampled_from(["", "first"])), max_size=2
+).map(tuple)
+join_conditions = st.lists(
+    st.builds(spec.JoinCondition, small, st.sampled_from(["=", "<"]), small), min_size=1, max_size=2
+).map(tuple)
 joins = st.builds(
     spec.Join, st.sampled_from(["inner", "left", "right", "full"]), st.builds(spec.TableRef, names, names), join_conditions,
     st.none() | small, st.builds(spec.Take, st.sampled_from(["all", "first"]), orders),
@@ -176,7 +185,14 @@ fields = st.builds(
 
 @pytest.mark.req("Q6", "Q21")
 @settings(max_examples=150, deadline=None)
-@given(names, st.lists(joins, max_size=2), st.lists(fields, min_size=1, max_size=3), groups, groups, st.lists(small, max_size=2))
+@given(
+    names,
+    st.lists(joins, max_size=2),
+    st.lists(fields, min_size=1, max_size=3),
+    groups,
+    groups,
+    st.lists(small, max_size=2),
+)
 def test_it_reads_back_what_it_stores(base, found_joins, found_fields, filters, having, group_by) -> None:  # type: ignore[no-untyped-def]  # noqa: PLR0917
     aliased = [_with_alias(join, index) for index, join in enumerate(found_joins)]
     query = spec.QuerySpec(
