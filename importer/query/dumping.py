@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .expressions import render, to_json
+from .join_parsing import render_on
 from .nodes import Node
 from .operators import FILTER_OPERATORS
-from .parsing import render_on
 from .spec import Condition, Field, FilterGroup, Join, OrderItem, QuerySpec, RelativeDate, TableRef, Take, Value
 
 Json = dict[str, Any]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from . import nodes
-from .grammar import AND, BINARY_OPERATORS, CAST, INFIX_WORDS, IS, NOT, OR, RANGE, RESERVED, SIGN
 from .nodes import Node
+from .words import AND, BINARY_OPERATORS, CAST, INFIX_WORDS, IS, NOT, OR, RANGE, RESERVED, SIGN
 
 _ATOM = 1_000  # binds tighter than every operator
 _TIGHT_RIGHT = frozenset({"like", "not like", "ilike", "not ilike", "=", "<>", "<", "<=", ">", ">="})

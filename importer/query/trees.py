@@ -9,9 +9,10 @@ from importer.errors import ExpressionError
 
 from . import nodes
 from .functions import CAST_TYPES, EXTRACT_FIELDS, FUNCTIONS, TYPED_TEXTS
-from .grammar import BINARY_OPERATORS, call_fault, check_limits, modifiers_valid, operand_fault
 from .lexer import MAX_DIGITS, check_characters
 from .nodes import Node
+from .rules import call_fault, check_limits, modifiers_valid, operand_fault
+from .words import BINARY_OPERATORS
 
 Json = Any
 

@@ -14,9 +14,10 @@ from psycopg import sql
 from importer.errors import ExpressionError
 from importer.query.expressions import check, from_json, parse, render, to_json
 from importer.query.functions import FUNCTIONS
-from importer.query.grammar import RESERVED, check_limits
 from importer.query.lexer import OPERATORS
 from importer.query.nodes import Node
+from importer.query.rules import check_limits
+from importer.query.words import RESERVED
 
 from .conftest import CUSTOMERS, select_customers
 from .strategies import trees

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from importer.errors import ExpressionError, QueryError
 from importer.query import nodes, spec
 from importer.query.dumping import dump_spec
-from importer.query.grammar import check_limits
 from importer.query.operators import FILTER_OPERATORS
 from importer.query.parsing import parse_spec
+from importer.query.rules import check_limits
 
 from .strategies import trees
 
