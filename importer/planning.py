@@ -175,7 +175,7 @@ def _account_key(profile: ImportProfile, spec: QuerySpec) -> tuple[str, str] | N
         if "company" in sources
         else ""
     )
-    company_name = f"LEFT(TRIM({sources['company']}), 255)" if company else ""
+    company_name = f"LEFT(REGEXP_REPLACE(TRIM({sources['company']}), '\\s+', ' ', 'g'), 255)" if company else ""
     domain = ""
     if "email" in sources:
         part = f"NULLIF(SPLIT_PART(LOWER(TRIM({sources['email']})), '@', 2), '')"
@@ -270,6 +270,9 @@ def _mapped(spec: QuerySpec, compiled: CompiledQuery, types: Mapping[str, str]) 
                 f"“{column}” is not a field of {target.label}.", hint=f"Fields: {', '.join(target.known)}."
             )
         source = spec.field_for(column) or Field(column)
+        source_type = types.get(column, "text")
+        if field.json_key and "." in field.name and _is_structured(source_type):
+            field = replace(field, type="json")
         reference = source.reference or Reference()
         if reference.by and reference.by != "id":
             kinds = field.reference.types if field.reference else ()
@@ -279,7 +282,7 @@ def _mapped(spec: QuerySpec, compiled: CompiledQuery, types: Mapping[str, str]) 
             Mapped(
                 field=field,
                 column=column,
-                source_type=types.get(column, "text"),
+                source_type=source_type,
                 transforms=tuple(
                     transform(name, dict(params)) for name, params in source.transformation if name != "map"
                 ),
@@ -292,6 +295,17 @@ def _mapped(spec: QuerySpec, compiled: CompiledQuery, types: Mapping[str, str]) 
             )
         )
     return tuple(found)
+
+
+def _is_structured(source_type: str) -> bool:
+    """Whether a value keeps its JSON form under a custom field: numbers, booleans, lists, objects."""
+    plain = source_type.split("(", maxsplit=1)[0]
+    return source_type.endswith("[]") or plain in _STRUCTURED
+
+
+_STRUCTURED = {
+    "json", "jsonb", "boolean", "smallint", "integer", "bigint", "numeric", "real", "double precision",
+}  # fmt: skip
 
 
 def _value_map(entries: Mapping[str, Any]) -> dict[str, str | None]:

@@ -209,8 +209,8 @@ class Loader:
         code, message, column = explain(error)
         self.connection.execute(
             "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, code, source_hash, "
-            "source_data, problems) SELECT gen_random_uuid(), %(run)s, %(batch)s, s.key, s.ordinal, 'failed', %(code)s, s.hash, "
-            "CASE WHEN pg_input_is_valid(%(row)s, 'json') THEN %(row)s::json END, "
+            "source_data, problems) SELECT gen_random_uuid(), %(run)s, %(batch)s, s.key, s.ordinal, 'failed', %(code)s::text, s.hash, "
+            "CASE WHEN pg_input_is_valid(%(row)s::text, 'json') THEN %(row)s::text::json END, "
             "jsonb_build_array(jsonb_build_object('code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text)) "
             "FROM pg_temp.stage s",
             {

@@ -34,7 +34,9 @@ class Desk:
         """Change the source; new tables become readable."""
         with psycopg.connect(self.url, autocommit=True) as source:
             source.execute(statement, params)
-            source.execute(f"GRANT USAGE ON SCHEMA public TO {READER}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER}")
+            source.execute(
+                f"GRANT USAGE ON SCHEMA public TO {READER}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER}"
+            )
 
     def query(
         self, target_type: str, table: str, fields: Mapping[str, Any], *, key: str = "", **members: Any
@@ -51,7 +53,13 @@ class Desk:
         query, _ = ImportQuery.objects.update_or_create(
             profile=self.profile,
             key=key,
-            defaults={"name": key, "entity": entity, "target_type": target_type, "spec": spec, "value_maps": value_maps},
+            defaults={
+                "name": key,
+                "entity": entity,
+                "target_type": target_type,
+                "spec": spec,
+                "value_maps": value_maps,
+            },
         )
         return query
 

@@ -8,7 +8,7 @@ from importer.models import ImportRecord
 from servicevault.models import Account
 from tests.importer.desk import Desk
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 
 @pytest.fixture
@@ -22,7 +22,9 @@ def companies(desk: Desk) -> Desk:
 @pytest.mark.req("O3", "DEC-02", "J18", "E17")
 def test_it_creates_updates_and_leaves_alone(companies: Desk) -> None:
     first = companies.run()
-    companies.execute("UPDATE companies SET city = 'Köln' WHERE id = 1; INSERT INTO companies VALUES (4, 'Delta', 'Jena')")
+    companies.execute(
+        "UPDATE companies SET city = 'Köln' WHERE id = 1; INSERT INTO companies VALUES (4, 'Delta', 'Jena')"
+    )
     second = companies.run()
 
     assert first.status == second.status == "completed"
@@ -36,7 +38,9 @@ def test_it_creates_updates_and_leaves_alone(companies: Desk) -> None:
 @pytest.mark.req("O1")
 def test_create_mode_skips_what_exists(companies: Desk) -> None:
     companies.run()
-    companies.execute("UPDATE companies SET city = 'Köln' WHERE id = 1; INSERT INTO companies VALUES (4, 'Delta', 'Jena')")
+    companies.execute(
+        "UPDATE companies SET city = 'Köln' WHERE id = 1; INSERT INTO companies VALUES (4, 'Delta', 'Jena')"
+    )
     job = companies.run(mode="create_only")
 
     assert companies.outcomes(job) == {"read": 4, "created": 1, "skipped": 3}
@@ -47,7 +51,9 @@ def test_create_mode_skips_what_exists(companies: Desk) -> None:
 @pytest.mark.req("O2")
 def test_update_mode_skips_what_is_new(companies: Desk) -> None:
     companies.run()
-    companies.execute("UPDATE companies SET city = 'Köln' WHERE id = 1; INSERT INTO companies VALUES (4, 'Delta', 'Jena')")
+    companies.execute(
+        "UPDATE companies SET city = 'Köln' WHERE id = 1; INSERT INTO companies VALUES (4, 'Delta', 'Jena')"
+    )
     job = companies.run(mode="update")
 
     assert companies.outcomes(job) == {"read": 4, "updated": 1, "unchanged": 2, "skipped": 1}
@@ -128,6 +134,8 @@ def test_unchanged_rows_are_recorded_when_asked(companies: Desk) -> None:
 
 def test_a_changed_mapping_is_applied_to_rows_the_source_did_not_change(companies: Desk) -> None:
     companies.run()
-    companies.query("accounts", "companies", {"external_id": "id", "name": "name", "city": {"source": "UPPER(companies.city)"}})
+    companies.query(
+        "accounts", "companies", {"external_id": "id", "name": "name", "city": {"source": "UPPER(companies.city)"}}
+    )
     assert companies.outcomes(companies.run()) == {"read": 3, "updated": 2, "unchanged": 1}
     assert Account.objects.get(name="Acme").city == "BONN"

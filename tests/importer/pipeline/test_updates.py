@@ -1,0 +1,107 @@
+"""What an update may write (M15, M16), and times of the source (E40)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from servicevault.models import Account, Ticket
+from tests.importer.desk import Desk
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+
+@pytest.fixture
+def company(desk: Desk) -> Desk:
+    desk.execute("CREATE TABLE c (id int PRIMARY KEY, name text, city text, notes text, phone text)")
+    desk.execute("INSERT INTO c VALUES (1, 'Acme', 'Bonn', 'first', '1')")
+    return desk
+
+
+def again(desk: Desk, **changes: object) -> Account:
+    for column, value in changes.items():
+        desk.execute(f"UPDATE c SET {column} = %s", [value])
+    desk.run()
+    return Account.objects.get()
+
+
+@pytest.mark.req("M15", "N-128")
+def test_an_unmapped_column_is_never_written(company: Desk) -> None:
+    company.query("accounts", "c", {"external_id": "id", "name": "name", "city": "city"})
+    company.run()
+    Account.objects.update(phone="by hand", notes="by hand", timezone="Europe/Rome", custom_fields={"a": 1})
+    found = again(company, city="Köln")
+    assert (found.city, found.phone, found.notes, found.timezone, found.custom_fields) == (
+        "Köln", "by hand", "by hand", "Europe/Rome", {"a": 1},
+    )  # fmt: skip
+
+
+@pytest.mark.req("M15")
+@pytest.mark.parametrize(
+    ("rule", "by_hand", "expected"),
+    [
+        ("overwrite", "hand", "second"),
+        ("if_empty", "hand", "hand"),
+        ("if_empty", None, "second"),
+        ("never", "hand", "hand"),
+        ("append", "hand", "hand\nsecond"),
+    ],
+)
+def test_each_field_has_its_write_rule(company: Desk, rule: str, by_hand: str | None, expected: str) -> None:
+    notes = {"source": "c.notes", "write_rule": rule}
+    company.query("accounts", "c", {"external_id": "id", "name": "name", "notes": notes})
+    company.run()
+    Account.objects.update(notes=by_hand)
+    assert again(company, notes="second").notes == expected
+
+
+@pytest.mark.req("M16", "DEC-20")
+def test_an_empty_value_is_written_unless_the_mapping_keeps_it(company: Desk) -> None:
+    kept = {"source": "c.phone", "empty_values": "keep"}
+    company.query("accounts", "c", {"external_id": "id", "name": "name", "city": "city", "phone": kept})
+    company.run()
+    found = again(company, city=None, phone=None)
+    assert (found.city, found.phone) == (None, "1")
+
+
+@pytest.mark.req("M16")
+def test_a_field_that_must_not_be_empty_is_never_cleared(company: Desk) -> None:
+    company.query("accounts", "c", {"external_id": "id", "name": "name"})
+    company.run()
+    assert again(company, name=" ").name == "Acme"
+
+
+def test_custom_fields_are_merged_not_replaced(company: Desk) -> None:
+    company.query("accounts", "c", {"external_id": "id", "name": "name", "custom_fields.old_city": "city"})
+    company.run()
+    Account.objects.update(custom_fields={"old_city": "Bonn", "mine": True})
+    assert again(company, city="Ulm").custom_fields == {"old_city": "Ulm", "mine": True}
+
+
+@pytest.mark.req("E40", "C4", "E12")
+def test_naive_times_are_read_in_the_profiles_zone(desk: Desk) -> None:
+    desk.profile.source_timezone = "Europe/Berlin"
+    desk.profile.save()
+    desk.execute("CREATE TABLE t (id int PRIMARY KEY, title text, made timestamp, closed timestamptz)")
+    desk.execute(
+        "INSERT INTO t VALUES (1, 'summer', '2024-07-01 12:00', '2024-07-01 12:00+00'), (2, 'gap', '2026-03-29 02:30', NULL), "
+        "(3, 'fold', '2026-10-25 02:30', NULL), (4, 'winter', '2024-01-01 12:00', NULL)"
+    )
+    desk.query(
+        "tickets",
+        "t",
+        {"external_id": "id", "title": "title", "description": "title", "created_at": "made", "closed_at": "closed"},
+    )
+    job = desk.run()
+    times = dict(Ticket.objects.values_list("title", "created_at"))
+    assert times == {
+        "summer": datetime(2024, 7, 1, 10, tzinfo=UTC),
+        "gap": datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
+        "fold": datetime(2026, 10, 25, 1, 30, tzinfo=UTC),
+        "winter": datetime(2024, 1, 1, 11, tzinfo=UTC),
+    }
+    assert Ticket.objects.get(title="summer").closed_at == datetime(2024, 7, 1, 12, tzinfo=UTC)
+    assert desk.record(job, "2").warnings[0]["code"] == "time_does_not_exist"
+    assert desk.record(job, "3").warnings[0]["code"] == "time_is_ambiguous"
+    assert desk.record(job, "4").warnings is None
