@@ -7,16 +7,31 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter
 
-_WANTED, _, _COUNT = os.environ.get("SERVICEVAULT_FAIL_AT", "").partition(":")
-_passed: Counter[str] = Counter()
+POINTS = ("after_fence", "after_stage", "after_insert", "before_commit", "after_commit")
+
+
+class Fault:
+    """Which point kills this process, and after how many passes."""
+
+    def __init__(self, text: str) -> None:
+        self.point, _, count = text.partition(":")
+        self.remaining = int(count or 1)
+
+
+_armed = Fault(os.environ.get("SERVICEVAULT_FAIL_AT", ""))
+
+
+def arm(text: str) -> None:
+    """Kill this process at `point:passes`; an empty text disarms."""
+    global _armed  # noqa: PLW0603 - a process has one fate
+    _armed = Fault(text)
 
 
 def fail_point(name: str) -> None:
     """Do nothing, or end this process as kill -9 would."""
-    if name != _WANTED:
+    if name != _armed.point:
         return
-    _passed[name] += 1
-    if _passed[name] >= int(_COUNT or 1):
+    _armed.remaining -= 1
+    if _armed.remaining <= 0:
         os.kill(os.getpid(), signal.SIGKILL)
