@@ -17,16 +17,19 @@ from importer.pipeline.plan import LoadPlan, Mapped, Matching, digest
 from importer.pipeline.prepare import canonical
 from importer.pipeline.transforms import transform
 from importer.query import expressions
+from importer.query.binding import type_without_modifier
 from importer.query.compiled import CompiledQuery
 from importer.query.compiler import compile_query, restrict
 from importer.query.dumping import dump_spec
 from importer.query.parsing import parse_spec
 from importer.query.preview import columns_on_source
+from importer.query.scope import FAMILIES
 from importer.query.spec import Condition, Field, FilterGroup, QuerySpec, Reference
 from importer.sources.introspection import introspect, resolve_types
 from importer.sources.schema import PackView, SourceSchema
 from importer.sources.session import SourceSession
 from servicevault import catalog
+from servicevault.catalog import FieldType
 
 DEFAULT_ENTITY = "__default__"  # holds the source's default account (E34)
 PUBLIC_MAIL = frozenset({
@@ -60,7 +63,9 @@ def specs_of(profile: ImportProfile) -> list[QuerySpec]:
     specs = _with_derived_accounts(profile, specs)
     wanted = {key: place for place, key in enumerate(profile.priority_order)}
     if wanted:
-        return sorted(specs, key=lambda spec: wanted.get(spec.key, len(wanted)))
+        # Derived accounts go with their customers, and before them.
+        place = {spec.key: wanted.get(spec.key.removesuffix(_DERIVED), len(wanted)) for spec in specs}
+        return sorted(specs, key=lambda spec: (place[spec.key], catalog.get(spec.target_type).order))
     return sorted(specs, key=lambda spec: catalog.get(spec.target_type).order)
 
 
@@ -228,7 +233,7 @@ def _run_plan(
         described = session.describe(compiled.sql, compiled.params)
         if not compiled.columns:
             compiled = columns_on_source(session, compiled)
-        mapped = _mapped(spec, compiled, {column.name: column.type_name for column in described})
+        mapped = _mapped(spec, compiled, {column.name: type_without_modifier(column.type_name) for column in described})
     except QueryError as error:
         raise JobFailed(
             f"Query “{spec.name or spec.key}”: {error.message}", code="query_failed", hint=error.hint, where=spec.key
@@ -306,6 +311,18 @@ def _is_structured(source_type: str) -> bool:
 _STRUCTURED = {
     "json", "jsonb", "boolean", "smallint", "integer", "bigint", "numeric", "real", "double precision",
 }  # fmt: skip
+
+
+def _kept_as(source_type: str) -> FieldType:
+    """How a value of the source's type is kept in the target's JSON column: numbers, lists and truths as such."""
+    if source_type.endswith("[]"):
+        return "json"
+    match FAMILIES.get(source_type, ""):
+        case "json" | "boolean" as same:
+            return same
+        case "number" if source_type != "money":
+            return "numeric"
+    return "text"
 
 
 def _value_map(entries: Mapping[str, Any]) -> dict[str, str | None]:

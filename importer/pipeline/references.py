@@ -32,7 +32,8 @@ def resolved(plan: LoadPlan, bind: Bind) -> sql.Composable:
 def entities_searched(plan: LoadPlan, mapped: Mapped) -> tuple[int, ...]:
     """Entities of this source in which the reference's id may appear."""
     if mapped.entity:
-        return (plan.entity_ids[mapped.entity],)
+        # Unknown until its query has run once; then there is nothing to find.
+        return tuple(plan.entity_ids[name] for name in (mapped.entity,) if name in plan.entity_ids)
     reference = mapped.field.reference
     types = reference.types if reference else ()
     return tuple(dict.fromkeys(entity for kind in types for entity in plan.searched.get(kind, ())))
