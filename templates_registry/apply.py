@@ -1,0 +1,200 @@
+"""Applying a template: its queries become the profile's own, editable ones (T3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from django.db import transaction
+
+from importer import gateway
+from importer.errors import ImporterError, PackError
+from importer.models import ImportProfile, ImportQuery
+from importer.query.dumping import dump_spec
+from importer.query.spec import Field, QuerySpec
+from importer.sources.introspection import introspect
+from importer.sources.schema import SourceSchema
+from servicevault import catalog
+from templates_registry.definition import Definition, parse_definition
+from templates_registry.detection import resolved_views
+from templates_registry.fitting import QueryFit, fit_query, pack_views
+from templates_registry.loader import load_packs
+from templates_registry.models import Template
+from templates_registry.naming import target_field
+
+Strategy = Literal["replace", "merge"]
+
+
+class TemplateConflict(ImporterError):
+    """The profile has queries already; `queries` are the keys that would change."""
+
+    code = "conflict"
+
+    def __init__(self, profile: ImportProfile, queries: Sequence[str]) -> None:
+        super().__init__(
+            f"“{profile.name}” has queries already: {', '.join(queries)}.",
+            hint="Replace them, or merge: queries of the same key are replaced, the others stay.",
+        )
+        self.queries = tuple(queries)
+
+
+@dataclass(frozen=True)
+class AppliedTemplate:
+    """What applying a template did."""
+
+    profile: ImportProfile
+    template: Template
+    queries: tuple[ImportQuery, ...]
+    fits: tuple[QueryFit, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def apply_template(
+    profile: ImportProfile, template: Template, *, schema: SourceSchema, strategy: Strategy | None = None
+) -> AppliedTemplate:
+    """Copy a template's queries, views, order and defaults into the profile.
+
+    Variants and optional parts follow `schema`; a query that does not fit is stored switched off, with the reason.
+    Without a strategy a profile that has queries is left alone: TemplateConflict names what would change.
+    """
+    definition = parse_definition(template.definition)
+    with transaction.atomic():
+        ImportProfile.objects.select_for_update().get(pk=profile.pk)
+        before = {query.key: query for query in profile.queries.all()}
+        if before and strategy is None:
+            new = {query.key for query in definition.queries}
+            raise TemplateConflict(profile, sorted(set(before) | new))
+        fits = tuple(fit_query(query, definition, schema) for query in definition.queries)
+        stale = before if strategy == "replace" else {fit.key for fit in fits}
+        profile.queries.filter(key__in=list(stale)).delete()
+        made = [_query(profile, template, fit, position, before) for position, fit in _in_order(definition, fits)]
+        _keep_in_profile(profile, template, definition, schema, merge=strategy == "merge")
+    return AppliedTemplate(
+        profile, template, tuple(query for query, _ in made), fits, tuple(text for _, texts in made for text in texts)
+    )
+
+
+def ensure_template(profile: ImportProfile, platform: str) -> AppliedTemplate:
+    """Apply the platform's template to a profile that has no queries, or only an untouched copy of it.
+
+    Opens the source, so that variants follow what is there now. What a person wrote stays as it is.
+
+    Raises PackError for an unknown platform, TemplateConflict when the queries come from elsewhere.
+    """
+    template = template_for(platform)
+    before = list(profile.queries.all())
+    if before and profile.has_custom_queries:
+        return AppliedTemplate(profile, template, tuple(before), ())
+    if before and profile.template_id != template.pk:
+        raise TemplateConflict(profile, [query.key for query in before])
+    definition = parse_definition(template.definition)
+    with gateway.open_source(profile, purpose="template") as session:
+        schema = introspect(session)
+        views, refused = resolved_views(definition, schema, session)
+    applied = apply_template(profile, template, schema=schema.with_views(views), strategy="replace" if before else None)
+    return replace(applied, warnings=(*refused, *applied.warnings))
+
+
+def template_for(platform: str) -> Template:
+    """The active template of a platform, the shipped one first. Raises PackError naming those there are."""
+    if not Template.objects.filter(is_system=True).exists():
+        load_packs()
+    found = Template.objects.filter(platform=platform, is_active=True).order_by("-is_system", "name").first()
+    if found is None:
+        known = Template.objects.filter(is_active=True).order_by("platform").values_list("platform", flat=True)
+        raise PackError(
+            f"There is no template for “{platform}”.",
+            hint=f"Known: {', '.join(dict.fromkeys(known))}.",
+            code="not_found",
+        )
+    return found
+
+
+# -- queries -----------------------------------------------------------------------------------------------------
+
+
+def _in_order(definition: Definition, fits: tuple[QueryFit, ...]) -> list[tuple[int, QueryFit]]:
+    places = {key: place for place, key in enumerate(definition.priority_order)}
+    return list(enumerate(sorted(fits, key=lambda fit: places.get(fit.key, len(places)))))
+
+
+def _query(
+    profile: ImportProfile, template: Template, fit: QueryFit, position: int, before: dict[str, ImportQuery]
+) -> tuple[ImportQuery, list[str]]:
+    spec, warnings = mapped_by_name(fit.spec, fit.plain)
+    enabled, reason = fit.status != "missing", fit.reason
+    value_maps: dict[str, Any] = {name: dict(entries) for name, entries in spec.value_maps.items()}
+    old = before.get(fit.key)
+    if old is not None and profile.template_id == template.pk:
+        # A newer copy of the same template: entries people added to value maps, and what they switched off, stay.
+        for name, entries in old.value_maps.items():
+            value_maps[name] = {**value_maps.get(name, {}), **entries}
+        enabled = enabled and (old.enabled or bool(old.disabled_reason))
+    query = ImportQuery.objects.create(
+        profile=profile,
+        key=fit.key,
+        name=fit.name,
+        entity=old.entity if old is not None and old.target_type == spec.target_type else spec.entity or fit.key,
+        target_type=spec.target_type,
+        spec=dump_spec(replace(spec, name=fit.name, value_maps={})),
+        value_maps=value_maps,
+        variant=fit.variant,
+        position=position,
+        enabled=enabled,
+        disabled_reason=reason[:255],
+        version=old.version + 1 if old is not None else 1,
+    )
+    gaps = [f"{fit.name}: {gap} is not in the source and stays empty." for gap in fit.missing_optional]
+    off = [f"{fit.name}: {reason}; the query is off."] if reason and not fit.optional else []
+    return query, [*off, *gaps, *(f"{fit.name}: {text}" for text in warnings)]
+
+
+def mapped_by_name(spec: QuerySpec, plain: frozenset[str]) -> tuple[QuerySpec, list[str]]:
+    """The spec with its bare names mapped to target fields, and a sentence for each that means none (T15)."""
+    target = catalog.get(spec.target_type)
+    taken = {field.target for field in spec.fields if field.target not in plain}
+    fields: list[Field] = []
+    warnings: list[str] = []
+    for field in spec.fields:
+        if field.target not in plain:
+            fields.append(field)
+            continue
+        meant = target_field(target, field.target)
+        if not meant or meant in taken:
+            why = f"{meant} is filled already" if meant else f"{target.label} have no field of that name"
+            warnings.append(f"the column {field.target} is not mapped: {why}.")
+            continue
+        taken.add(meant)
+        fields.append(replace(field, target=meant))
+    return replace(spec, fields=tuple(fields)), warnings
+
+
+def _keep_in_profile(
+    profile: ImportProfile, template: Template, definition: Definition, schema: SourceSchema, *, merge: bool
+) -> None:
+    accepted = {view.name for view in schema.views}
+    views = [
+        {"name": view.name, "sql": view.sql, "key": view.key, "key_source": view.key_source, "comment": view.comment}
+        for view in pack_views(definition, schema)
+        if not schema.views or view.name in accepted
+    ]
+    order = list(definition.priority_order)
+    if merge:
+        names = {view["name"] for view in views}
+        views = [view for view in profile.views if view.get("name") not in names] + views
+        order = [key for key in profile.priority_order if key not in order] + order
+    profile.template = template
+    profile.template_version = template.version
+    profile.views, profile.priority_order = views, order
+    profile.has_custom_queries = profile.has_custom_queries and merge
+    if definition.account_strategy:
+        profile.account_strategy = definition.account_strategy
+    if definition.source_timezone and not profile.timezone_confirmed:
+        profile.source_timezone = definition.source_timezone
+    profile.save(
+        update_fields=[
+            "template", "template_version", "views", "priority_order", "has_custom_queries", "account_strategy",
+            "source_timezone", "updated_at",
+        ]
+    )  # fmt: skip

@@ -1,0 +1,455 @@
+"""What a pack is (T6): the strict reading of its JSON or YAML into frozen values.
+
+Texts people would type (fields, filters, joins) are parsed by the query language, views are one SELECT each;
+everything unknown, mistyped or oversized is a problem with its path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import available_timezones
+
+from importer.errors import PackError
+from importer.modes import AccountStrategy
+from importer.query.filters import parse_filters
+from importer.query.parsing import parse_spec
+from importer.query.problems import Problem, QueryProblems
+from importer.query.raw import view_fault
+from importer.query.reading import Members
+from importer.query.scope import FAMILIES
+from importer.query.spec import FilterGroup, QuerySpec
+from servicevault import catalog
+
+MAX_BYTES = 256 * 1024
+MAX_LEVELS = 20
+MAX_QUERIES = 20
+MAX_VARIANTS = 8
+MAX_VIEWS = 40
+MAX_RULES = 100
+MAX_PROBES = 20
+MAX_SQL = 32 * 1024  # characters of one view or probe
+
+_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_VIEW_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_VERSION = re.compile(r"\d{1,6}\.\d{1,6}\.\d{1,6}(-[0-9A-Za-z.-]{1,20})?")
+_REQUIREMENT = re.compile(r"(?P<table>[A-Za-z_][\w$]{0,62})(\.(?P<column>[\w$]{1,63})(:(?P<family>[a-z]+))?)?")
+
+_TOP = (
+    "name", "platform", "database_type", "description", "version", "source_timezone", "account_strategy",
+    "configuration", "fingerprint", "probes", "parameters",
+)  # fmt: skip
+_SPEC_MEMBERS = (
+    "name", "base_table", "fields", "joins", "filters", "target_type", "entity", "source_identifier", "watermark",
+    "group_by", "having", "distinct_on", "kind", "sql", "params", "value_maps", "parameters",
+)  # fmt: skip
+
+
+class PackProblems(PackError):
+    """A definition with one or more faults; `problems` holds them all, the first gives the message."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        first = problems[0]
+        super().__init__(
+            f"{first.path}: {first.message}" if first.path else first.message, hint=first.hint, where=first.path
+        )
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A table, or a column of one, that something needs; with a family only a column of that kind counts."""
+
+    table: str
+    column: str = ""
+    family: str = ""  # text, number, boolean, date, timestamp, interval, json, uuid
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.column}" if self.column else self.table
+
+
+@dataclass(frozen=True)
+class ViewDefinition:
+    """A named SELECT that stands beside the source's tables."""
+
+    name: str
+    sql: str
+    key: str = ""  # output column that identifies a row
+    key_source: str = ""  # "table.column" that holds the key's values
+    comment: str = ""
+    requires: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True)
+class QueryForm:
+    """One way to read a query's rows: the query itself, or one of its variants."""
+
+    variant: str
+    requires: tuple[Requirement, ...]
+    spec: QuerySpec
+    plain: frozenset[int] = frozenset()  # fields given as bare names: the rules of names map them (T15)
+    optional_fields: frozenset[int] = frozenset()
+    optional_joins: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class QueryDefinition:
+    key: str
+    name: str
+    forms: tuple[QueryForm, ...]  # tried in order (T23)
+    optional: bool = False  # absent without a loss worth a warning
+    missing_reason: str = ""  # what to say when the tables are not there
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Something by which a platform is recognised (T18)."""
+
+    table: str
+    column: str = ""
+    value: str | None = None  # a row with this value must exist
+    weight: float = 1
+    absent: bool = False
+
+    def __str__(self) -> str:
+        place = f"{self.table}.{self.column}" if self.column else self.table
+        return f"{'no ' if self.absent else ''}{place}{'' if self.value is None else f' = {self.value}'}"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A question to the source with one answer; where it cannot be asked, `question` is for a person (T22)."""
+
+    name: str
+    sql: str
+    type: str = "text"
+    question: str = ""
+    requires: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Something the pack must be told, offered with the values its probe finds."""
+
+    name: str
+    question: str = ""
+    type: str = "text"
+    required: bool = False
+    probe: str = ""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A pack, read and checked."""
+
+    name: str
+    platform: str
+    description: str = ""
+    version: str = "1.0.0"
+    source_timezone: str = ""
+    account_strategy: str = ""
+    queries: tuple[QueryDefinition, ...] = ()
+    priority_order: tuple[str, ...] = ()
+    suggested_filters: Mapping[str, Mapping[str, FilterGroup]] = field(default_factory=dict)
+    views: tuple[ViewDefinition, ...] = ()
+    fingerprint: tuple[Rule, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+
+    def view(self, name: str) -> ViewDefinition | None:
+        return next((view for view in self.views if view.name == name), None)
+
+
+def parse_definition(data: object) -> Definition:
+    """The pack that `data` describes. Raises PackProblems (a PackError) with every fault and its path."""
+    problems: list[Problem] = []
+    if fault := _size_fault(data):
+        raise PackProblems([Problem("", fault)])
+    members = Members(data, "", problems)
+    members.only(*_TOP)
+    configuration = Members(members.data.get("configuration", {}), "configuration", problems)
+    configuration.only("queries", "priority_order", "suggested_filters", "views")
+    views = tuple(_views(configuration))
+    definition = Definition(
+        name=_needed(members, "name"),
+        platform=_slug(members, "platform"),
+        description=members.text("description", limit=10_000),
+        version=_matching(members, "version", _VERSION, "1.0.0", "A version has three numbers, such as 1.0.0."),
+        source_timezone=_timezone(members),
+        account_strategy=members.choice("account_strategy", ("", *AccountStrategy.values), ""),
+        queries=tuple(_queries(configuration)),
+        priority_order=tuple(_texts(configuration, "priority_order", MAX_QUERIES * 2)),
+        suggested_filters=_suggested_filters(configuration),
+        views=views,
+        fingerprint=tuple(_rules(members)),
+        probes=tuple(_probes(members)),
+        parameters=tuple(_parameters(members)),
+    )
+    if members.data.get("database_type") != "postgresql":
+        members.fault("database_type", "The database_type must be postgresql.")
+    if problems:
+        raise PackProblems(problems)
+    return definition
+
+
+# -- size --------------------------------------------------------------------------------------------------------
+
+
+def _size_fault(data: object) -> str:
+    """What makes `data` too large to look at; told before anything else reads it."""
+    size = 0
+    pending: list[tuple[object, int]] = [(data, 1)]
+    while pending:
+        value, level = pending.pop()
+        if level > MAX_LEVELS:
+            return f"The definition is nested deeper than {MAX_LEVELS} levels."
+        if isinstance(value, Mapping):
+            pending.extend((item, level + 1) for item in value.values())
+            size += sum(len(str(key)) + 4 for key in value)
+        elif isinstance(value, list | tuple):
+            pending.extend((item, level + 1) for item in value)
+            size += 2 * len(value)
+        else:
+            size += len(value.encode("utf-8", "replace")) if isinstance(value, str) else 4
+        if size > MAX_BYTES:
+            return f"The definition is larger than {MAX_BYTES // 1024} KiB."
+    return ""
+
+
+# -- plain members -----------------------------------------------------------------------------------------------
+
+
+def _needed(members: Members, name: str) -> str:
+    value = members.text(name)
+    if not value.strip():
+        members.fault(name, f"The {name} is missing.")
+    return value
+
+
+def _slug(members: Members, name: str) -> str:
+    value = _needed(members, name)
+    if value and not _KEY.fullmatch(value):
+        members.fault(name, f"The {name} has 1 to 64 small letters, digits, _ and -.")
+    return value
+
+
+def _matching(members: Members, name: str, pattern: re.Pattern[str], default: str, sentence: str) -> str:
+    value = members.text(name) or default
+    if value and not pattern.fullmatch(value):
+        members.fault(name, sentence)
+    return value
+
+
+def _timezone(members: Members) -> str:
+    value = members.text("source_timezone")
+    if value and value not in available_timezones():
+        members.fault(
+            "source_timezone", f"`{value[:60]}` is not a time zone.", hint="Use a name such as Europe/Berlin."
+        )
+    return value
+
+
+def _texts(members: Members, name: str, limit: int) -> Iterator[str]:
+    for index, item in enumerate(members.items(name, limit)):
+        if isinstance(item, str):
+            yield item
+        else:
+            members.fault(f"{name}[{index}]", "A text is expected here.")
+
+
+def _objects(members: Members, name: str, limit: int) -> Iterator[Members]:
+    for index, item in enumerate(members.items(name, limit)):
+        yield Members(item, f"{members.at(name)}[{index}]", members.problems)
+
+
+def _requirements(members: Members, name: str = "requires") -> tuple[Requirement, ...]:
+    found = []
+    for index, text in enumerate(_texts(members, name, 200)):
+        match = _REQUIREMENT.fullmatch(text)
+        family = match["family"] if match else None
+        if match is None or (family and family not in FAMILIES.values()):
+            members.fault(
+                f"{name}[{index}]",
+                f"`{text[:80]}` is not a requirement.",
+                hint="Write table, table.column or table.column:family.",
+            )
+        else:
+            found.append(Requirement(match["table"], match["column"] or "", family or ""))
+    return tuple(found)
+
+
+# -- queries -----------------------------------------------------------------------------------------------------
+
+
+def _queries(configuration: Members) -> Iterator[QueryDefinition]:
+    given = configuration.pairs("queries")
+    if len(given) > MAX_QUERIES:
+        configuration.fault("queries", f"At most {MAX_QUERIES} queries are allowed; there are {len(given)}.")
+        return
+    for key, data in given:
+        members = Members(data, f"configuration.queries.{key[:80]}", configuration.problems)
+        if not _KEY.fullmatch(key):
+            members.fault("", "A key has 1 to 64 small letters, digits, _ and -.")
+            continue
+        members.only(*_SPEC_MEMBERS, "requires", "variants", "optional", "missing_reason")
+        forms = tuple(form for form in _forms(key, members) if form is not None)
+        yield QueryDefinition(
+            key=key,
+            name=members.text("name") or key,
+            forms=forms,
+            optional=members.flag("optional", default=False),
+            missing_reason=members.text("missing_reason"),
+        )
+
+
+def _forms(key: str, members: Members) -> Iterator[QueryForm | None]:
+    requires = _requirements(members)
+    common = {name: members.data[name] for name in _SPEC_MEMBERS if name in members.data}
+    if not members.has("variants"):
+        yield _form(key, "", requires, common, members)
+        return
+    seen: set[str] = set()
+    for variant in _objects(members, "variants", MAX_VARIANTS):
+        variant.only(*_SPEC_MEMBERS, "requires")
+        name = _slug(variant, "name")
+        if name in seen:
+            variant.fault("name", f"The variant `{name}` is there twice.")
+        seen.add(name)
+        own = {member: variant.data[member] for member in _SPEC_MEMBERS if member in variant.data and member != "name"}
+        yield _form(key, name, (*requires, *_requirements(variant)), {**common, **own}, variant)
+
+
+def _form(
+    key: str, variant: str, requires: tuple[Requirement, ...], data: Mapping[str, Any], members: Members
+) -> QueryForm | None:
+    fields, optional_fields = _without_optional(data.get("fields"))
+    joins, optional_joins = _without_optional(data.get("joins"))
+    body = {**data, "key": key}
+    body |= {name: value for name, value in (("fields", fields), ("joins", joins)) if value is not None}
+    if "value_maps" in body:
+        body["value_maps"] = _with_text_keys(body["value_maps"])
+    try:
+        spec = parse_spec(body, target_types=catalog.names())
+    except QueryProblems as error:
+        members.problems.extend(problem.under(members.path) for problem in error.problems)
+        return None
+    plain = frozenset(index for index, item in enumerate(fields or ()) if isinstance(item, str))
+    return QueryForm(variant, requires, spec, plain, optional_fields, optional_joins)
+
+
+def _without_optional(given: object) -> tuple[list[Any] | None, frozenset[int]]:
+    """The list without its `optional` marks, and where they stood; None when it is no list."""
+    if not isinstance(given, list | tuple):
+        return (None, frozenset()) if given is None else ([given], frozenset())
+    marked = frozenset(
+        index for index, item in enumerate(given) if isinstance(item, Mapping) and item.get("optional") is True
+    )
+    return [
+        {name: value for name, value in item.items() if name != "optional" or not isinstance(value, bool)}
+        if isinstance(item, Mapping)
+        else item
+        for item in given
+    ], marked
+
+
+def _with_text_keys(given: object) -> object:
+    """Value maps with their codes as texts: YAML reads `1:` as a number."""
+    if not isinstance(given, Mapping):
+        return given
+    return {
+        str(name): {str(code): value for code, value in entries.items()} if isinstance(entries, Mapping) else entries
+        for name, entries in given.items()
+    }
+
+
+def _suggested_filters(configuration: Members) -> dict[str, dict[str, FilterGroup]]:
+    found: dict[str, dict[str, FilterGroup]] = {}
+    for key, named in configuration.pairs("suggested_filters"):
+        inner = Members(named, f"configuration.suggested_filters.{key[:80]}", configuration.problems)
+        for name in inner.data:
+            holder = Members({str(name): inner.data[name]}, inner.path, configuration.problems)
+            found.setdefault(key, {})[str(name)] = parse_filters(holder, str(name))
+    return found
+
+
+def _views(configuration: Members) -> Iterator[ViewDefinition]:
+    seen: set[str] = set()
+    for members in _objects(configuration, "views", MAX_VIEWS):
+        members.only("name", "sql", "key", "key_source", "comment", "requires")
+        name = _matching(members, "name", _VIEW_NAME, "", "A view is named by small letters, digits and _.")
+        if not name or name in seen:
+            members.fault("name", f"The view `{name}` is there twice." if name else "The view has no name.")
+        seen.add(name)
+        yield ViewDefinition(
+            name=name,
+            sql=_select(members),
+            key=members.text("key"),
+            key_source=members.text("key_source"),
+            comment=members.text("comment", limit=1000),
+            requires=_requirements(members),
+        )
+
+
+def _select(members: Members) -> str:
+    text = members.text("sql", limit=MAX_SQL)
+    if not text.strip():
+        members.fault("sql", "The SQL is missing.")
+    elif fault := view_fault(text):
+        members.fault("sql", fault)
+    return text
+
+
+# -- detection and probes ----------------------------------------------------------------------------------------
+
+
+def _rules(members: Members) -> Iterator[Rule]:
+    for rule in _objects(members, "fingerprint", MAX_RULES):
+        rule.only("table", "column", "row", "weight", "absent")
+        weight = rule.data.get("weight", 1)
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= 1000:
+            rule.fault("weight", "A weight is a number from 0 to 1,000.")
+            continue
+        if sum(rule.has(name) for name in ("table", "column", "row")) != 1:
+            rule.fault("", "A rule names a table, a column (table.column) or a row.")
+            continue
+        absent = rule.flag("absent", default=False)
+        if rule.has("row"):
+            row = Members(rule.data["row"], rule.at("row"), rule.problems)
+            row.only("table", "column", "value")
+            yield Rule(_needed(row, "table"), _needed(row, "column"), row.text("value"), weight, absent)
+            continue
+        text = rule.text("table", "column")
+        match = _REQUIREMENT.fullmatch(text)
+        if match is None or match["family"] or bool(match["column"]) != rule.has("column"):
+            rule.fault("table" if rule.has("table") else "column", f"`{text[:80]}` is not a name.")
+            continue
+        yield Rule(match["table"], match["column"] or "", None, weight, absent)
+
+
+_ANSWERS = ("text", "number", "boolean", "list")
+
+
+def _probes(members: Members) -> Iterator[Probe]:
+    for probe in _objects(members, "probes", MAX_PROBES):
+        probe.only("name", "sql", "type", "question", "requires")
+        yield Probe(
+            name=_slug(probe, "name"),
+            sql=_select(probe),
+            type=probe.choice("type", _ANSWERS, "text"),
+            question=probe.text("question", limit=1000),
+            requires=_requirements(probe),
+        )
+
+
+def _parameters(members: Members) -> Iterator[Parameter]:
+    for parameter in _objects(members, "parameters", MAX_PROBES):
+        parameter.only("name", "question", "type", "required", "probe")
+        yield Parameter(
+            name=_slug(parameter, "name"),
+            question=parameter.text("question", limit=1000),
+            type=parameter.choice("type", _ANSWERS, "text"),
+            required=parameter.flag("required", default=False),
+            probe=parameter.text("probe"),
+        )
