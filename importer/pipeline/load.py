@@ -51,6 +51,7 @@ class Loader:
         self.plan = plan
         self.run_id = run_id
         self.job_id = job_id
+        self.warned = self.unlinked = 0  # of the slice decided last
         self.filters = plan.skips_unchanged and self._has_references()
         types: dict[str, str] = dict(
             connection.execute(
@@ -100,9 +101,11 @@ class Loader:
     def write(self, rows: list[Row], *, batch: int) -> Counts:
         """The outcomes of the rows, written within the open transaction."""
         counts: Counts = Counter(read=len(rows))
-        same = self._unchanged(rows) if self.filters else set()
-        counts[Outcome.UNCHANGED] += len(same)
-        numbered = [(number, row) for number, row in enumerate(rows) if number not in same]
+        numbered = list(enumerate(rows))
+        if self.filters:
+            wanted = self._changed(rows)
+            numbered = [numbered[number] for number in sorted(wanted)]
+            counts[Outcome.UNCHANGED] += len(rows) - len(numbered)
         if numbered:
             counts.update(self._bisect(numbered, batch))
         return counts
@@ -144,7 +147,7 @@ class Loader:
             self._give_default_account()
             self._write_decided(found, batch)
             counts.update(found)
-            counts["warnings"] += self._warnings(found)
+            counts["warnings"] += self.warned
             if not deferred:
                 break
             again = self._deferred()
@@ -158,13 +161,13 @@ class Loader:
         return self._actions()
 
     def _actions(self) -> Counts:
-        return Counter(dict(self.connection.execute("SELECT action, count(*) FROM pg_temp.work GROUP BY 1").fetchall()))
-
-    def _warnings(self, found: Counts) -> int:
-        row = self.connection.execute(
-            "SELECT count(*) FROM pg_temp.work WHERE warnings IS NOT NULL AND action <> 'defer'"
-        ).fetchone()
-        return int(row[0]) if row else 0
+        """How many rows have each action; also notes how many have warnings and references to link later."""
+        found = self.connection.execute(
+            "SELECT action, count(*), count(warnings), count(unresolved) FROM pg_temp.work GROUP BY 1", prepare=True
+        ).fetchall()
+        self.warned = sum(warned for action, _, warned, _ in found if action != decide.DEFER)
+        self.unlinked = sum(unlinked for _, _, _, unlinked in found)
+        return Counter({action: number for action, number, _, _ in found})
 
     def _deferred(self) -> set[int]:
         return {number for (number,) in self.connection.execute("SELECT n FROM pg_temp.work WHERE action = 'defer'")}
@@ -180,7 +183,7 @@ class Loader:
             self._link.run(self.connection, **context)
         if found[Outcome.SKIPPED] or found[Outcome.FAILED] or found[Outcome.REVIEW] or self.plan.record_unchanged:
             self._rest.run(self.connection, **context)
-        if self._pending is not None:
+        if self.unlinked and self._pending is not None:
             self._pending.run(self.connection, **context)
 
     def _try_or_keep(self, statement: Statement, context: dict[str, Any]) -> None:
@@ -223,8 +226,8 @@ class Loader:
             },
         )
 
-    def _unchanged(self, rows: list[Row]) -> set[int]:
-        return staging.unchanged(
+    def _changed(self, rows: list[Row]) -> set[int]:
+        return staging.changed(
             self.connection,
             rows,
             entity_id=self.plan.entity_id,

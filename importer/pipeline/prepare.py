@@ -7,6 +7,7 @@ is evaluated twice: cells (text, transformed) → values (typed) → p (derived 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field as attribute
@@ -20,6 +21,7 @@ from importer.pipeline.plan import LoadPlan, Mapped
 from servicevault.catalog import Field
 
 EMAIL = r"^[^\s@<>(),;:\\" "\\[\\]]+@[^\\s@.<>(),;:\\" "\\[\\]]+(\\.[^\\s@.<>(),;:\\" r"\[\]]+)+$"
+_PRECISION = re.compile(r"\(\d+\)")  # of "timestamp(0) without time zone"
 SHOWN_CHARACTERS = 200  # of a value in an error message
 
 _STORED_AS = {
@@ -146,13 +148,27 @@ def _cells(plan: LoadPlan, bind: Bind) -> sql.Composable:
     columns = sql.SQL(", ").join(
         sql.SQL("{} text").format(sql.Identifier(column)) for column in dict.fromkeys(m.column for m in plan.mapped)
     )
-    cells = sql.SQL(", ").join(
+    found = [
         sql.SQL("{} AS {}").format(_cell(mapped, bind), sql.Identifier(mapped.field.name)) for mapped in plan.mapped
-    )
+    ]
+    found += [
+        sql.SQL("CASE WHEN pg_input_is_valid({0}, 'timestamp') THEN {0}::timestamp END AS {1}").format(
+            _cell(mapped, bind), sql.Identifier(f"local:{mapped.field.name}")
+        )
+        for mapped in plan.mapped
+        if _is_local(mapped)
+    ]
+    cells = sql.SQL(", ").join(found)
     return sql.SQL(
         "SELECT s.n, s.key, s.ordinal, s.problem, {cells} FROM pg_temp.stage s "
         "CROSS JOIN LATERAL json_to_record(s.row) AS j({columns}) OFFSET 0"
     ).format(cells=cells, columns=columns)
+
+
+def _is_local(mapped: Mapped) -> bool:
+    """Whether the source writes the value as an instant without zone."""
+    plain = _PRECISION.sub("", mapped.source_type)
+    return mapped.field.type == "timestamptz" and plain in {"timestamp without time zone", "date"}
 
 
 def _cell(mapped: Mapped, bind: Bind) -> sql.Composable:
@@ -183,6 +199,8 @@ def _values(plan: LoadPlan, bind: Bind) -> sql.Composable:
         text = name("c", field.name)
         columns.append(sql.SQL("{} AS {}").format(_typed(plan, mapped, text, bind), sql.Identifier(field.name)))
         columns.append(sql.SQL("{} AS {}").format(text, sql.Identifier(f"cell:{field.name}")))
+        if _is_local(mapped):
+            columns.append(name("c", f"local:{field.name}"))
     return sql.SQL("SELECT c.n, c.key, c.ordinal, c.problem, {columns} FROM ({cells}) c OFFSET 0").format(
         columns=sql.SQL(", ").join(columns), cells=_cells(plan, bind)
     )
@@ -271,14 +289,14 @@ def _minutes(text: sql.Composable) -> sql.Composable:
 
 def _instant(mapped: Mapped, text: sql.Composable, zone: sql.Composable) -> sql.Composable:
     """The instant; a text without offset is read in the profile's zone (E40)."""
+    if _is_local(mapped):
+        return sql.SQL("{} AT TIME ZONE {}").format(name("c", f"local:{mapped.field.name}"), zone)
     local = sql.SQL("CASE WHEN pg_input_is_valid({0}, 'timestamp') THEN {0}::timestamp AT TIME ZONE {1} END").format(
         text, zone
     )
     aware = sql.SQL("CASE WHEN pg_input_is_valid({0}, 'timestamptz') THEN {0}::timestamptz END").format(text)
-    if mapped.source_type == "timestamp with time zone":
+    if _PRECISION.sub("", mapped.source_type) == "timestamp with time zone":
         return aware
-    if mapped.source_type in {"timestamp without time zone", "date"}:
-        return local
     return sql.SQL(
         "CASE WHEN {text} ~ '(Z|[+-]\\d\\d(:?\\d\\d)?)$' AND {text} ~ ':' THEN {aware} ELSE {local} END"
     ).format(text=text, aware=aware, local=local)
@@ -300,6 +318,8 @@ def _derived_columns(plan: LoadPlan) -> Iterator[sql.Composable]:
         yield sql.SQL("{} AS {}").format(current, sql.Identifier(field.name))
         if field.name in mapped:
             yield name("p", f"cell:{field.name}")
+            if _is_local(mapped[field.name]):
+                yield name("p", f"local:{field.name}")
 
 
 def _feeds(plan: LoadPlan, field: Field) -> bool:
@@ -411,9 +431,9 @@ def _value_warnings(plan: LoadPlan, mapped: Mapped, bind: Bind) -> list[Finding]
                 field.name,
             )
         )
-    if field.type == "timestamptz" and mapped.source_type == "timestamp without time zone" and plan.timezone != "UTC":
+    if _is_local(mapped) and mapped.source_type != "date" and plan.timezone != "UTC":
         zone = bind(plan.timezone, "text")
-        local = sql.SQL("CASE WHEN pg_input_is_valid({0}, 'timestamp') THEN {0}::timestamp END").format(text)
+        local = name("p", f"local:{field.name}")
         found += [
             Finding(
                 sql.SQL("({} AT TIME ZONE {}) <> ({})").format(value(field.name), zone, local),

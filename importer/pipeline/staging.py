@@ -102,10 +102,13 @@ def stage(connection: psycopg.Connection, rows: Iterable[tuple[int, Row]]) -> No
         copy.write(bytes(buffer))
 
 
-def unchanged(
+def changed(
     connection: psycopg.Connection, rows: list[Row], *, entity_id: int, version_id: int, alive: sql.Composable
 ) -> set[int]:
-    """Positions of rows that are exactly as they were when they were last imported, and whose target still lives."""
+    """Positions of rows that must be looked at: new ones, changed ones, and those whose target is gone.
+
+    The rest is exactly as it was when it was last imported under the same mapping.
+    """
     connection.execute("TRUNCATE pg_temp.incoming")
     with connection.cursor().copy("COPY pg_temp.incoming (n, key, hash) FROM STDIN") as copy:
         copy.write(
@@ -117,14 +120,15 @@ def unchanged(
         )
     found = connection.execute(
         sql.SQL(
-            "SELECT i.n FROM pg_temp.incoming i CROSS JOIN LATERAL (SELECT e.target_id FROM external_refs e "
+            "SELECT i.n FROM pg_temp.incoming i LEFT JOIN LATERAL (SELECT e.target_id FROM external_refs e "
             "WHERE e.entity_id = %(entity)s AND e.external_id = i.key AND e.source_hash = i.hash "
-            "AND e.mapping_version_id = %(version)s OFFSET 0) e WHERE {alive}"
+            "AND e.mapping_version_id = %(version)s AND {alive} OFFSET 0) e ON true WHERE e.target_id IS NULL"
         ).format(alive=alive),
         {"entity": entity_id, "version": version_id},
         prepare=True,
     )
-    return {number for (number,) in found}
+    odd = {number for number, row in enumerate(rows) if row.ordinal or row.problem}
+    return odd | {number for (number,) in found}
 
 
 # -- a whole result, staged before its chunks --------------------------------------------------------------------

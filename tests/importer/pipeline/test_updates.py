@@ -83,7 +83,7 @@ def test_custom_fields_are_merged_not_replaced(company: Desk) -> None:
 def test_naive_times_are_read_in_the_profiles_zone(desk: Desk) -> None:
     desk.profile.source_timezone = "Europe/Berlin"
     desk.profile.save()
-    desk.execute("CREATE TABLE t (id int PRIMARY KEY, title text, made timestamp, closed timestamptz)")
+    desk.execute("CREATE TABLE t (id int PRIMARY KEY, title text, made timestamp(0), closed timestamptz)")
     desk.execute(
         "INSERT INTO t VALUES (1, 'summer', '2024-07-01 12:00', '2024-07-01 12:00+00'), (2, 'gap', '2026-03-29 02:30', NULL), "
         "(3, 'fold', '2026-10-25 02:30', NULL), (4, 'winter', '2024-01-01 12:00', NULL)"
