@@ -22,6 +22,7 @@ from importer.sources.params import SYSTEM_STORE, ConnectionParams, SourceLimits
 NOWHERE = "/dev/null/none"  # below a file, so it can never exist: libpq finds no password, key or certificate of ours
 CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 VERIFYING = ("verify-ca", "verify-full")
+ANY_METHOD = "scram-sha-256,md5,password,gss,sspi,none"  # libpq takes an empty list for a list of no method
 NOT_EMPTY = {"min_protocol_version": "3.0", "max_protocol_version": "3.0"}  # libpq 18 takes no empty text here
 
 _environment_lock = threading.Lock()
@@ -67,7 +68,7 @@ def keywords(
         "sslcrldir": "",
         "sslcertmode": "disable",
         "gssencmode": "disable",
-        "require_auth": limits.require_auth,
+        "require_auth": limits.require_auth or ANY_METHOD,
         "application_name": application_name[:63],
         "client_encoding": "UTF8",
         "connect_timeout": limits.connect_timeout_seconds,
