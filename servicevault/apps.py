@@ -8,7 +8,8 @@ class ServiceVaultConfig(AppConfig):
     verbose_name = "Service Vault"
 
     def ready(self) -> None:
-        """Register what can be imported into, before anyone asks for it."""
-        from servicevault import targets
+        """Register what can be imported into and who sees it, before anyone asks; and the deploy checks."""
+        from servicevault import access, checks, targets  # noqa: F401 - the checks register themselves
 
         targets.register()
+        access.register()

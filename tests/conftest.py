@@ -6,12 +6,15 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from permissions import roles
 from servicevault import embedded
 
 # pytest-django reads the settings when it is configured, which is after this file is imported.
@@ -47,3 +50,152 @@ def source_database() -> Iterator[Callable[..., str]]:
 
 
 # --- people ----------------------------------------------------------------------------------------------------------
+# Tests are told through five people; tests/matrix.py says what each of them gets.
+
+
+@pytest.fixture
+def root(db: None) -> Any:
+    """A super admin."""
+    return person("root", name="Root Admin", is_superuser=True)
+
+
+@pytest.fixture
+def alice(db: None) -> Any:
+    """Runs imports and owns a restricted profile."""
+    alice = person("alice", name="Alice Ng", role="Import Operator")
+    for permission in roles.CONFIGURE:
+        alice.grants.create(permission=permission)
+    return alice
+
+
+@pytest.fixture
+def bob(db: None) -> Any:
+    """Opens the import pages and may look at Alice's profile (see `profile`); nothing else."""
+    from permissions.models import Role
+
+    Role.objects.create(name="Viewer", permissions=["system.import", "pages.import.manage"])
+    return person("bob", name="Bob Ruiz", role="Viewer")
+
+
+@pytest.fixture
+def charlie(db: None) -> Any:
+    """An agent without any permission."""
+    return person("charlie", name="Charlie Day", role=roles.AGENT)
+
+
+@pytest.fixture
+def anonymous(client: Any) -> Any:
+    """A browser in which nobody is logged in."""
+    return client
+
+
+@pytest.fixture
+def logged_in() -> Callable[[Any], Any]:
+    """`logged_in(alice)`: a browser of Alice's."""
+    from django.test import Client
+
+    def browser(who: Any) -> Any:
+        client = Client()
+        client.force_login(who, backend="permissions.backends.EmailBackend")
+        return client
+
+    return browser
+
+
+def person(username: str, *, role: str = "", **fields: Any) -> Any:
+    from permissions.models import Role
+    from servicevault.models import User, UserType
+
+    fields.setdefault("user_type", UserType.AGENT)
+    found = Role.objects.get(name=role) if role else None
+    return User.objects.create_user(
+        username, PASSWORD, email=f"{username}@desk.example", role=found, **{"name": username.capitalize(), **fields}
+    )
+
+
+PASSWORD = "correct horse battery staple"
+
+
+# --- what they work with -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def profile(alice: Any, bob: Any) -> Any:
+    """Alice's restricted profile with one query; Bob may view it."""
+    from guardian.shortcuts import assign_perm
+
+    from importer.models import ImportProfile, Visibility
+
+    profile = ImportProfile.objects.create(
+        name="Old desk", host="db.example.com", database="desk", username="reader", source_key="old-desk",
+        visibility=Visibility.RESTRICTED, created_by=alice,
+    )  # fmt: skip
+    profile.queries.create(key="tickets", name="Tickets", entity="tickets", target_type="tickets", spec={})
+    assign_perm("importer.view_importprofile", bob, profile)
+    return profile
+
+
+@pytest.fixture
+def finished_job(profile: Any, alice: Any) -> Any:
+    """A completed job of Alice's: ten tickets read, of which one failed and one waits for a person."""
+    from datetime import UTC, datetime
+
+    from importer.models import ImportJob, ImportRecord, SourceEntity
+    from servicevault.jobs.models import JobStatus
+
+    job = ImportJob.objects.create(
+        profile=profile, mode="upsert", created_by=alice, status=JobStatus.COMPLETED,
+        started_at=datetime(2025, 3, 1, 8, 0, tzinfo=UTC), completed_at=datetime(2025, 3, 1, 8, 6, 12, tzinfo=UTC),
+    )  # fmt: skip
+    entity = SourceEntity.objects.create(source_key="old-desk", entity="tickets", target_type="tickets")
+    run = job.runs.create(
+        key="tickets", name="Tickets", target_type="tickets", source_table="public.tickets", entity=entity,
+        position=0, status="done", total=10, read=10, created=8, failed=1, review=1, warnings=2,
+    )  # fmt: skip
+    problem = {"field": "created_at", "code": "not_a_date", "value": "31.02.2024", "message": "This is not a date."}
+    ImportRecord.objects.create(
+        run=run, batch_no=1, source_identifier="9", action="failed", code="not_a_date", problems=[problem]
+    )
+    ImportRecord.objects.create(run=run, batch_no=1, source_identifier="10", action="review", code="ambiguous")
+    return job
+
+
+@pytest.fixture
+def pending_job(profile: Any, alice: Any) -> Any:
+    """A job of Alice's that no worker has taken yet."""
+    from importer.models import ImportJob
+
+    return ImportJob.objects.create(profile=profile, mode="upsert", created_by=alice)
+
+
+@pytest.fixture
+def ticket(finished_job: Any, charlie: Any) -> Any:
+    """An imported ticket: a customer's question, an agent's answer, an internal note, time, and where all came from."""
+    from datetime import UTC, datetime
+
+    from importer.models import ExternalRef, SourceEntity
+    from servicevault.models import Account, Ticket, TimeEntry, User
+
+    account = Account.objects.create(name="Acme Ltd")
+    customer = User.objects.create(name="Cora Customer", email="cora@acme.example", account=account)
+    ticket = Ticket.objects.create(
+        ticket_number="TKT-2024-0007", title="The printer prints in green", description="Since Monday.",
+        account=account, customer=customer, agent=charlie, created_by=customer, queue="Hardware",
+        created_at=datetime(2024, 5, 6, 7, 8, tzinfo=UTC),
+    )  # fmt: skip
+    entity = SourceEntity.objects.get(source_key="old-desk", entity="tickets")
+    ExternalRef.objects.create(
+        entity=entity, external_id="4711", target_id=ticket.pk, source_number="OLD-4711", job_id=finished_job.pk
+    )
+    said_at = datetime(2024, 5, 6, 9, 0, tzinfo=UTC)
+    notes = SourceEntity.objects.create(source_key="old-desk", entity="notes", target_type="ticket_comments")
+    said = [("customer", customer, "It is green.", False), ("agent", charlie, "<b>Change the ink.</b>", False)]
+    for number, (kind, author, content, is_internal) in enumerate([*said, ("agent", charlie, "Odd one.", True)], 1):
+        comment = ticket.comments.create(
+            author_kind=kind, author=author, content=content, is_internal=is_internal,
+            body_format="html" if content.startswith("<") else "text", created_at=said_at,
+            id=UUID(int=(0x018F << 112) + number),  # imported keys grow with the row
+        )  # fmt: skip
+        ExternalRef.objects.create(entity=notes, external_id=f"n{number}", target_id=comment.pk)
+    TimeEntry.objects.create(user=charlie, account=account, ticket=ticket, duration=25, started_at=said_at)
+    return ticket

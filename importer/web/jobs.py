@@ -1,0 +1,117 @@
+"""`/import/jobs/<id>`: one job, live; its records; cancel and resume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST, require_safe
+
+from importer import operations
+from importer.errors import ImporterError
+from importer.models import ImportJob, ImportRecord
+from importer.modes import Outcome
+from importer.web.profiles import PAGE, announce
+from importer.web.progress import JobView, view_of
+from permissions import policy
+from servicevault.web.listing import page_of
+from servicevault.web.pages import PageRequest, members_only, render_page
+
+RECORDS_SHOWN = 50  # U31
+TROUBLE = (Outcome.FAILED, Outcome.REVIEW)
+
+
+@members_only
+@require_safe
+def job_page(request: PageRequest, pk: Any) -> HttpResponse:
+    """The job; for htmx the part that changes, which asks for itself again as long as the job is active."""
+    policy.require(request.user, PAGE)
+    job = policy.fetch(_jobs(), request.user, "view", pk)
+    view = view_of(job)
+    context = _context(request.user, view)
+    if context["sees_records"] and view.failed + view.review:
+        trouble = _records(job).filter(action__in=TROUBLE).order_by("-action", "id")
+        context["records"] = list(trouble[:RECORDS_SHOWN])
+    return render_page(request, "importer/job.html", "importer/_job_live.html", context)
+
+
+@members_only
+@require_safe
+def job_records(request: PageRequest, pk: Any) -> HttpResponse:
+    """What happened to each source row, fifty a page, by outcome."""
+    policy.require(request.user, PAGE)
+    job = policy.fetch(_jobs(), request.user, "view", pk)
+    if not _sees_records(request.user, job):
+        raise policy.Denied("import.jobs.monitor")
+    action = request.GET.get("action", "")
+    records = _records(job).order_by("id")
+    if action in Outcome.values:
+        records = records.filter(action=action)
+    view = view_of(job)
+    context = _context(request.user, view) | {
+        "action": action if action in Outcome.values else "",
+        "record_page": page_of(request, records, size=RECORDS_SHOWN),
+    }
+    return render_page(request, "importer/job_records.html", "importer/_job_records.html", context)
+
+
+@members_only
+@require_POST
+def cancel(request: PageRequest, pk: Any) -> HttpResponse:
+    """Stop after the slice that is being written."""
+    policy.require(request.user, PAGE)
+    job = policy.fetch(_jobs(), request.user, "cancel", pk)
+    try:
+        job = operations.cancel(job)
+    except ImporterError as error:
+        messages.error(request, str(error))
+    else:
+        is_over = job.is_finished
+        messages.success(request, f"Job {job.number} {'is cancelled' if is_over else 'stops after the current slice'}.")
+    return redirect("job", job.pk)
+
+
+@members_only
+@require_POST
+def resume(request: PageRequest, pk: Any) -> HttpResponse:
+    """Continue a failed or cancelled job behind its last checkpoint."""
+    policy.require(request.user, PAGE)
+    job = policy.fetch(_jobs(), request.user, "resume", pk)
+    try:
+        with transaction.atomic():
+            job = operations.resume(job)
+            announce(job)
+    except ImporterError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"Job {job.number} continues behind its last checkpoint.")
+    return redirect("job", job.pk)
+
+
+def _jobs() -> Any:
+    return ImportJob.objects.select_related("profile", "created_by").prefetch_related("runs")
+
+
+def _records(job: ImportJob) -> Any:
+    # The source's rows themselves stay in the database: a page of fifty could weigh megabytes.
+    wanted = ("source_identifier", "ordinal", "action", "code", "problems", "warnings", "confidence", "run__name")
+    return ImportRecord.objects.filter(run__job=job).select_related("run").only("id", *wanted)
+
+
+def _sees_records(user: Any, job: ImportJob) -> bool:
+    """Rows of the source, with values: the starter's, and whoever may look at other people's errors (G1)."""
+    return job.created_by_id == user.pk or policy.has(user, "import.jobs.monitor")
+
+
+def _context(user: Any, view: JobView) -> dict[str, Any]:
+    job = view.job
+    return {
+        "view": view,
+        "job": job,
+        "sees_records": _sees_records(user, job),
+        "may_cancel": view.is_active and not job.cancel_requested and policy.can(user, "cancel", job),
+        "may_resume": view.is_resumable and policy.can(user, "resume", job),
+    }

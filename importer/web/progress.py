@@ -1,0 +1,269 @@
+"""A job as people read it: state word, icon and colour, bars, speed and the sentence at the end (U9, U32).
+
+Plain values for templates; nothing here writes, and the only query is the one for the job's runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from importer.models import ImportJob, JobKind, QueryRun, RunStatus, sum_counters
+from importer.modes import Outcome
+from servicevault.jobs.models import ACTIVE, RESUMABLE, JobStatus
+
+LATE_SECONDS = 20  # twice what a waiting job takes to be handed to a worker again (importer.tasks.wake_jobs)
+
+
+@dataclass(frozen=True)
+class State:
+    word: str
+    icon: str
+    colour: str  # a class of static/css/app.css
+
+
+STATES = {
+    JobStatus.PENDING: State("Pending", "clock", "yellow"),
+    JobStatus.AWAITING_APPROVAL: State("Awaiting approval", "user-check", "violet"),
+    JobStatus.RUNNING: State("Running", "player-play", "blue"),
+    JobStatus.COMPLETED: State("Completed", "circle-check", "green"),
+    JobStatus.FAILED: State("Failed", "circle-x", "red"),
+    JobStatus.CANCELLED: State("Cancelled", "ban", "grey"),
+}
+COMPLETED_WITH_FAILURES = State("Completed with failures", "alert-triangle", "amber")
+STOPPING = State("Stopping", "hourglass", "blue")
+RUN_STATES = {
+    RunStatus.PENDING: State("Waiting", "clock", "grey"),
+    RunStatus.RUNNING: State("Running", "player-play", "blue"),
+    RunStatus.DONE: State("Done", "check", "green"),
+    RunStatus.FAILED: State("Failed", "circle-x", "red"),
+    RunStatus.OFF: State("Off", "ban", "grey"),
+}
+OUTCOMES = {
+    Outcome.CREATED: ("plus", "green"),
+    Outcome.UPDATED: ("pencil", "blue"),
+    Outcome.UNCHANGED: ("equal", "grey"),
+    Outcome.SKIPPED: ("player-skip-forward", "yellow"),
+    Outcome.REVIEW: ("user-check", "violet"),
+    Outcome.FAILED: ("circle-x", "red"),
+}
+
+
+@dataclass(frozen=True)
+class Counter:
+    name: str
+    count: int
+    icon: str
+    colour: str
+    start: float  # where its part of the bar begins, in percent of the bar
+    share: float  # how long it is
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One query's row."""
+
+    key: str
+    name: str
+    target_type: str
+    source_table: str
+    state: State
+    read: int
+    total: int | None
+    percent: int | None
+    outcomes: tuple[Counter, ...]
+    warnings: int
+    error_message: str
+    is_balanced: bool
+
+    @property
+    def is_uncounted(self) -> bool:
+        """Whether it runs without anybody knowing how far it has to go."""
+        return self.percent is None and self.state is RUN_STATES[RunStatus.RUNNING]
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One job as pages show it."""
+
+    job: ImportJob
+    state: State
+    runs: tuple[RunView, ...]
+    read: int
+    total: int | None  # None while a query is still uncounted
+    outcomes: tuple[Counter, ...]
+    warnings: int
+    is_balanced: bool
+
+    @property
+    def is_active(self) -> bool:
+        return self.job.status in ACTIVE
+
+    @property
+    def is_resumable(self) -> bool:
+        return self.job.status in RESUMABLE and self.job.kind == JobKind.IMPORT
+
+    @property
+    def is_rehearsal(self) -> bool:
+        return self.job.kind == JobKind.REHEARSAL
+
+    @property
+    def is_kept_waiting(self) -> bool:
+        """Whether the job waits longer than a worker needs to take it."""
+        waited = (timezone.now() - self.job.created_at).total_seconds()
+        return self.job.status == JobStatus.PENDING and waited > LATE_SECONDS and not self.job.started_at
+
+    @property
+    def is_complete(self) -> bool:
+        return self.job.status == JobStatus.COMPLETED
+
+    @property
+    def percent(self) -> int | None:
+        if self.is_complete:
+            return 100
+        if self.total is None:
+            return None
+        # 100 is said when the job says so: late references are still to be linked.
+        return min(99, self.read * 100 // self.total) if self.total else 0
+
+    @property
+    def elapsed(self) -> timedelta | None:
+        if self.job.started_at is None:
+            return None
+        return (self.job.completed_at or timezone.now()) - self.job.started_at
+
+    @property
+    def rows_per_second(self) -> int | None:
+        seconds = self.elapsed.total_seconds() if self.elapsed else 0
+        return round(self.read / seconds) if seconds >= 0.001 else None
+
+    @property
+    def failed(self) -> int:
+        return next(counter.count for counter in self.outcomes if counter.name == Outcome.FAILED)
+
+    @property
+    def review(self) -> int:
+        return next(counter.count for counter in self.outcomes if counter.name == Outcome.REVIEW)
+
+    @property
+    def sentence(self) -> str:
+        """How the job ended, in one sentence; empty while it goes on (U32)."""
+        if self.is_active:
+            return ""
+        took = f" in {spoken(self.elapsed)}" if self.elapsed else ""
+        parts = ", ".join(_spoken_outcome(counter) for counter in self.outcomes if counter.count)
+        would = "; nothing was written" if self.is_rehearsal else ""
+        if self.is_complete:
+            verb = "Rehearsed" if self.is_rehearsal else "Finished"
+            return f"{verb}{took}: {parts or 'the source had no rows'}{would}."
+        ended = "Cancelled" if self.job.status == JobStatus.CANCELLED else "Stopped by an error"
+        kept = "" if self.is_rehearsal else "; what is written stays"
+        return f"{ended}{' after' + took[3:] if took else ''}: {parts or 'no rows were read'}{would or kept}."
+
+    @property
+    def announcement(self) -> str:
+        """What a screen reader is told; changes with the state and at every tenth percent only (U4)."""
+        if not self.is_active:
+            return f"{self.state.word}. {self.sentence}"
+        tenth = "" if self.percent is None else f", {self.percent // 10 * 10} percent"
+        return f"Job {self.job.number}: {self.state.word.lower()}{tenth}"
+
+
+def view_of(job: ImportJob) -> JobView:
+    """The job for a page; one query unless its runs are prefetched."""
+    runs = list(job.runs.all())
+    counters = sum_counters(runs)
+    total = _total(runs)
+    return JobView(
+        job=job,
+        state=state_of(job, counters),
+        runs=tuple(_run_view(run) for run in runs),
+        read=counters["read"],
+        total=total,
+        outcomes=_outcomes(counters, total or counters["read"]),
+        warnings=counters["warnings"],
+        is_balanced=_is_balanced(counters),
+    )
+
+
+def listed(jobs: QuerySet[ImportJob] | Iterable[ImportJob]) -> list[JobView]:
+    """Jobs for a list: two queries, however many there are."""
+    if isinstance(jobs, QuerySet):
+        jobs = jobs.select_related("profile", "created_by").prefetch_related("runs")
+    return [view_of(job) for job in jobs]
+
+
+def state_of(job: ImportJob, counters: dict[str, int]) -> State:
+    if job.status == JobStatus.COMPLETED and counters["failed"] + counters["review"]:
+        return COMPLETED_WITH_FAILURES
+    if job.status == JobStatus.RUNNING and job.cancel_requested:
+        return STOPPING
+    return STATES[JobStatus(job.status)]
+
+
+def spoken(duration: timedelta | None) -> str:
+    """A duration as people say it: "48 s", "6 min 12 s", "2 h 5 min"."""
+    if duration is None:
+        return ""
+    seconds = max(0, round(duration.total_seconds()))
+    if seconds < 1:
+        return "less than 1 s"
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{intcomma(hours)} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def _run_view(run: QueryRun) -> RunView:
+    counters = sum_counters([run])
+    return RunView(
+        key=run.key,
+        name=run.name,
+        target_type=run.target_type,
+        source_table=run.source_table,
+        state=RUN_STATES[RunStatus(run.status)],
+        read=run.read,
+        total=run.total,
+        percent=run.percent,
+        outcomes=_outcomes(counters, run.total or run.read),
+        warnings=run.warnings,
+        error_message=run.error_message,
+        is_balanced=_is_balanced(counters),
+    )
+
+
+def _outcomes(counters: dict[str, int], length: int) -> tuple[Counter, ...]:
+    """The six outcomes with their places in a bar that stands for `length` rows."""
+    length = max(length, counters["read"], 1)  # an estimate may be too small
+    start, parts = 0.0, []
+    for name, (icon, colour) in OUTCOMES.items():
+        share = counters[name] * 100 / length
+        parts.append(Counter(str(name), counters[name], icon, colour, round(start, 2), round(share, 2)))
+        start += share
+    return tuple(parts)
+
+
+def _total(runs: list[QueryRun]) -> int | None:
+    if not runs or any(run.total is None and run.status in (RunStatus.PENDING, RunStatus.RUNNING) for run in runs):
+        return None
+    return sum(run.read if run.total is None else run.total for run in runs)
+
+
+def _is_balanced(counters: dict[str, int]) -> bool:
+    return counters["read"] == sum(counters[name] for name in Outcome.values)
+
+
+_SENTENCES = {
+    Outcome.REVIEW: ("waits for you", "wait for you"),
+}
+
+
+def _spoken_outcome(counter: Counter) -> str:
+    one, many = _SENTENCES.get(Outcome(counter.name), (counter.name, counter.name))
+    return f"{intcomma(counter.count)} {one if counter.count == 1 else many}"

@@ -1,0 +1,85 @@
+"""What templates of this site need beside Django's own tags."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
+
+from importer.web.progress import spoken
+from permissions import policy
+from servicevault.models.tickets import Status
+from servicevault.web.tickets import STATUS_LOOKS
+
+register = template.Library()
+
+ICONS = "vendor/tabler-icons-3.51.0/icons.svg"
+# address name, words, icon, page permission (agents and super admins where none is named)
+ENTRIES = (
+    ("home", "Home", "home", None),
+    ("ticket_list", "Tickets", "ticket", ""),
+    ("import", "Import", "database-import", "pages.import.manage"),
+    ("admin:index", "Administration", "settings", "superuser"),
+)
+
+
+@register.simple_tag
+def icon(name: str, css: str = "") -> str:
+    """An icon beside a word; it says nothing by itself, so screen readers skip it."""
+    return format_html(
+        '<svg class="icon {}" width="24" height="24" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
+        css,
+        static(ICONS),
+        name,
+    )
+
+
+@register.simple_tag
+def navigation(user: Any, url_name: str | None) -> list[dict[str, Any]]:
+    """The entries the person may open (G3), with the open one marked."""
+    return [
+        {"url": url, "words": words, "icon": picture, "is_open": _section(url_name) == url}
+        for url, words, picture, permission in ENTRIES
+        if _may_open(user, permission)
+    ]
+
+
+@register.simple_tag(takes_context=True)
+def page_link(context: dict[str, Any], number: int, parameter: str = "") -> str:
+    """This address with another page in it."""
+    query = context["request"].GET.copy()
+    query[parameter or "page"] = str(number)
+    return f"?{query.urlencode()}"
+
+
+@register.filter
+def duration(value: timedelta | None) -> str:
+    return spoken(value)
+
+
+@register.filter
+def status_icon(status: str) -> str:
+    return STATUS_LOOKS[Status(status)][0]
+
+
+@register.filter
+def status_colour(status: str) -> str:
+    return STATUS_LOOKS[Status(status)][1]
+
+
+def _may_open(user: Any, permission: str | None) -> bool:
+    if permission is None or user.is_superuser:
+        return True
+    if permission == "superuser":
+        return False
+    return policy.has(user, permission) if permission else user.is_agent
+
+
+def _section(url_name: str | None) -> str:
+    name = url_name or ""
+    if name.startswith(("ticket", "comment")):
+        return "ticket_list"
+    return "import" if name.startswith(("import", "job", "profile")) else name
