@@ -75,7 +75,7 @@ def connect_target() -> psycopg.Connection:
         password=database["PASSWORD"],
         application_name="service-vault/import",
         options="-c jit=off -c max_parallel_workers_per_gather=0 -c work_mem=64MB -c temp_buffers=64MB "
-        "-c synchronous_commit=off -c timezone=UTC -c lock_timeout=30s",
+        "-c synchronous_commit=off -c enable_seqscan=off -c timezone=UTC -c lock_timeout=30s",
     )
     return connection
 

@@ -78,7 +78,6 @@ class ImportRecord(models.Model):
             models.CheckConstraint(condition=Q(action__in=Outcome.values), name="importrecord_action_known"),
         ]
         indexes = [
-            models.Index(fields=["target_id"], condition=Q(target_id__isnull=False), name="importrecord_target"),
             models.Index(
                 fields=["run", "action"],
                 condition=Q(action__in=["skipped", "failed", "review"]),

@@ -22,6 +22,7 @@ from servicevault.catalog import Field
 
 EMAIL = r"^[^\s@<>(),;:\\" "\\[\\]]+@[^\\s@.<>(),;:\\" "\\[\\]]+(\\.[^\\s@.<>(),;:\\" r"\[\]]+)+$"
 _PRECISION = re.compile(r"\(\d+\)")  # of "timestamp(0) without time zone"
+_NAMED_FIELD = re.compile(r"\bp\.(\w+)")
 SHOWN_CHARACTERS = 200  # of a value in an error message
 
 _STORED_AS = {
@@ -207,9 +208,22 @@ def _values(plan: LoadPlan, bind: Bind) -> sql.Composable:
 
 
 def _all_fields(plan: LoadPlan) -> list[Field]:
-    fields = {field.name: field for field in plan.target.fields}
+    """Fields that have a value or that the target's own SQL names; the rest would only widen every row."""
+    named = set(_NAMED_FIELD.findall(" ".join(_target_sql(plan))))
+    fields = {
+        field.name: field
+        for field in plan.target.fields
+        if field.name in named or field.name in plan.fields or field.name in plan.target.derived
+    }
     fields.update((mapped.field.name, mapped.field) for mapped in plan.mapped)
     return list(fields.values())
+
+
+def _target_sql(plan: LoadPlan) -> Iterator[str]:
+    target = plan.target
+    for group in (target.derived, target.fallbacks, target.defaults, target.warnings):
+        yield from group.values()
+    yield from (key.value for key in target.unique_keys)
 
 
 def _typed(plan: LoadPlan, mapped: Mapped, text: sql.Composable, bind: Bind) -> sql.Composable:
@@ -434,16 +448,20 @@ def _value_warnings(plan: LoadPlan, mapped: Mapped, bind: Bind) -> list[Finding]
     if _is_local(mapped) and mapped.source_type != "date" and plan.timezone != "UTC":
         zone = bind(plan.timezone, "text")
         local = name("p", f"local:{field.name}")
+        # Clocks are never changed by day; most rows are spared the two conversions.
+        night = sql.SQL("NOT {}::time BETWEEN '05:00' AND '20:00'").format(local)
         found += [
             Finding(
-                sql.SQL("({} AT TIME ZONE {}) <> ({})").format(value(field.name), zone, local),
+                sql.SQL("{} AND ({} AT TIME ZONE {}) <> {}").format(night, value(field.name), zone, local),
                 "time_does_not_exist",
                 f"{field.name} falls into the hour that clocks skip; it was moved forward.",
                 field.name,
                 text,
             ),
             Finding(
-                sql.SQL("(({} - interval '1 hour') AT TIME ZONE {}) = ({})").format(value(field.name), zone, local),
+                sql.SQL("{} AND (({} - interval '1 hour') AT TIME ZONE {}) = {}").format(
+                    night, value(field.name), zone, local
+                ),
                 "time_is_ambiguous",
                 f"{field.name} falls into the hour that clocks repeat; standard time was assumed.",
                 field.name,

@@ -1,0 +1,120 @@
+"""The same rows through django-import-export and dlt, beside ours, on a sample."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import psycopg
+
+from benchmarks.world import PROJECT, World
+
+
+@dataclass(frozen=True)
+class Peer:
+    name: str
+    rate: float
+    ours: bool = False
+
+
+def measure(rows: int) -> list[Peer]:
+    """Ours and the peers, a first load each, into the same kind of table."""
+    world = World(rows)
+    try:
+        found = [Peer("Service Vault, 1 worker, complete audit", world.import_().rate, ours=True)]
+        for name, module in (("django-import-export, use_bulk", "django_import_export"), ("dlt, pyarrow, merge", "dlt")):
+            print(f"  {name}", flush=True)
+            seconds = _in_a_process(world, module, rows)
+            if seconds:
+                found.append(Peer(name, rows / seconds))
+        return found
+    finally:
+        world.close()
+
+
+def _in_a_process(world: World, peer: str, rows: int) -> float | None:
+    """Seconds the peer took, or None when it is not installed."""
+    if peer == "django_import_export":
+        world.empty_tickets()
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.peers", peer, world.source_url, str(rows)],
+        cwd=PROJECT,
+        env=world.environment | {"BENCH_TARGET": world.target_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        print(f"    not measured: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}")
+        return None
+    return float(done.stdout.strip().splitlines()[-1])
+
+
+def django_import_export(source_url: str) -> float:
+    """CSV into the tickets table through a model resource with bulk inserts; writing the CSV is not counted."""
+    import django
+
+    django.setup()
+    from import_export import resources
+    from tablib import Dataset
+
+    from servicevault.models import Account, Ticket, User
+
+    class TicketResource(resources.ModelResource):
+        class Meta:
+            model = Ticket
+            import_id_fields = ("ticket_number",)
+            use_bulk = True
+            batch_size = 1000
+            fields = ("ticket_number", "title", "description", "status", "account", "customer", "agent", "created_by")
+
+    account, _ = Account.objects.get_or_create(name="Peers")
+    customers = list(User.objects.filter(user_type="account_user").values_list("pk", flat=True)[:1000])
+    agents = list(User.objects.filter(user_type="agent", username=None).values_list("pk", flat=True))
+    text = io.StringIO()
+    write = csv.writer(text)
+    write.writerow(TicketResource.Meta.fields)
+    with psycopg.connect(source_url) as source:
+        for number, subject, body, customer, agent in source.execute(
+            "SELECT number, subject, body, customer_id, user_id FROM tickets"
+        ):
+            who = customers[customer % len(customers)]
+            write.writerow([number, subject, body, "open", account.pk, who, agents[agent % len(agents)], who])
+    dataset = Dataset().load(text.getvalue(), format="csv")
+    started = time.perf_counter()
+    result = TicketResource().import_data(dataset, raise_errors=True)
+    assert not result.has_errors()
+    return time.perf_counter() - started
+
+
+def dlt(source_url: str) -> float:
+    """Extract, normalise and merge into a schema of its own; no audit."""
+    import tempfile
+
+    import dlt as tool
+    from dlt.sources.sql_database import sql_table
+
+    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+    target = os.environ["BENCH_TARGET"]
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = tool.pipeline(
+            pipeline_name="bench",
+            destination=tool.destinations.postgres(credentials=target),
+            dataset_name="bench_dlt",
+            pipelines_dir=folder,
+        )
+        table = sql_table(credentials=source_url.replace("postgresql://", "postgresql+psycopg2://"), table="tickets", backend="pyarrow")
+        table.apply_hints(primary_key="id", write_disposition="merge")
+        started = time.perf_counter()
+        pipeline.run(table).raise_on_failed_jobs()
+        return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    peer, url = sys.argv[1:3]
+    print({"django_import_export": django_import_export, "dlt": dlt}[peer](url))
