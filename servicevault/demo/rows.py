@@ -199,7 +199,8 @@ class _Desk:
 
     def case_pairs(self) -> None:
         """People who are there twice, the second time with capitals in the address (trap 16)."""
-        singles = [row for row in self.tables["emails"] if row["type"] == 1][100 : 100 + CASE_PAIRS]
+        main = {row["customer_id"]: row for row in reversed(self.tables["emails"])}
+        singles = [main[customer] for customer in sorted(main)][300 : 300 + CASE_PAIRS]
         for row in singles:
             first = self.tables["customers"][row["customer_id"] - 1]
             twin = {name: value for name, value in first.items() if name != "id"}
@@ -266,14 +267,14 @@ class _Desk:
         )  # fmt: skip
         if conversation["id"] % 8 == 0:
             self.attachment(first)
-        line_items = self.dice.choice((0, 1, 1, 2, 2))
+        line_items = self.dice.choice((0, 1, 1, 2, 3))
         for _ in range(line_items):
             at += timedelta(minutes=self.dice.randrange(2, 300))
             self.thread(
                 conversation, at, type=4, action_type=self.dice.choice((1, 2)), body=None, user_id=agent,
                 created_by_user_id=self.robots[1] if conversation["id"] % 30 == 0 else agent, source_via=2,
             )  # fmt: skip
-        for step in range(self.dice.choice((0, 1, 1, 2, 3))):
+        for step in range(self.dice.choice((0, 1, 1, 2, 2))):
             at += timedelta(minutes=self.dice.randrange(5, 900))
             if step % 2 == 0:
                 reply = self.thread(
