@@ -23,6 +23,7 @@ SECRETS: dict[str, Callable[[], str]] = {
     "FIELD_ENCRYPTION_KEYS": lambda: base64.urlsafe_b64encode(os.urandom(32)).decode(),  # a Fernet key
     "POSTGRES_PASSWORD": lambda: secrets.token_urlsafe(24),
     "VALKEY_PASSWORD": lambda: secrets.token_urlsafe(24),
+    "DEMO_ADMIN_PASSWORD": lambda: secrets.token_urlsafe(12),
 }
 
 
