@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,22 +28,29 @@ from importer.pipeline.run import Stopped, Worker
 from importer.sources.audit import require_unprivileged
 from importer.sources.session import SourceSession
 from servicevault.jobs import lifecycle
+from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
 
 logger = logging.getLogger("servicevault.imports")
 
 HEARTBEAT_SECONDS = 2.0
+TURN_SECONDS = 1.0  # before looking again whether it is a waiting job's turn
 SOURCE_RETRIES = 5  # X15: 1, 2, 4, 8, 16 seconds
 DEFAULT_BATCH_ROWS = 5000
 
 
-def work(job_id: Any, *, sink: ProgressSink | None = None) -> str:
+def work(job_id: Any, *, sink: ProgressSink | None = None, patient: bool = True) -> str:
     """Take part in a job until it ends; returns its status then.
 
     Several workers may be given the same job: they share its chunks. One that comes when the job is
-    finished does nothing.
+    finished does nothing. While too many other imports run the job stays pending: a `patient` caller
+    waits for its turn, another gets "pending" back and is called again by the sweeper (X14).
     """
-    if not lifecycle.claim(ImportJob, job_id):
+    while not _admitted(job_id):
+        if not patient:
+            return JobStatus.PENDING
+        time.sleep(TURN_SECONDS)
+    if ImportJob.objects.values_list("status", flat=True).get(pk=job_id) != JobStatus.RUNNING:
         return ImportJob.objects.get(pk=job_id).status
     job = ImportJob.objects.select_related("profile").get(pk=job_id)
     try:
@@ -59,6 +67,24 @@ def work(job_id: Any, *, sink: ProgressSink | None = None) -> str:
     finally:
         django_connection.close()
     return ImportJob.objects.get(pk=job_id).status
+
+
+def _admitted(job_id: Any) -> bool:
+    """Claim the job unless the limits say that it is not its turn; True also when there is nothing to do for it."""
+    job = ImportJob.objects.get(pk=job_id)
+    with transaction.atomic(), django_connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", (chunks.LOCK_CLASS + 2,))
+        job.refresh_from_db()
+        if job.status == JobStatus.PENDING:
+            others = ImportJob.objects.exclude(pk=job.pk)
+            running = others.filter(status=JobStatus.RUNNING).count()
+            earlier = others.filter(status=JobStatus.PENDING, created_at__lt=job.created_at).count()
+            limit = min(settings.IMPORT_MAX_CONCURRENT_JOBS, int(job.options.get("concurrent_jobs") or 1_000))
+            if running >= limit or running + earlier >= settings.IMPORT_MAX_CONCURRENT_JOBS:
+                lifecycle.wait(ImportJob, job.pk, f"Waiting for {running + earlier} jobs")
+                return False
+        lifecycle.claim(ImportJob, job.pk)
+    return True
 
 
 _C16 = {"timeout": "timeout", "connection_failed": "source_lost", "host_not_allowed": "source_lost"}
@@ -90,7 +116,7 @@ class _Session:
         self.source: SourceSession | None = None
         self.fence = 0
         self.operation = ""
-        self.total: int | None = None
+        self.progressed = False
 
     def run(self) -> None:
         """Read and load every query. Raises Stopped when the job was cancelled or ended elsewhere."""
@@ -201,6 +227,9 @@ class _Session:
         return DEFAULT_BATCH_ROWS if wanted in (None, "auto") else int(wanted)
 
     def _after_slice(self, run_id: int, counts: Counts) -> None:
+        if not self.progressed:
+            self.progressed = True
+            lifecycle.progressed(ImportJob, self.job.pk)
         counters = self.job.counters()
         runs = list(QueryRun.objects.filter(job=self.job).values_list("total", "status"))
         known = all(total is not None or status == RunStatus.DONE for total, status in runs)

@@ -13,7 +13,7 @@ from servicevault.jobs.models import JobStatus
 @shared_task(name="importer.tasks.run_job")
 def run_job(job_id: str) -> str:
     """Work on the job until it ends. A second message for the same job joins in or does nothing."""
-    return runner.work(job_id)
+    return runner.work(job_id, patient=False)
 
 
 @shared_task(name="importer.tasks.wake_jobs")

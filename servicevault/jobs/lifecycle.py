@@ -18,11 +18,17 @@ from django.db.models.functions import Coalesce, Now
 from servicevault.jobs.clock import InSeconds
 from servicevault.jobs.models import FINISHED, LEASE_SECONDS, RESUMABLE, Job, JobStatus
 
-MAX_TAKEOVERS = 5  # J12: without progress, then a person must look
+MAX_ATTEMPTS = 5  # J12: without progress, then a person must look
 
 
 def claim(model: type[Job], job_id: Any) -> bool:
-    """Start a pending job, or join one that runs. False when it is finished, awaits approval, or is cancelled."""
+    """Start a pending job, join one that runs, or take over one whose workers are silent.
+
+    False when it is finished, awaits approval, is cancelled, or has been started too often without progress:
+    such a job kills its workers and is failed.
+    """
+    if _is_hopeless(model, job_id):
+        return False
     started = model._default_manager.filter(pk=job_id, status=JobStatus.PENDING, cancel_requested=False).update(
         status=JobStatus.RUNNING,
         started_at=Coalesce(F("started_at"), Now()),
@@ -35,11 +41,22 @@ def claim(model: type[Job], job_id: Any) -> bool:
     )
     if started:
         return True
-    return bool(
-        model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING).update(
-            heartbeat_at=Now(), lease_until=InSeconds(LEASE_SECONDS)
-        )
-    )
+    running = model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING)
+    if running.filter(lease_until__lt=Now()).update(
+        attempts=F("attempts") + 1, heartbeat_at=Now(), lease_until=InSeconds(LEASE_SECONDS)
+    ):
+        return True
+    return bool(running.update(heartbeat_at=Now(), lease_until=InSeconds(LEASE_SECONDS)))
+
+
+def progressed(model: type[Job], job_id: Any) -> None:
+    """Something was committed: the attempts so far were not in vain."""
+    model._default_manager.filter(pk=job_id, attempts__gt=0).update(attempts=0)
+
+
+def wait(model: type[Job], job_id: Any, reason: str) -> None:
+    """Say why a pending job does not start yet."""
+    model._default_manager.filter(pk=job_id, status=JobStatus.PENDING).update(current_operation=reason[:255])
 
 
 def heartbeat(model: type[Job], job_id: Any) -> bool:
@@ -103,6 +120,24 @@ def orphaned(model: type[Job]) -> Any:
     """Running jobs whose workers are all silent, and pending ones nobody started yet: to be handed to a worker."""
     return model._default_manager.filter(
         Q(status=JobStatus.PENDING) | Q(status=JobStatus.RUNNING, lease_until__lt=Now())
+    )
+
+
+def _is_hopeless(model: type[Job], job_id: Any) -> bool:
+    unfinished = model._default_manager.filter(
+        Q(status=JobStatus.PENDING) | Q(status=JobStatus.RUNNING, lease_until__lt=Now()),
+        pk=job_id,
+        attempts__gte=MAX_ATTEMPTS,
+    )
+    return bool(
+        unfinished.update(
+            status=JobStatus.FAILED,
+            completed_at=Now(),
+            lease_until=None,
+            current_operation="",
+            error_code="internal_error",
+            error_message=f"The job was started {MAX_ATTEMPTS} times and its worker ended each time without progress.",
+        )
     )
 
 

@@ -1,0 +1,27 @@
+"""`manage.py import_cleanup_stale`: hand jobs to workers that nobody works on any more (J12)."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from importer.models import ImportJob
+from importer.tasks import wake_jobs
+from servicevault.jobs import lifecycle
+
+
+class Command(BaseCommand):
+    help = "Show jobs whose workers are silent and hand them to a worker; the scheduler does the same every 15 seconds."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="only show them")
+
+    def handle(self, **options: Any) -> None:
+        jobs = list(lifecycle.orphaned(ImportJob).select_related("profile"))
+        for job in jobs:
+            self.stdout.write(f"{job}: {job.profile.name}, {job.status}, last heard of {job.heartbeat_at or 'never'}")
+        if jobs and not options["dry_run"]:
+            wake_jobs()
+        self.stdout.write(f"{len(jobs)} job(s) {'found' if options['dry_run'] else 'handed to a worker'}.")
