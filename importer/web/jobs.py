@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -24,6 +26,20 @@ RECORDS_SHOWN = 50  # U31
 TROUBLE = (Outcome.FAILED, Outcome.REVIEW)
 
 
+@dataclass(frozen=True)
+class RecordView:
+    """One record's row: the first thing that stopped it, else the first warning."""
+
+    query: str
+    source_identifier: str
+    action: str
+    code: str
+    field: str
+    value: str | None  # as the source had it; None where no single value is to blame
+    message: str
+    more: int  # further problems and warnings
+
+
 @members_only
 @require_safe
 def job_page(request: PageRequest, pk: Any) -> HttpResponse:
@@ -33,8 +49,8 @@ def job_page(request: PageRequest, pk: Any) -> HttpResponse:
     view = view_of(job)
     context = _context(request.user, view)
     if context["sees_records"] and view.failed + view.review:
-        trouble = _records(job).filter(action__in=TROUBLE).order_by("-action", "id")
-        context["records"] = list(trouble[:RECORDS_SHOWN])
+        trouble = _records(job).filter(action__in=TROUBLE).order_by("action", "id")  # failed before review
+        context["records"] = _shown(trouble[:RECORDS_SHOWN])
     return render_page(request, "importer/job.html", "importer/_job_live.html", context)
 
 
@@ -51,9 +67,11 @@ def job_records(request: PageRequest, pk: Any) -> HttpResponse:
     if action in Outcome.values:
         records = records.filter(action=action)
     view = view_of(job)
+    page = page_of(request, records, size=RECORDS_SHOWN)
     context = _context(request.user, view) | {
         "action": action if action in Outcome.values else "",
-        "record_page": page_of(request, records, size=RECORDS_SHOWN),
+        "record_page": page,
+        "records": _shown(page.object_list),
     }
     return render_page(request, "importer/job_records.html", "importer/_job_records.html", context)
 
@@ -99,6 +117,26 @@ def _records(job: ImportJob) -> Any:
     # The source's rows themselves stay in the database: a page of fifty could weigh megabytes.
     wanted = ("source_identifier", "ordinal", "action", "code", "problems", "warnings", "confidence", "run__name")
     return ImportRecord.objects.filter(run__job=job).select_related("run").only("id", *wanted)
+
+
+def _shown(records: Iterable[ImportRecord]) -> list[RecordView]:
+    return [_record_view(record) for record in records]
+
+
+def _record_view(record: ImportRecord) -> RecordView:
+    problems = [item for item in [*(record.problems or []), *(record.warnings or [])] if isinstance(item, dict)]
+    first = problems[0] if problems else {}
+    value = first.get("value")
+    return RecordView(
+        query=record.run.name,
+        source_identifier=record.source_identifier,
+        action=record.action,
+        code=record.code or "",
+        field=str(first.get("field") or ""),
+        value=None if value is None else str(value),
+        message=str(first.get("message") or ""),
+        more=max(0, len(problems) - 1),
+    )
 
 
 def _sees_records(user: Any, job: ImportJob) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, F, Q, QuerySet, Sum, When
+from django.db.models import Case, F, Q, QuerySet, Sum, TextField, When
 from django.db.models.functions import Left, Length
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -170,7 +170,7 @@ def _excerpted(rows: QuerySet[Any], column: str) -> Any:
 
 
 def _beginning(column: str) -> Any:
-    return Case(When(characters__gt=LONG_CHARACTERS, then=Left(column, EXCERPT_CHARACTERS)), default=F(column))
+    return Case(When(characters__gt=LONG_CHARACTERS, then=Left(column, EXCERPT_CHARACTERS)), default=F(column), output_field=TextField())
 
 
 def _with_origins(comments: Iterable[Any], user: Any) -> list[CommentView]:
