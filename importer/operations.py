@@ -13,14 +13,10 @@ from importer import crypto
 from importer.errors import ImporterError
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import mode_of
+from importer.options import InvalidOption, checked
 from importer.sources.params import ConnectionParams
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import ACTIVE, JobStatus
-
-OPTIONS = {
-    "batch_size", "timeout", "concurrent_jobs", "mode", "matching", "import_filters", "selected_types",
-    "selected_queries", "error_policy", "record_unchanged", "recreate_deleted", "requires_approval",
-}  # fmt: skip
 
 
 class ProfileBusy(ImporterError):
@@ -92,23 +88,17 @@ def start_import(
 ) -> ImportJob:
     """A pending job for the profile; a worker takes it from there.
 
-    Raises Conflict for an inactive profile or an unknown option, ProfileBusy while another job of the
-    profile is unfinished: of two simultaneous calls exactly one wins.
+    Raises InvalidOption for an option that cannot be right, Conflict for an inactive profile, ProfileBusy while
+    another job of the profile is unfinished: of two simultaneous calls exactly one wins.
     """
-    given = dict(options or {})
-    unknown = sorted(set(given) - OPTIONS)
-    if unknown:
-        raise Conflict(
-            f"“{unknown[0]}” is not an option.", hint=f"Options: {', '.join(sorted(OPTIONS))}.", code="validation_error"
-        )
+    given = checked(options or {})
     if not profile.is_active or profile.deleted_at:
         raise Conflict(f"“{profile.name}” is switched off.", hint="Activate it first.", code="profile_inactive")
     try:
-        chosen = mode_of(mode or str(given.pop("mode", "")) or profile.import_mode)
+        wanted = str(given.pop("mode", None) or "")
+        chosen = mode_of(mode or wanted or profile.import_mode)
     except ValueError:
-        raise Conflict(
-            f"“{mode}” is not a mode.", hint="Use create, update or upsert.", code="validation_error"
-        ) from None
+        raise InvalidOption(f"“{mode}” is not a mode.", hint="Use create, update or upsert.") from None
     try:
         with transaction.atomic():
             return ImportJob.objects.create(

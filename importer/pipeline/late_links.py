@@ -17,15 +17,26 @@ def link(connection: psycopg.Connection, job_id: str, *, entity_ids: list[int]) 
     Only references that search an entity of this job are looked at. One transaction for each target column.
     """
     linked = 0
-    pending = connection.execute(
-        'SELECT DISTINCT target_type, "column" FROM importer_pendingreference WHERE searched && %s::bigint[]',
-        (entity_ids,),
-    ).fetchall()
-    connection.commit()
-    for target_type, column in pending:
+    for target_type, column in _pending_columns(connection, entity_ids):
+        connection.commit()
         with connection.transaction():
             linked += _link_column(connection, job_id, target_type, column)
     return linked
+
+
+def link_all(connection: psycopg.Connection, job_id: str, *, entity_ids: list[int]) -> int:
+    """The same inside a transaction that is open already, and stays so."""
+    return sum(
+        _link_column(connection, job_id, target_type, column)
+        for target_type, column in _pending_columns(connection, entity_ids)
+    )
+
+
+def _pending_columns(connection: psycopg.Connection, entity_ids: list[int]) -> list[tuple[str, str]]:
+    return connection.execute(
+        'SELECT DISTINCT target_type, "column" FROM importer_pendingreference WHERE searched && %s::bigint[]',
+        (entity_ids,),
+    ).fetchall()
 
 
 def _link_column(connection: psycopg.Connection, job_id: str, target_type: str, column: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -140,7 +141,8 @@ class Loader:
             fail_point("after_stage")
             found = self._decide()
             if found[decide.EXISTING]:
-                self._lock.run(self.connection)
+                if self._lock is not None:
+                    self._lock.run(self.connection)
                 self._compare.run(self.connection)
                 found = self._actions()
             deferred = found.pop(decide.DEFER, 0)
@@ -252,7 +254,7 @@ class Loader:
         return self._statement(decide.decide)
 
     @cached_property
-    def _lock(self) -> Statement:
+    def _lock(self) -> Statement | None:
         return Statement(decide.lock_targets(self.plan), {})
 
     @cached_property
@@ -322,25 +324,36 @@ def default_account(connection: psycopg.Connection, plan: LoadPlan, *, job_id: s
     ).fetchone()
     if row:
         return row[0]
+    account, record = uuid.uuid4(), uuid.uuid4()
+    image = connection.execute(
+        "INSERT INTO accounts AS a (id, name) VALUES (%s, %s) RETURNING row_to_json(a)::text",
+        (account, plan.default_account_name),
+    ).fetchone()
+    run = default_run(connection, plan, job_id=job_id)
+    connection.execute(
+        "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, target_id, after_image) "
+        "VALUES (%s, %s, 0, '__default__', 0, 'created', %s, %s::json)",
+        (record, run, account, image[0] if image else None),
+    )
+    connection.execute(
+        "INSERT INTO external_refs (entity_id, external_id, target_id, record_id, job_id) VALUES (%s, '__default__', %s, %s, %s) "
+        "ON CONFLICT (entity_id, external_id) DO UPDATE SET target_id = EXCLUDED.target_id, record_id = EXCLUDED.record_id",
+        (entity, account, record, job_id),
+    )
+    return account
+
+
+def default_run(connection: psycopg.Connection, plan: LoadPlan, *, job_id: str) -> int:
+    """The job's run that counts the default account as one row created."""
     row = connection.execute(
-        """
-        WITH made AS (INSERT INTO accounts (id, name) VALUES (gen_random_uuid(), %(name)s) RETURNING id, row_to_json(accounts) AS image),
-        run AS (INSERT INTO importer_queryrun (job_id, key, name, target_type, source_table, entity_id, position, status, plan,
-                    read, created, updated, unchanged, skipped, failed, review, warnings, late_linked, error_message, total,
-                    started_at, completed_at)
-                VALUES (%(job)s, '__default__', 'Default account', 'accounts', '', %(entity)s, 999, 'done', '{}',
-                    1, 1, 0, 0, 0, 0, 0, 0, 0, '', 1, now(), now()) RETURNING id),
-        record AS (INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, target_id, after_image)
-                SELECT gen_random_uuid(), run.id, 0, '__default__', 0, 'created', made.id, made.image FROM made, run RETURNING id)
-        INSERT INTO external_refs (entity_id, external_id, target_id, record_id, job_id)
-        SELECT %(entity)s, '__default__', made.id, record.id, %(job)s FROM made, record
-        ON CONFLICT (entity_id, external_id) DO UPDATE SET target_id = EXCLUDED.target_id, record_id = EXCLUDED.record_id
-        RETURNING target_id
-        """,
-        {"name": plan.default_account_name, "job": job_id, "entity": entity},
+        "INSERT INTO importer_queryrun (job_id, key, name, target_type, source_table, entity_id, position, status, plan, read, "
+        "created, updated, unchanged, skipped, failed, review, warnings, late_linked, error_message, total, started_at, "
+        "completed_at) VALUES (%s, '__default__', 'Default account', 'accounts', '', %s, 999, 'done', '{}', 1, 1, 0, 0, 0, 0, 0, "
+        "0, 0, '', 1, now(), now()) RETURNING id",
+        (job_id, plan.entity_ids["__default__"]),
     ).fetchone()
     assert row is not None
-    return row[0]
+    return int(row[0])
 
 
 def explain(error: psycopg.Error) -> tuple[str, str, str | None]:

@@ -363,7 +363,6 @@ def test_a_row_it_would_update_shows_what_differs(whole: Desk, target: psycopg.C
 
 
 @pytest.mark.req("X19")
-@pytest.mark.xfail(strict=True, reason="rehearsal.py keeps no after_image of an update: the diff has no new value")
 def test_a_row_it_would_update_shows_the_new_values_too(whole: Desk, target: psycopg.Connection) -> None:
     fill(whole, 2)
     whole.run()
@@ -382,9 +381,6 @@ def test_a_blocked_row_names_the_record_of_its_parent(whole: Desk, target: psyco
 
 
 @pytest.mark.req("E36", "X18", "J18")
-@pytest.mark.xfail(
-    strict=True, reason="the default account's run is rolled back with the rehearsal: one created row is missing"
-)
 def test_the_default_account_is_announced(whole: Desk, target: psycopg.Connection) -> None:
     whole.execute("INSERT INTO issues VALUES (1, 'Nobody asked', 'open')")
     said = rehearse(whole, target)
@@ -393,7 +389,6 @@ def test_the_default_account_is_announced(whole: Desk, target: psycopg.Connectio
 
 
 @pytest.mark.req("N-020", "E29")
-@pytest.mark.xfail(strict=True, reason="late links happen in the run and are no part of a rehearsal")
 def test_late_links_are_announced(whole: Desk, target: psycopg.Connection) -> None:
     whole.execute("INSERT INTO issues VALUES (1, 'Early', 'open', 7)")
     whole.run()
@@ -447,9 +442,6 @@ def as_a_user(target: psycopg.Connection, statement: str) -> Callable[[], None]:
 
 
 @pytest.mark.req("X18")
-@pytest.mark.xfail(
-    strict=True, reason="FOR UPDATE is outside the undone savepoint: locks stay to the end (load.py, _as_a_set)"
-)
 def test_nobody_waits_who_changes_a_row_it_would_update(whole: Desk, target: psycopg.Connection) -> None:
     fill(whole)
     whole.run()
@@ -521,9 +513,6 @@ def in_a_process(act: Callable[[], None]) -> int:
 
 
 @pytest.mark.req("J12", "X18")
-@pytest.mark.xfail(
-    strict=True, reason="a rehearsal that is taken over starts at the beginning and counts rows twice (runner.py)"
-)
 def test_a_rehearsal_whose_worker_died_is_done_by_another(whole: Desk, target: psycopg.Connection) -> None:
     fill(whole)
     before = checksum(target)
@@ -540,7 +529,6 @@ def test_a_rehearsal_whose_worker_died_is_done_by_another(whole: Desk, target: p
 
 
 @pytest.mark.req("X26", "X18")
-@pytest.mark.xfail(strict=True, reason="every worker that gets the message rehearses the whole job (runner.py)")
 def test_two_workers_with_the_same_rehearsal_have_one_effect(whole: Desk) -> None:
     fill(whole)
     job = whole.start(dry_run=True, options={"batch_size": 5})
