@@ -68,7 +68,7 @@ def apply_template(
         fits = tuple(fit_query(query, definition, schema) for query in definition.queries)
         stale = before if strategy == "replace" else {fit.key for fit in fits}
         profile.queries.filter(key__in=list(stale)).delete()
-        made = [_query(profile, template, fit, position, before) for position, fit in _in_order(definition, fits)]
+        made = [_query(profile, template, fit, position, before) for position, fit in enumerate(fits)]
         _keep_in_profile(profile, template, definition, schema, merge=strategy == "merge")
     return AppliedTemplate(
         profile, template, tuple(query for query, _ in made), fits, tuple(text for _, texts in made for text in texts)
@@ -112,11 +112,6 @@ def template_for(platform: str) -> Template:
 
 
 # -- queries -----------------------------------------------------------------------------------------------------
-
-
-def _in_order(definition: Definition, fits: tuple[QueryFit, ...]) -> list[tuple[int, QueryFit]]:
-    places = {key: place for place, key in enumerate(definition.priority_order)}
-    return list(enumerate(sorted(fits, key=lambda fit: places.get(fit.key, len(places)))))
 
 
 def _query(

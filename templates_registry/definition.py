@@ -171,7 +171,7 @@ def parse_definition(data: object) -> Definition:
     members.only(*_TOP)
     configuration = Members(members.data.get("configuration", {}), "configuration", problems)
     configuration.only("queries", "priority_order", "suggested_filters", "views")
-    views = tuple(_views(configuration))
+    order = tuple(_texts(configuration, "priority_order", MAX_QUERIES * 2))
     definition = Definition(
         name=_needed(members, "name"),
         platform=_slug(members, "platform"),
@@ -179,10 +179,11 @@ def parse_definition(data: object) -> Definition:
         version=_matching(members, "version", _VERSION, "1.0.0", "A version has three numbers, such as 1.0.0."),
         source_timezone=_timezone(members),
         account_strategy=members.choice("account_strategy", ("", *AccountStrategy.values), ""),
-        queries=tuple(_queries(configuration)),
-        priority_order=tuple(_texts(configuration, "priority_order", MAX_QUERIES * 2)),
+        # A JSON column forgets the order of members.
+        queries=tuple(sorted(_queries(configuration), key=lambda query: _place(query.key, order))),
+        priority_order=order,
         suggested_filters=_suggested_filters(configuration),
-        views=views,
+        views=tuple(_views(configuration)),
         fingerprint=tuple(_rules(members)),
         probes=tuple(_probes(members)),
         parameters=tuple(_parameters(members)),
@@ -240,6 +241,10 @@ def _matching(members: Members, name: str, pattern: re.Pattern[str], default: st
     if value and not pattern.fullmatch(value):
         members.fault(name, sentence)
     return value
+
+
+def _place(key: str, order: tuple[str, ...]) -> int:
+    return order.index(key) if key in order else len(order)
 
 
 def _timezone(members: Members) -> str:

@@ -62,7 +62,7 @@ def fit_query(query: QueryDefinition, definition: Definition, schema: SourceSche
     """
     judged = [_judge(query, form, definition, schema) for form in query.forms]
     fitting = next((fit for fit in judged if fit.status != "missing"), None)
-    return fitting or min(reversed(judged), key=lambda fit: len(fit.missing_required) + len(fit.type_differences))
+    return fitting or min(reversed(judged), key=_distance)
 
 
 def unmet(schema: SourceSchema, requirements: Iterable[Requirement]) -> Iterator[Gap | str]:
@@ -75,6 +75,11 @@ def unmet(schema: SourceSchema, requirements: Iterable[Requirement]) -> Iterator
             yield Gap(str(need), _nearest_column(table, need.column))
         elif need.column and column and need.family and FAMILIES.get(column.base_type, "") != need.family:
             yield f"{need} is {column.type}; a {need.family} is expected."
+
+
+def _distance(fit: QueryFit) -> int:
+    """How far a form is from fitting: a whole table is much further than a column."""
+    return sum(10 if gap.is_table else 1 for gap in fit.missing_required) + len(fit.type_differences)
 
 
 # -- one form ----------------------------------------------------------------------------------------------------

@@ -122,35 +122,41 @@ def _create_database(connection: psycopg.Connection[Any], database: str) -> None
 
 def _fill(url: str, tables: rows.Tables) -> int:
     """Create the tables and copy the rows; returns their number."""
-    count = 0
     with psycopg.connect(url) as connection:
         connection.execute((FOLDER / "schema.sql").read_bytes())
-        for table, columns, listed in rows.filled(tables):
-            count += len(listed)
-            statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-                sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
-            )
-            defaults = _defaults(connection, table, columns)
-            with connection.cursor().copy(statement) as copy:
-                for row in listed:
-                    copy.write_row([row.get(name, defaults.get(name)) for name in columns])
-            connection.execute(
-                sql.SQL("SELECT setval(pg_get_serial_sequence({}, 'id'), {})").format(table, listed[-1]["id"])
-            )
+        count = copy_rows(connection, tables)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ANALYZE")
     return count
 
 
+def copy_rows(connection: psycopg.Connection[Any], tables: rows.Tables) -> int:
+    """Copy the rows into tables that exist; returns their number. Columns a row leaves out get their default."""
+    count = 0
+    for table, columns, listed in rows.filled(tables):
+        count += len(listed)
+        statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+            sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+        )
+        defaults = _defaults(connection, table, columns)
+        with connection.cursor().copy(statement) as copy:
+            for row in listed:
+                copy.write_row([row.get(name, defaults.get(name)) for name in columns])
+        connection.execute(
+            sql.SQL("SELECT setval(pg_get_serial_sequence({}, 'id'), {})").format(table, listed[-1]["id"])
+        )
+    return count
+
+
 def _defaults(connection: psycopg.Connection[Any], table: str, columns: list[str]) -> dict[str, Any]:
-    """Default values of columns that some rows leave out: COPY would take their absence for NULL."""
-    row_type = connection.execute(
-        "SELECT a.attname, pg_get_expr(d.adbin, d.adrelid), format_type(a.atttypid, NULL) FROM pg_attribute a "
+    """Constants that columns default to: COPY would take their absence in a row for NULL."""
+    found = connection.execute(
+        "SELECT a.attname, pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a "
         "JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum "
         "WHERE a.attrelid = %s::regclass AND a.attname = ANY(%s) AND a.attidentity = ''",
         (table, columns),
     ).fetchall()
-    return {name: text.split("::")[0].strip("'") for name, text, _ in row_type}
+    return {name: text.split("::")[0].strip("'") for name, text in found}
 
 
 def _reader(connection: psycopg.Connection[Any], url: str, database: str, role: str) -> str:

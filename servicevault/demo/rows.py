@@ -97,6 +97,7 @@ class _Desk:
                 first_name="Maximilian-Ferdinand" if number == 8 else first,
                 last_name="" if number == 7 else last,
                 email=address + (f"_deleted2024060{number - 8}101500" if status == 3 else ""),
+                password="",
                 role=2 if number < 2 else 1,
                 status=status,
                 invite_state=1,
@@ -111,6 +112,7 @@ class _Desk:
                 "users",
                 first_name=name,
                 last_name="",
+                password="",
                 email=f"fs{number + 1}@example.org",
                 type=2,
                 created_at=self.begin,
@@ -254,6 +256,8 @@ class _Desk:
         self.messages(conversation, question.format(number=2024_000 + number), answer, agent)
         for tag in self.dice.sample(range(1, len(words.TAGS) + 1), self.dice.choice((0, 0, 1, 1, 2))):
             self.tables.add("conversation_tag", conversation_id=conversation["id"], tag_id=tag)
+        if position % 40 == 0:
+            self.tables.add("followers", conversation_id=conversation["id"], user_id=agent)
         return conversation
 
     def messages(self, conversation: Row, question: str, answer: str, agent: int) -> None:

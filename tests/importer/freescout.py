@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from importer.models import ImportJob
+from templates_registry import apply
 from tests.importer.desk import READER, Desk
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -71,5 +72,27 @@ def message(number: int, conversation: int, **fields: Any) -> dict[str, Any]:
     return {"id": number, "conversation_id": conversation, "body": f"<p>message {number}</p>", **fields}
 
 
-def ids(rows: Iterable[dict[str, Any]]) -> set[int]:
-    return {row["id"] for row in rows}
+def import_rows(desk: Desk, *, real: bool = False, **tables: list[dict[str, Any]]) -> ImportJob:
+    """Make the tables, insert the rows, apply the template and import; the application's zone is Europe/Berlin."""
+    create_tables(desk.url, real=real)
+    if "mailboxes" not in tables:
+        insert(desk, "mailboxes", {"id": 1, "name": "Support", "email": "support@desk.example"})
+    for table, rows in tables.items():
+        insert(desk, table, *rows)
+    return import_again(desk)
+
+
+def import_again(desk: Desk) -> ImportJob:
+    """Bring the template up to date with the source and import once more."""
+    let_reader_in(desk)
+    desk.profile.source_timezone = "Europe/Berlin"
+    desk.profile.save()
+    apply.ensure_template(desk.profile, "freescout")
+    job = desk.run()
+    assert job.status == "completed", job.error_message
+    return job
+
+
+def codes(desk: Desk, job: ImportJob, external_id: int, key: str) -> set[str]:
+    """The codes of a row's warnings."""
+    return {warning["code"] for warning in desk.record(job, str(external_id), key).warnings or ()}
