@@ -96,12 +96,17 @@ def _peer_table(found: list[peers.Peer], rows: int) -> list[str]:
         return []
     ours = next(peer for peer in found if peer.ours)
     table = [f"Peers, {rows:,} of the same rows:", "", "| what | rows/s | we are faster by |", "|---|---:|---:|"]
-    table += [f"| {peer.name} | {peer.rate:,.0f} | {'' if peer.ours else f'{ours.rate / peer.rate:.1f} x'} |" for peer in found]
+    table += [
+        f"| {peer.name} | {peer.rate:,.0f} | {'' if peer.ours else f'{ours.rate / peer.rate:.1f} x'} |"
+        for peer in found
+    ]
     return table
 
 
 def _head() -> str:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
     return (
         f"`python -m benchmarks import`, {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip() or 'unknown'}, "
         f"Python {platform.python_version()}, PostgreSQL 18 (embedded), {_cores()}.\n\n"

@@ -27,7 +27,10 @@ def measure(rows: int) -> list[Peer]:
     world = World(rows)
     try:
         found = [Peer("Service Vault, 1 worker, complete audit", world.import_().rate, ours=True)]
-        for name, module in (("django-import-export, use_bulk", "django_import_export"), ("dlt, pyarrow, merge", "dlt")):
+        for name, module in (
+            ("django-import-export, use_bulk", "django_import_export"),
+            ("dlt, pyarrow, merge", "dlt"),
+        ):
             print(f"  {name}", flush=True)
             seconds = _in_a_process(world, module, rows)
             if seconds:
@@ -108,7 +111,11 @@ def dlt(source_url: str) -> float:
             dataset_name="bench_dlt",
             pipelines_dir=folder,
         )
-        table = sql_table(credentials=source_url.replace("postgresql://", "postgresql+psycopg2://"), table="tickets", backend="pyarrow")
+        table = sql_table(
+            credentials=source_url.replace("postgresql://", "postgresql+psycopg2://"),
+            table="tickets",
+            backend="pyarrow",
+        )
         table.apply_hints(primary_key="id", write_disposition="merge")
         started = time.perf_counter()
         pipeline.run(table).raise_on_failed_jobs()

@@ -34,7 +34,9 @@ def run(*, rows: int, write: bool) -> None:
     lines += [f"| {name} | {seconds / rows * 1e6:.1f} | {seconds / typed:.2f} |" for name, seconds in best.items()]
     saved = (best["JSON text, one generic table"] - typed) / whole.seconds
     lines.append("")
-    lines.append(f"Typed staging would shorten a whole first load of {rows:,} rows with one worker by {saved:.0%} at most.")
+    lines.append(
+        f"Typed staging would shorten a whole first load of {rows:,} rows with one worker by {saved:.0%} at most."
+    )
     text = "\n".join(lines)
     print(text)
     if write:
@@ -59,12 +61,16 @@ def _json(source: psycopg.Connection, target: psycopg.Connection, rows: int) -> 
     )
     for low in range(0, rows, SLICE):
         target.execute("TRUNCATE staged, typed")
-        query = f"SELECT id::text, row_to_json(t)::text FROM tickets t WHERE id > {low} AND id <= {low + SLICE} ORDER BY id"
+        query = (
+            f"SELECT id::text, row_to_json(t)::text FROM tickets t WHERE id > {low} AND id <= {low + SLICE} ORDER BY id"
+        )
         with target.cursor().copy("COPY staged FROM STDIN") as copy:
             for number, (key, row) in enumerate(_raw(source, query)):
                 digest = hashlib.sha256(row).hexdigest().encode()
                 copy.write(b"%d\t%b\t\\\\x%b\t%b\n" % (number, key, digest, row.replace(b"\\", b"\\\\")))
-        target.execute(f"INSERT INTO typed SELECT {casts} FROM staged s CROSS JOIN LATERAL json_to_record(s.row) AS j({texts})")
+        target.execute(
+            f"INSERT INTO typed SELECT {casts} FROM staged s CROSS JOIN LATERAL json_to_record(s.row) AS j({texts})"
+        )
 
 
 def _typed(source: psycopg.Connection, target: psycopg.Connection, rows: int) -> None:

@@ -122,9 +122,20 @@ class World:
 
     def import_(self, *, workers: int = 1, queries: list[str] | None = None) -> Measured:
         """Run `import_profile` as a user would, and watch the memory of its processes."""
-        command = [sys.executable, "manage.py", "import_profile", "--name", "Benchmark", "--workers", str(workers), "--json"]
+        command = [
+            sys.executable,
+            "manage.py",
+            "import_profile",
+            "--name",
+            "Benchmark",
+            "--workers",
+            str(workers),
+            "--json",
+        ]
         command += ["--timeout", "7200", "--query", *(queries or ["tickets"])]
-        process = subprocess.Popen(command, cwd=PROJECT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, cwd=PROJECT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         watch = PeakMemory(process.pid)
         watch.start()
         output, _ = process.communicate()
@@ -147,7 +158,14 @@ class World:
         return urlunsplit(urlsplit(self.server)._replace(path=f"/{name}"))
 
     def _manage(self, *arguments: str, code: str = "") -> None:
-        subprocess.run([sys.executable, "manage.py", *arguments], cwd=PROJECT, env=self.environment, check=True, input=code, text=True)
+        subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=PROJECT,
+            env=self.environment,
+            check=True,
+            input=code,
+            text=True,
+        )
 
     def _profile(self) -> None:
         """A profile with three builder queries, made in a process that uses the target database."""

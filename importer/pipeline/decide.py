@@ -2,76 +2,29 @@
 
 The decision is one INSERT … SELECT into the temporary table `work`: a row per source row with its action,
 reason and the values to store. Rows whose target exists get the provisional action `existing`;
-`compare` then holds them against the locked target row.
+`compare.py` then holds them against the locked target row.
 """
 
 from __future__ import annotations
-
-import re
-from collections.abc import Iterator, Mapping
 
 from psycopg import sql
 
 from importer.modes import AgentStrategy, Mode
 from importer.pipeline import matching, references
 from importer.pipeline.binding import Bind, fragment, name
-from importer.pipeline.plan import LoadPlan, Mapped
-from importer.pipeline.prepare import Finding, cell, findings_array, prepared, row_findings
-from servicevault.catalog import UniqueKey
+from importer.pipeline.findings import Finding, findings_array, row_findings
+from importer.pipeline.plan import LoadPlan
+from importer.pipeline.prepare import cell, prepared
+from importer.pipeline.work import Conflicts, renumbered, stored, stored_columns, values
 
-_UNLIMITED = re.compile(r"(?<=character varying)\(\d+\)")  # lengths are judged by `prepare`, with a reason
 DEFER = "defer"  # taken in the next round of the slice
+
 EXISTING = "existing"  # has a target; not yet compared with it
 
-WORK_COLUMNS = {
-    "n": "integer",
-    "key": 'text COLLATE "C"',
-    "ordinal": "smallint",
-    "record_id": "uuid",
-    "target_id": "uuid",
-    "known": "boolean",  # an external reference exists already
-    "action": "text",
-    "code": "text",
-    "problems": "jsonb",
-    "warnings": "jsonb",
-    "matching": "jsonb",
-    "confidence": "numeric(5,2)",
-    "changed": "text[]",
-    "before": "json",
-    "source_number": "text",
-    "unresolved": "jsonb",  # {column: external id} to link later
+_WARNING_TEXT = {
+    "unusual_duration": "The duration is not between one minute and one day.",
+    "account_taken_from_ticket": "The account differs from the ticket's; the ticket's account is stored.",
 }
-
-
-def stored_columns(plan: LoadPlan) -> list[str]:
-    """Columns of the target this mapping computes a value for."""
-    columns = [mapped.field.storage for mapped in plan.mapped if mapped.field.storage]
-    columns += [column for column in plan.target.fallbacks if column not in columns]
-    for field in plan.target.fields:
-        fed = field.name in plan.target.derived_needs and _derivable(plan, field.name)
-        if fed and field.storage and field.storage not in columns:
-            columns.append(field.storage)
-    if plan.target.json_column and any(mapped.field.json_key for mapped in plan.mapped):
-        columns.append(plan.target.json_column)
-    columns += [
-        key.column for key in plan.target.unique_keys if key.on_conflict == "renumber" and key.column not in columns
-    ]
-    return list(dict.fromkeys(columns))
-
-
-def work_table(plan: LoadPlan, types: Mapping[str, str]) -> sql.Composed:
-    """CREATE statement of `work`; `types` are the target's column types as PostgreSQL prints them."""
-    columns = [sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind)) for column, kind in WORK_COLUMNS.items()]
-    columns += [
-        sql.SQL("{} {}").format(stored(column), sql.SQL(_UNLIMITED.sub("", types[column])))
-        for column in stored_columns(plan)
-    ]
-    return sql.SQL("CREATE TEMPORARY TABLE work ({})").format(sql.SQL(", ").join(columns))
-
-
-def stored(column: str) -> sql.Identifier:
-    """The column of `work` that holds the value for the target's column."""
-    return sql.Identifier(f"to:{column}")
 
 
 def decide(plan: LoadPlan, bind: Bind) -> sql.Composed:
@@ -84,7 +37,7 @@ def decide(plan: LoadPlan, bind: Bind) -> sql.Composed:
         for code, condition in plan.target.warnings.items()
     ]
     conflicts = matching.conflicts(plan)
-    warnings += [_renumbered(key, index) for index, (key, _) in enumerate(conflicts) if key.on_conflict == "renumber"]
+    warnings += [renumbered(key, index) for index, (key, _) in enumerate(conflicts) if key.on_conflict == "renumber"]
     columns = stored_columns(plan)
     return sql.SQL(
         "INSERT INTO pg_temp.work (n, key, ordinal, record_id, target_id, known, action, code, problems, warnings, "
@@ -107,68 +60,8 @@ def decide(plan: LoadPlan, bind: Bind) -> sql.Composed:
         source_number=name("q", "source_number"),
         unresolved=name("q", "unresolved"),
         action=_verdict(plan, bind, conflicts),
-        judged=_judged(plan, bind, failures + unresolved, held, warnings, conflicts),
+        judged=_judged(plan, bind, failures=failures + unresolved, held=held, warnings=warnings, conflicts=conflicts),
     )
-
-
-def lock_targets(plan: LoadPlan) -> sql.Composed:
-    """Lock the rows about to be compared, in key order, so that two jobs never wait for each other in a ring."""
-    return sql.SQL(
-        "SELECT count(*) FROM (SELECT t.id FROM {} t WHERE t.id IN (SELECT w.target_id FROM pg_temp.work w "
-        "WHERE w.action = 'existing') ORDER BY t.id FOR UPDATE) locked"
-    ).format(sql.Identifier(plan.target.table))
-
-
-def compare(plan: LoadPlan, bind: Bind) -> sql.Composed:
-    """Turn `existing` into updated, unchanged, skipped `exists`, or defer (a second row for one target)."""
-    changed = [
-        sql.SQL("CASE WHEN {} THEN {} END").format(differs, bind(column, "text"))
-        for column, differs in _differences(plan)
-    ]
-    changed_array = sql.SQL("array_remove(ARRAY[{}]::text[], NULL)").format(sql.SQL(", ").join(changed))
-    action = (
-        sql.SQL("'skipped'")
-        if plan.mode is Mode.CREATE
-        else sql.SQL("CASE WHEN d.changed = '{{}}' THEN 'unchanged' ELSE 'updated' END").format()
-    )
-    code = sql.SQL("'exists'") if plan.mode is Mode.CREATE else sql.SQL("NULL::text")
-    return sql.SQL(
-        "UPDATE pg_temp.work w SET action = CASE WHEN d.place > 1 THEN 'defer' ELSE {action} END, code = {code}, "
-        "changed = d.changed, before = (SELECT json_object_agg(e.key, e.value) FROM json_each(d.image) e "
-        "WHERE e.key = ANY(d.changed)) "
-        "FROM (SELECT w.n, {changed} AS changed, row_to_json(t) AS image, "
-        "row_number() OVER (PARTITION BY w.target_id ORDER BY w.n) AS place "
-        "FROM pg_temp.work w JOIN {table} t ON t.id = w.target_id WHERE w.action = 'existing') d WHERE d.n = w.n"
-    ).format(action=action, code=code, changed=changed_array, table=sql.Identifier(plan.target.table))
-
-
-def updatable(plan: LoadPlan) -> Iterator[tuple[str, Mapped | None]]:
-    """Columns an update may write, with the mapping that feeds them; an unmapped field is never written (M15)."""
-    seen: set[str] = set()
-    for mapped in plan.mapped:
-        column = mapped.field.storage or (plan.target.json_column if mapped.field.json_key else "")
-        if column and column not in seen and mapped.write_rule != "never":
-            seen.add(column)
-            yield column, (mapped if mapped.field.storage else None)
-    for column in stored_columns(plan):
-        mapped_directly = any(mapped.field.storage == column for mapped in plan.mapped)
-        if column not in seen and column not in plan.target.fallbacks and not _is_number(plan, column):
-            if mapped_directly:
-                continue
-            seen.add(column)
-            yield column, None
-
-
-# -- parts -------------------------------------------------------------------------------------------------------
-
-
-def _derivable(plan: LoadPlan, field_name: str) -> bool:
-    groups = plan.target.derived_needs.get(field_name, ())
-    return any(all(part in plan.fields for part in group) for group in groups)
-
-
-def _is_number(plan: LoadPlan, column: str) -> bool:
-    return any(key.column == column and key.on_conflict == "renumber" for key in plan.target.unique_keys)
 
 
 def _counted_uuid(kind: str) -> sql.Composable:
@@ -181,10 +74,11 @@ def _counted_uuid(kind: str) -> sql.Composable:
 def _judged(
     plan: LoadPlan,
     bind: Bind,
+    *,
     failures: list[Finding],
     held: list[Finding],
     warnings: list[Finding],
-    conflicts: list[tuple[UniqueKey, sql.Composable]],
+    conflicts: Conflicts,
 ) -> sql.Composable:
     """SELECT over the prepared rows: identity, match, conflicts, findings and the values to store."""
     matched = matching.is_matched(plan)
@@ -212,7 +106,7 @@ def _judged(
         ),
         sql.SQL("{} AS unresolved").format(_unresolved(plan, bind)),
         *conflict_columns,
-        *(sql.SQL("{} AS {}").format(expression, stored(column)) for column, expression in _values(plan, conflicts)),
+        *(sql.SQL("{} AS {}").format(expression, stored(column)) for column, expression in values(plan, conflicts)),
     ]
     return sql.SQL(
         "SELECT {columns} FROM ({rows}) p "
@@ -238,7 +132,7 @@ def _judged(
 
 
 def _with_number_rank(
-    plan: LoadPlan, rows: sql.Composable, conflicts: list[tuple[UniqueKey, sql.Composable]], numbered: list[int]
+    plan: LoadPlan, rows: sql.Composable, conflicts: Conflicts, numbered: list[int]
 ) -> sql.Composable:
     """Add which of several rows of the slice with one number is the first to have it."""
     if not numbered:
@@ -267,7 +161,7 @@ def _identity(plan: LoadPlan, bind: Bind) -> sql.Composable:
     ).format(alive, bind(plan.entity_id, "bigint"))
 
 
-def _verdict(plan: LoadPlan, bind: Bind, conflicts: list[tuple[UniqueKey, sql.Composable]]) -> sql.Composable:
+def _verdict(plan: LoadPlan, bind: Bind, conflicts: Conflicts) -> sql.Composable:
     """SQL giving "action code" for a row of `q`."""
     threshold, floor = plan.matching.threshold, plan.matching.review_floor
     branches = [
@@ -315,7 +209,7 @@ def _verdict(plan: LoadPlan, bind: Bind, conflicts: list[tuple[UniqueKey, sql.Co
     return sql.SQL("CASE {} ELSE {} END").format(sql.SQL(" ").join(parts), bind(otherwise, "text"))
 
 
-def _matching_json(plan: LoadPlan, bind: Bind, conflicts: list[tuple[UniqueKey, sql.Composable]]) -> sql.Composable:
+def _matching_json(plan: LoadPlan, bind: Bind, conflicts: Conflicts) -> sql.Composable:
     """How the target was found, or who stands in the way (K14); NULL for a plain new row."""
     fields = bind(list(matching.compared_fields(plan)), "text[]")
     in_the_way = [
@@ -356,92 +250,3 @@ def _unresolved(plan: LoadPlan, bind: Bind) -> sql.Composable:
     return sql.SQL("CASE WHEN {} THEN jsonb_strip_nulls(jsonb_build_object({})) END").format(
         sql.SQL(" OR ").join(sql.SQL("({})").format(condition) for _, condition in pairs), objects
     )
-
-
-def _values(plan: LoadPlan, conflicts: list[tuple[UniqueKey, sql.Composable]]) -> Iterator[tuple[str, sql.Composable]]:
-    """Per stored column the SQL of its value over p, x and k."""
-    by_column = {mapped.field.storage: mapped for mapped in plan.mapped if mapped.field.storage}
-    fields = {field.storage: field for field in plan.target.fields if field.storage}
-    for column in stored_columns(plan):
-        mapped = by_column.get(column)
-        if _is_number(plan, column):
-            yield column, _number(plan, column, conflicts)
-        elif column in plan.target.fallbacks:
-            yield column, fragment(plan.target.fallbacks[column])
-        elif column == plan.target.json_column and mapped is None:
-            pairs = sql.SQL(", ").join(
-                sql.SQL("{}, {}").format(sql.Literal(m.field.json_key), name("p", m.field.name))
-                for m in plan.mapped
-                if m.field.json_key
-            )
-            yield column, sql.SQL("jsonb_strip_nulls(jsonb_build_object({}))").format(pairs)
-        elif mapped and mapped.field.reference:
-            yield column, sql.Identifier("x", mapped.field.name)
-        else:
-            value: sql.Composable = name("p", mapped.field.name if mapped else fields[column].name)
-            default = plan.target.defaults.get(column, "")
-            if "x." in default:
-                value = sql.SQL("coalesce({}, {})").format(value, fragment(default))
-            yield column, value
-
-
-def _number(plan: LoadPlan, column: str, conflicts: list[tuple[UniqueKey, sql.Composable]]) -> sql.Composable:
-    """The source's number; a fresh one when it is empty or another row has it; NULL keeps an existing row's (E13)."""
-    key = next(key for key in plan.target.unique_keys if key.column == column)
-    fresh = sql.SQL("CASE WHEN i.target_id IS NULL OR NOT i.alive THEN {} END").format(fragment(key.fresh))
-    if column not in plan.fields:
-        return fresh
-    index = next(index for index, (other, _) in enumerate(conflicts) if other.column == column)
-    return sql.SQL(
-        "CASE WHEN p.ordinal > 0 THEN NULL WHEN {taken} THEN {fresh} WHEN btrim({number}) <> '' THEN {number} ELSE {fresh} END"
-    ).format(taken=_taken(index), fresh=fresh, number=fragment(key.value))
-
-
-def _taken(index: int) -> sql.Composable:
-    return sql.SQL("(({0} IS NOT NULL AND {0} IS DISTINCT FROM i.target_id) OR {1} > 1)").format(
-        name("k", f"conflict{index}"), name("p", f"turn{index}")
-    )
-
-
-def _renumbered(key: UniqueKey, index: int) -> Finding:
-    return Finding(
-        sql.SQL("btrim({}) <> '' AND {}").format(fragment(key.value), _taken(index)),
-        "number_taken",
-        f"{key.column} is used by another row; a new one was given and the original is kept with the reference.",
-        key.column,
-        fragment(key.value),
-    )
-
-
-def _differences(plan: LoadPlan) -> Iterator[tuple[str, sql.Composable]]:
-    """Per updatable column the condition, over w and t, that its stored value would change."""
-    for column, mapped in updatable(plan):
-        new, old = sql.SQL("w.{}").format(stored(column)), name("t", column)
-        if column == plan.target.json_column and mapped is None:
-            yield column, sql.SQL("NOT {} @> {}").format(old, new)
-            continue
-        rule = mapped.write_rule if mapped else "overwrite"
-        keeps_empty = mapped is not None and mapped.keep_empty
-        required = column in plan.target.defaults or column == plan.target.default_account or _is_number(plan, column)
-        differs: sql.Composable = sql.SQL("{} IS DISTINCT FROM {}").format(old, new)
-        if rule == "if_empty":
-            differs = sql.SQL("({old} IS NULL OR {old}::text IN ('', '{{}}')) AND {new} IS NOT NULL").format(
-                old=old, new=new
-            )
-        elif rule == "append":
-            differs = appended_differs(mapped, old, new)
-        elif keeps_empty or required or column in {"created_at", "updated_at", "created_by_id"}:
-            differs = sql.SQL("{} IS NOT NULL AND {}").format(new, differs)
-        yield column, differs
-
-
-def appended_differs(mapped: Mapped | None, old: sql.Composable, new: sql.Composable) -> sql.Composable:
-    if mapped is not None and mapped.field.type == "tags":
-        return sql.SQL("{} IS NOT NULL AND NOT {} @> {}").format(new, old, new)
-    return sql.SQL("{} IS NOT NULL AND position({} IN coalesce({}, '')) = 0").format(new, new, old)
-
-
-_WARNING_TEXT = {
-    "unusual_duration": "The duration is not between one minute and one day.",
-    "account_taken_from_ticket": "The account differs from the ticket's; the ticket's account is stored.",
-}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ from psycopg import errors, sql
 
 from importer.errors import JobFailed
 from importer.modes import Outcome
-from importer.pipeline import chunks, decide, staging, write
+from importer.pipeline import chunks, compare, decide, staging, work, write
 from importer.pipeline.binding import Bind
+from importer.pipeline.defaults import default_account
 from importer.pipeline.faults import fail_point
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.staging import Row, Slice
@@ -61,7 +61,7 @@ class Loader:
                 (f'public."{plan.target.table}"' if "." not in plan.target.table else plan.target.table,),
             ).fetchall()
         )
-        staging.create_slice_tables(connection, decide.work_table(plan, types))
+        staging.create_slice_tables(connection, work.work_table(plan, types))
 
     def commit(self, chunk: chunks.Claim, piece: Slice) -> Counts:
         """Write the slice and move the chunk's checkpoint behind it, in one transaction.
@@ -202,7 +202,7 @@ class Loader:
         account = default_account(self.connection, self.plan, job_id=self.job_id)
         self.connection.execute(
             sql.SQL("UPDATE pg_temp.work SET {0} = %s WHERE {0} IS NULL AND action = 'created'").format(
-                decide.stored(column)
+                work.stored(column)
             ),
             (account,),
         )
@@ -255,11 +255,11 @@ class Loader:
 
     @cached_property
     def _lock(self) -> Statement | None:
-        return Statement(decide.lock_targets(self.plan), {})
+        return Statement(compare.lock_targets(self.plan), {})
 
     @cached_property
     def _compare(self) -> Statement:
-        return self._statement(decide.compare)
+        return self._statement(compare.compare)
 
     @cached_property
     def _insert(self) -> Statement:
@@ -286,7 +286,7 @@ class Loader:
     @cached_property
     def _lacking(self) -> sql.Composed:
         return sql.SQL("SELECT 1 FROM pg_temp.work WHERE {} IS NULL AND action = 'created' LIMIT 1").format(
-            decide.stored(self.plan.target.default_account)
+            work.stored(self.plan.target.default_account)
         )
 
     @cached_property
@@ -311,49 +311,6 @@ def count(connection: psycopg.Connection, run_id: int, counts: Counts) -> None:
         {name: counts[name] for name in ("read", *Outcome.values, "warnings")} | {"run": run_id},
         prepare=True,
     )
-
-
-def default_account(connection: psycopg.Connection, plan: LoadPlan, *, job_id: str) -> Any:
-    """The id of "Imported from <profile>", created under a lock and counted in the job on first need (E36)."""
-    entity = plan.entity_ids["__default__"]
-    connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (chunks.LOCK_CLASS + 1, entity))
-    row = connection.execute(
-        "SELECT e.target_id FROM external_refs e JOIN accounts a ON a.id = e.target_id WHERE e.entity_id = %s "
-        "AND e.external_id = '__default__'",
-        (entity,),
-    ).fetchone()
-    if row:
-        return row[0]
-    account, record = uuid.uuid4(), uuid.uuid4()
-    image = connection.execute(
-        "INSERT INTO accounts AS a (id, name) VALUES (%s, %s) RETURNING row_to_json(a)::text",
-        (account, plan.default_account_name),
-    ).fetchone()
-    run = default_run(connection, plan, job_id=job_id)
-    connection.execute(
-        "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, target_id, after_image) "
-        "VALUES (%s, %s, 0, '__default__', 0, 'created', %s, %s::json)",
-        (record, run, account, image[0] if image else None),
-    )
-    connection.execute(
-        "INSERT INTO external_refs (entity_id, external_id, target_id, record_id, job_id) VALUES (%s, '__default__', %s, %s, %s) "
-        "ON CONFLICT (entity_id, external_id) DO UPDATE SET target_id = EXCLUDED.target_id, record_id = EXCLUDED.record_id",
-        (entity, account, record, job_id),
-    )
-    return account
-
-
-def default_run(connection: psycopg.Connection, plan: LoadPlan, *, job_id: str) -> int:
-    """The job's run that counts the default account as one row created."""
-    row = connection.execute(
-        "INSERT INTO importer_queryrun (job_id, key, name, target_type, source_table, entity_id, position, status, plan, read, "
-        "created, updated, unchanged, skipped, failed, review, warnings, late_linked, error_message, total, started_at, "
-        "completed_at) VALUES (%s, '__default__', 'Default account', 'accounts', '', %s, 999, 'done', '{}', 1, 1, 0, 0, 0, 0, 0, "
-        "0, 0, '', 1, now(), now()) RETURNING id",
-        (job_id, plan.entity_ids["__default__"]),
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def explain(error: psycopg.Error) -> tuple[str, str, str | None]:

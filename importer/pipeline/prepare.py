@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from dataclasses import field as attribute
 from decimal import Decimal, InvalidOperation
-from zoneinfo import available_timezones
 
 from psycopg import sql
 
@@ -20,10 +17,9 @@ from importer.pipeline.binding import Bind, fragment, name
 from importer.pipeline.plan import LoadPlan, Mapped
 from servicevault.catalog import Field
 
-EMAIL = r"^[^\s@<>(),;:\\" "\\[\\]]+@[^\\s@.<>(),;:\\" "\\[\\]]+(\\.[^\\s@.<>(),;:\\" r"\[\]]+)+$"
 _PRECISION = re.compile(r"\(\d+\)")  # of "timestamp(0) without time zone"
+
 _NAMED_FIELD = re.compile(r"\bp\.(\w+)")
-SHOWN_CHARACTERS = 200  # of a value in an error message
 
 _STORED_AS = {
     "text": "text",
@@ -37,51 +33,6 @@ _STORED_AS = {
     "tags": "text[]",
     "uuid": "uuid",
 }
-_NOT_A = {
-    "integer": ("not_a_number", "is not a whole number"),
-    "minutes": ("bad_duration", "is not a duration such as 90, 1:30 or 1h 30m"),
-    "numeric": ("not_a_number", "is not a number that fits"),
-    "boolean": ("not_a_boolean", "is neither yes nor no"),
-    "timestamptz": ("bad_date", "is not a date and time"),
-    "json": ("bad_json", "is not JSON"),
-    "tags": ("bad_list", "is not a list"),
-    "uuid": ("bad_uuid", "is not a UUID"),
-    "email": ("bad_email", "is not an e-mail address"),
-}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something about a row that stops it, holds it, or is worth a warning."""
-
-    when: sql.Composable  # condition over p and x
-    code: str
-    message: str  # a sentence without the value
-    field: str = ""
-    value: sql.Composable = attribute(default_factory=lambda: sql.SQL("NULL::text"))
-
-    def as_json(self, bind: Bind) -> sql.Composable:
-        return sql.SQL(
-            "CASE WHEN {when} THEN jsonb_build_object('code', {code}, 'field', {field}, 'message', {message}, "
-            "'value', left({value}, {shown})) END"
-        ).format(
-            when=self.when,
-            code=bind(self.code, "text"),
-            field=bind(self.field or None, "text"),
-            message=bind(self.message, "text"),
-            value=self.value,
-            shown=bind(SHOWN_CHARACTERS, "integer"),
-        )
-
-
-def findings_array(findings: list[Finding], bind: Bind) -> sql.Composable:
-    """A jsonb array of the findings that apply, NULL when none does."""
-    if not findings:
-        return sql.SQL("NULL::jsonb")
-    return sql.SQL("CASE WHEN {any} THEN to_jsonb(array_remove(ARRAY[{each}], NULL)) END").format(
-        any=sql.SQL(" OR ").join(sql.SQL("({})").format(finding.when) for finding in findings),
-        each=sql.SQL(", ").join(finding.as_json(bind) for finding in findings),
-    )
 
 
 def stored_type(field: Field) -> str:
@@ -97,29 +48,6 @@ def prepared(plan: LoadPlan, bind: Bind) -> sql.Composable:
     return sql.SQL("SELECT p.n, p.key, p.ordinal, p.problem, {columns} FROM ({values}) p OFFSET 0").format(
         columns=sql.SQL(", ").join(_derived_columns(plan)), values=_values(plan, bind)
     )
-
-
-def row_findings(plan: LoadPlan, bind: Bind) -> tuple[list[Finding], list[Finding], list[Finding]]:
-    """Problems that fail a row, problems that hold it for a person, and warnings; over `p` only."""
-    failures = [
-        Finding(
-            sql.SQL("p.problem = 'nul_byte'"),
-            "nul_byte",
-            "The row contains a NUL character, which PostgreSQL cannot store.",
-        ),
-        Finding(sql.SQL("p.problem = 'row_too_large'"), "row_too_large", "The row is larger than this server accepts."),
-        Finding(
-            sql.SQL("p.problem = 'external_id_empty'"), "required_empty", "The row has no external id.", "external_id"
-        ),
-    ]
-    held: list[Finding] = []
-    warnings: list[Finding] = []
-    for mapped in plan.mapped:
-        failures += _type_findings(mapped, bind)
-        held += _unmapped_values(mapped, bind)
-        warnings += _value_warnings(plan, mapped, bind)
-    failures += _field_rules(plan, bind)
-    return failures, held, warnings
 
 
 def cell(field_name: str) -> sql.Composable:
@@ -142,9 +70,6 @@ def canonical(text: str) -> str:
     return format(number.normalize(), "f")
 
 
-# -- cells -------------------------------------------------------------------------------------------------------
-
-
 def _cells(plan: LoadPlan, bind: Bind) -> sql.Composable:
     columns = sql.SQL(", ").join(
         sql.SQL("{} text").format(sql.Identifier(column)) for column in dict.fromkeys(m.column for m in plan.mapped)
@@ -157,7 +82,7 @@ def _cells(plan: LoadPlan, bind: Bind) -> sql.Composable:
             _cell(mapped, bind), sql.Identifier(f"local:{mapped.field.name}")
         )
         for mapped in plan.mapped
-        if _is_local(mapped)
+        if is_local(mapped)
     ]
     cells = sql.SQL(", ").join(found)
     return sql.SQL(
@@ -166,7 +91,7 @@ def _cells(plan: LoadPlan, bind: Bind) -> sql.Composable:
     ).format(cells=cells, columns=columns)
 
 
-def _is_local(mapped: Mapped) -> bool:
+def is_local(mapped: Mapped) -> bool:
     """Whether the source writes the value as an instant without zone."""
     plain = _PRECISION.sub("", mapped.source_type)
     return mapped.field.type == "timestamptz" and plain in {"timestamp without time zone", "date"}
@@ -186,9 +111,6 @@ def _cell(mapped: Mapped, bind: Bind) -> sql.Composable:
     return text
 
 
-# -- values ------------------------------------------------------------------------------------------------------
-
-
 def _values(plan: LoadPlan, bind: Bind) -> sql.Composable:
     mapped_fields = plan.fields
     columns: list[sql.Composable] = []
@@ -200,7 +122,7 @@ def _values(plan: LoadPlan, bind: Bind) -> sql.Composable:
         text = name("c", field.name)
         columns.append(sql.SQL("{} AS {}").format(_typed(plan, mapped, text, bind), sql.Identifier(field.name)))
         columns.append(sql.SQL("{} AS {}").format(text, sql.Identifier(f"cell:{field.name}")))
-        if _is_local(mapped):
+        if is_local(mapped):
             columns.append(name("c", f"local:{field.name}"))
     return sql.SQL("SELECT c.n, c.key, c.ordinal, c.problem, {columns} FROM ({cells}) c OFFSET 0").format(
         columns=sql.SQL(", ").join(columns), cells=_cells(plan, bind)
@@ -281,10 +203,10 @@ def _chosen(mapped: Mapped, text: sql.Composable, bind: Bind) -> sql.Composable:
     )
     if not branches:
         return own
-    return sql.SQL("CASE {} {} ELSE {} END").format(_canonical(text), sql.SQL(" ").join(branches), own)
+    return sql.SQL("CASE {} {} ELSE {} END").format(canonical_text(text), sql.SQL(" ").join(branches), own)
 
 
-def _canonical(text: sql.Composable) -> sql.Composable:
+def canonical_text(text: sql.Composable) -> sql.Composable:
     return sql.SQL(
         "CASE WHEN pg_input_is_valid({0}, 'numeric') THEN trim_scale({0}::numeric)::text ELSE lower({0}) END"
     ).format(text)
@@ -303,7 +225,7 @@ def _minutes(text: sql.Composable) -> sql.Composable:
 
 def _instant(mapped: Mapped, text: sql.Composable, zone: sql.Composable) -> sql.Composable:
     """The instant; a text without offset is read in the profile's zone (E40)."""
-    if _is_local(mapped):
+    if is_local(mapped):
         return sql.SQL("{} AT TIME ZONE {}").format(name("c", f"local:{mapped.field.name}"), zone)
     local = sql.SQL("CASE WHEN pg_input_is_valid({0}, 'timestamp') THEN {0}::timestamp AT TIME ZONE {1} END").format(
         text, zone
@@ -316,14 +238,11 @@ def _instant(mapped: Mapped, text: sql.Composable, zone: sql.Composable) -> sql.
     ).format(text=text, aware=aware, local=local)
 
 
-# -- derived values ----------------------------------------------------------------------------------------------
-
-
 def _derived_columns(plan: LoadPlan) -> Iterator[sql.Composable]:
     mapped = plan.fields
     for field in _all_fields(plan):
         current: sql.Composable = name("p", field.name)
-        if field.name in plan.target.derived and _feeds(plan, field):
+        if field.name in plan.target.derived and feeds(plan, field):
             current = sql.SQL("({})").format(fragment(plan.target.derived[field.name]))
         if field.blank and field.name in mapped:
             current = sql.SQL("CASE WHEN btrim({0}) <> '' THEN {0} ELSE {1} END").format(
@@ -332,140 +251,12 @@ def _derived_columns(plan: LoadPlan) -> Iterator[sql.Composable]:
         yield sql.SQL("{} AS {}").format(current, sql.Identifier(field.name))
         if field.name in mapped:
             yield name("p", f"cell:{field.name}")
-            if _is_local(mapped[field.name]):
+            if is_local(mapped[field.name]):
                 yield name("p", f"local:{field.name}")
 
 
-def _feeds(plan: LoadPlan, field: Field) -> bool:
+def feeds(plan: LoadPlan, field: Field) -> bool:
     """Whether anything the derived value is made of is mapped."""
     mapped = plan.fields
     needs = plan.target.derived_needs.get(field.name, ())
     return field.name in mapped or any(all(part in mapped for part in group) for group in needs)
-
-
-# -- findings ----------------------------------------------------------------------------------------------------
-
-
-def _type_findings(mapped: Mapped, bind: Bind) -> list[Finding]:
-    field, text = mapped.field, cell(mapped.field.name)
-    found: list[Finding] = []
-    if field.reference or field.choices or mapped.value_map:
-        return found
-    if field.type == "email":
-        found.append(
-            Finding(
-                sql.SQL("{} !~ {}").format(text, bind(EMAIL, "text")),
-                "bad_email",
-                f"{field.name} is not an e-mail address.",
-                field.name,
-                text,
-            )
-        )
-    elif field.type != "text":
-        code, what = _NOT_A[field.type]
-        found.append(
-            Finding(
-                sql.SQL("{} IS NOT NULL AND {} IS NULL").format(text, value(field.name)),
-                code,
-                f"{field.name} {what}.",
-                field.name,
-                text,
-            )
-        )
-    if field.zone:
-        found.append(
-            Finding(
-                sql.SQL("btrim({0}) <> '' AND NOT {0} = ANY({1})").format(
-                    value(field.name), bind(sorted(available_timezones()), "text[]")
-                ),
-                "bad_timezone",
-                f"{field.name} is not a time zone such as Europe/Berlin.",
-                field.name,
-                text,
-            )
-        )
-    return found
-
-
-def _field_rules(plan: LoadPlan, bind: Bind) -> Iterator[Finding]:
-    mapped = plan.fields
-    for field in plan.target.fields:
-        if field.name not in mapped and not _feeds(plan, field):
-            continue
-        current = value(field.name)
-        text = cell(field.name) if field.name in mapped else sql.SQL("NULL::text")
-        if field.not_empty:
-            yield Finding(
-                sql.SQL("{} IS NULL").format(current)
-                if stored_type(field) != "text"
-                else sql.SQL("({0} IS NULL OR btrim({0}) = '')").format(current),
-                "name_empty" if field.name == "name" else "required_empty",
-                f"{field.name} must not be empty.",
-                field.name,
-                text,
-            )
-        if field.max_length and field.type in {"text", "email"}:
-            yield Finding(
-                sql.SQL("char_length({}) > {}").format(current, bind(field.max_length, "integer")),
-                "too_long",
-                f"{field.name} is longer than {field.max_length} characters.",
-                field.name,
-                current,
-            )
-
-
-def _unmapped_values(mapped: Mapped, bind: Bind) -> list[Finding]:
-    field, text = mapped.field, cell(mapped.field.name)
-    if not field.choices:
-        return []
-    known = sql.SQL("{} IS NOT NULL").format(value(field.name))
-    nulls = [source for source, target in mapped.value_map.items() if target is None]
-    if nulls:
-        known = sql.SQL("({} OR {} = ANY({}))").format(known, _canonical(text), bind(nulls, "text[]"))
-    return [
-        Finding(
-            sql.SQL("{} IS NOT NULL AND NOT {}").format(text, known),
-            "unmapped_value",
-            f"{field.name} has a value that the value map does not know.",
-            field.name,
-            text,
-        )
-    ]
-
-
-def _value_warnings(plan: LoadPlan, mapped: Mapped, bind: Bind) -> list[Finding]:
-    field, text = mapped.field, cell(mapped.field.name)
-    found: list[Finding] = []
-    if field.blank:
-        found.append(
-            Finding(
-                sql.SQL("({0} IS NULL OR btrim({0}) = '')").format(text),
-                "empty_replaced",
-                f"{field.name} was empty; a stand-in is stored.",
-                field.name,
-            )
-        )
-    if _is_local(mapped) and mapped.source_type != "date" and plan.timezone != "UTC":
-        zone = bind(plan.timezone, "text")
-        local = name("p", f"local:{field.name}")
-        # Clocks are never changed by day; most rows are spared the two conversions.
-        night = sql.SQL("NOT {}::time BETWEEN '05:00' AND '20:00'").format(local)
-        found += [
-            Finding(
-                sql.SQL("{} AND ({} AT TIME ZONE {}) <> {}").format(night, value(field.name), zone, local),
-                "time_does_not_exist",
-                f"{field.name} falls into the hour that clocks skip; it was moved forward.",
-                field.name,
-                text,
-            ),
-            Finding(
-                sql.SQL("{} AND (({} - interval '1 hour') AT TIME ZONE {}) = {}").format(
-                    night, value(field.name), zone, local
-                ),
-                "time_is_ambiguous",
-                f"{field.name} falls into the hour that clocks repeat; standard time was assumed.",
-                field.name,
-                text,
-            ),
-        ]
-    return found

@@ -9,8 +9,9 @@ from __future__ import annotations
 from psycopg import sql
 
 from importer.pipeline.binding import Bind, fragment
+from importer.pipeline.findings import Finding
 from importer.pipeline.plan import LoadPlan, Mapped
-from importer.pipeline.prepare import Finding, value
+from importer.pipeline.prepare import value
 from servicevault import catalog
 from servicevault.catalog import Field, Unresolved
 

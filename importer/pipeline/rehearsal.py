@@ -15,7 +15,8 @@ import psycopg
 from psycopg import sql
 
 from importer.pipeline import chunks, late_links, staging
-from importer.pipeline.load import Counts, Loader, Statement, count, default_run
+from importer.pipeline.defaults import default_run
+from importer.pipeline.load import Counts, Loader, Statement, count
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.readers import FETCHED_AT_ONCE, MAX_ROW_BYTES, Pairs
 from importer.pipeline.run import Stopped

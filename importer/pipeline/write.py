@@ -6,8 +6,9 @@ from psycopg import sql
 
 from importer.pipeline import references
 from importer.pipeline.binding import Bind, fragment, name
-from importer.pipeline.decide import stored, stored_columns, updatable
+from importer.pipeline.compare import updatable
 from importer.pipeline.plan import LoadPlan
+from importer.pipeline.work import stored, stored_columns
 from servicevault import catalog
 
 _RECORD_COLUMNS = (

@@ -1,0 +1,54 @@
+"""The default account: made on first need, recorded and counted like a row (E34-E36)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import psycopg
+
+from importer.pipeline import chunks
+from importer.pipeline.plan import LoadPlan
+
+
+def default_account(connection: psycopg.Connection, plan: LoadPlan, *, job_id: str) -> Any:
+    """The id of "Imported from <profile>", created under a lock and counted in the job on first need (E36)."""
+    entity = plan.entity_ids["__default__"]
+    connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (chunks.LOCK_CLASS + 1, entity))
+    row = connection.execute(
+        "SELECT e.target_id FROM external_refs e JOIN accounts a ON a.id = e.target_id WHERE e.entity_id = %s "
+        "AND e.external_id = '__default__'",
+        (entity,),
+    ).fetchone()
+    if row:
+        return row[0]
+    account, record = uuid.uuid4(), uuid.uuid4()
+    image = connection.execute(
+        "INSERT INTO accounts AS a (id, name) VALUES (%s, %s) RETURNING row_to_json(a)::text",
+        (account, plan.default_account_name),
+    ).fetchone()
+    run = default_run(connection, plan, job_id=job_id)
+    connection.execute(
+        "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, target_id, after_image) "
+        "VALUES (%s, %s, 0, '__default__', 0, 'created', %s, %s::json)",
+        (record, run, account, image[0] if image else None),
+    )
+    connection.execute(
+        "INSERT INTO external_refs (entity_id, external_id, target_id, record_id, job_id) VALUES (%s, '__default__', %s, %s, %s) "
+        "ON CONFLICT (entity_id, external_id) DO UPDATE SET target_id = EXCLUDED.target_id, record_id = EXCLUDED.record_id",
+        (entity, account, record, job_id),
+    )
+    return account
+
+
+def default_run(connection: psycopg.Connection, plan: LoadPlan, *, job_id: str) -> int:
+    """The job's run that counts the default account as one row created."""
+    row = connection.execute(
+        "INSERT INTO importer_queryrun (job_id, key, name, target_type, source_table, entity_id, position, status, plan, read, "
+        "created, updated, unchanged, skipped, failed, review, warnings, late_linked, error_message, total, started_at, "
+        "completed_at) VALUES (%s, '__default__', 'Default account', 'accounts', '', %s, 999, 'done', '{}', 1, 1, 0, 0, 0, 0, 0, "
+        "0, 0, '', 1, now(), now()) RETURNING id",
+        (job_id, plan.entity_ids["__default__"]),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
