@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from rich import progress
+from rich import box, progress
 from rich.console import Console
 from rich.table import Table
 
 from importer.models import ImportJob
 from servicevault.jobs.progress import Progress
+
+
+REPORT_COLUMNS = 104  # characters of a report that goes to a file or a pipe; a terminal has its own width
+
+
+def report_console(*, stderr: bool = False) -> Console:
+    """A console whose tables are readable in a log as well as on a terminal."""
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = REPORT_COLUMNS
+    return console
 
 
 class BarSink:
@@ -47,12 +58,11 @@ class BarSink:
 
 def counters_table(job: ImportJob) -> Table:
     """One line a query: rows read and what became of them."""
-    table = Table(title=f"{job} of {job.profile.name}: {job.status}")
+    table = Table(title=f"{job} of {job.profile.name}: {job.status}", box=box.SIMPLE_HEAD, padding=(0, 1))
     names = ("read", "created", "updated", "unchanged", "skipped", "failed", "review", "warnings")
     table.add_column("Query")
-    table.add_column("Into")
     for name in names:
-        table.add_column(name.capitalize(), justify="right")
+        table.add_column(name.capitalize(), justify="right", no_wrap=True)
     for run in job.runs.all():
-        table.add_row(run.name, run.target_type, *(f"{getattr(run, name):,}" for name in names))
+        table.add_row(run.name, *(f"{getattr(run, name):,}" for name in names))
     return table

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from importer import operations, runner
 from importer.errors import ImporterError
-from importer.management.console import BarSink, counters_table
+from importer.management.console import BarSink, counters_table, report_console
 from importer.models import ImportJob, ImportProfile
 from importer.sources.params import ConnectionParams
 from servicevault.jobs.models import JobStatus
@@ -49,7 +49,7 @@ class Command(BaseCommand):
         if options["join"]:
             runner.work(options["join"])
             return
-        console = Console(stderr=True)
+        console = report_console(stderr=True)
         try:
             job = _resumed(options["resume"]) if options["resume"] else _started(options, console)
         except ImporterError as error:
@@ -78,7 +78,7 @@ class Command(BaseCommand):
         if as_json:
             self.stdout.write(json.dumps(report))
             return
-        Console().print(counters_table(job))
+        report_console().print(counters_table(job))
         for error in report["errors"][:10]:
             place = " ".join(str(error[part]) for part in ("query", "source_identifier", "field") if error.get(part))
             console.print(f"  {place}: {error['message']} ({error['code']})", style="red", markup=False)

@@ -164,8 +164,8 @@ def _print_tables(console: Console, schema: SourceSchema) -> None:
 
 def _print_relations(console: Console, relations: list[Relation]) -> None:
     table = Table(title=f"Relations ({len(relations)})")
-    table.add_column("From")
-    table.add_column("To")
+    table.add_column("From", overflow="fold")
+    table.add_column("To", overflow="fold")
     table.add_column("Sure", justify="right")
     table.add_column("Evidence")
     for relation in relations[:MOST_SHOWN]:
