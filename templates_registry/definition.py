@@ -374,8 +374,10 @@ def _suggested_filters(configuration: Members) -> dict[str, dict[str, FilterGrou
     for key, named in configuration.pairs("suggested_filters"):
         inner = Members(named, f"configuration.suggested_filters.{key[:80]}", configuration.problems)
         for name in inner.data:
-            holder = Members({str(name): inner.data[name]}, inner.path, configuration.problems)
-            found.setdefault(key, {})[str(name)] = parse_filters(holder, str(name))
+            problems: list[Problem] = []
+            filters = parse_filters(Members({str(name): inner.data[name]}, "", problems), str(name))
+            found.setdefault(key, {})[str(name)] = filters
+            configuration.problems.extend(problem.under(inner.path) for problem in problems)
     return found
 
 

@@ -90,10 +90,10 @@ def _judge(query: QueryDefinition, form: QueryForm, definition: Definition, sche
     needs = [*form.requires, *(need for view in _views_of(spec, definition) for need in view.requires)]
     found = list(unmet(schema, needs))
     gaps = [gap for gap in found if isinstance(gap, Gap)]
-    if not gaps:
+    differences = tuple(text for text in found if isinstance(text, str))
+    if not gaps and not differences:
         gaps = list(_absent(spec, definition, schema))
     gaps = list(dict.fromkeys(gaps))
-    differences = tuple(text for text in found if isinstance(text, str))
     missing = bool(gaps or differences)
     plain = frozenset(form.spec.fields[index].target for index in form.plain)
     return QueryFit(
@@ -174,7 +174,9 @@ def _absent_relation(ref: TableRef, definition: Definition, schema: SourceSchema
     if view is not None:
         lacking = [gap for gap in unmet(schema, view.requires) if isinstance(gap, Gap)]
         yield from lacking
-        if not lacking and schema.views and schema.view(view.name) is None:
+        # Its columns are of other kinds, or the source refused its SQL.
+        refused = bool(schema.views) and schema.view(view.name) is None
+        if not lacking and (refused or any(unmet(schema, view.requires))):
             yield Gap(view.name, is_table=True)
     elif schema.table(ref.name, ref.schema) is None and schema.view(ref.name) is None:
         yield Gap(ref.name, nearest(ref.name, schema.names()), is_table=True)

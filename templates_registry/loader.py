@@ -52,9 +52,9 @@ def read_pack(path: Path) -> tuple[dict[str, Any], Definition]:
 
 
 @transaction.atomic
-def load_packs(folder: Path = PACKS) -> list[Loaded]:
+def load_packs(folder: Path | None = None) -> list[Loaded]:
     """Install or update the shipped packs; profiles keep their copies. All or none: a faulty pack changes nothing."""
-    return [_load(*read_pack(path)) for path in sorted(folder.glob("*.yaml"))]
+    return [_load(*read_pack(path)) for path in sorted((folder or PACKS).glob("*.yaml"))]
 
 
 def _load(data: dict[str, Any], definition: Definition) -> Loaded:

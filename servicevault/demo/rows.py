@@ -309,6 +309,7 @@ class _Desk:
         row = self.tables.add(
             "threads",
             conversation_id=conversation["id"],
+            source_type=1,
             created_at=at,
             updated_at=at,
             customer_id=conversation["customer_id"],
