@@ -688,9 +688,10 @@ def test_a_job_over_its_time_fails_and_goes_on_with_more_time(ledger: Desk) -> N
     reason="time is judged after a slice only: a source that trickles or hangs is never timed out (runner.py)",
 )
 def test_a_source_that_gives_no_row_does_not_outlive_the_jobs_time(ledger: Desk) -> None:
-    ledger.execute("CREATE VIEW slow AS SELECT c.id, c.name FROM c, LATERAL pg_sleep(0.02)")
+    ledger.execute("CREATE VIEW slow AS SELECT c.id, c.name FROM c, LATERAL pg_sleep(0.04)")
     ledger.query("accounts", "slow", {"external_id": "id", "name": "name"})
-    job = ledger.start(options={"timeout": 1})
+    job = ledger.start()
+    ImportJob.objects.filter(pk=job.pk).update(options={"timeout": 1})
     assert runner.work(job.pk) == "failed"
-    job.refresh_from_db()
+    assert counted(job)["read"] == 0  # it did not wait for the first slice
     assert job.error_code == "timeout"
