@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Sum
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
 from importer.models import ImportJob
 from importer.web.progress import listed
@@ -16,6 +17,7 @@ from servicevault.web.pages import PageRequest, members_only
 
 
 @members_only
+@require_safe
 def home(request: PageRequest) -> HttpResponse:
     """Counts of what the person may see, and the last jobs for those with that widget."""
     jobs = policy.restrict(ImportJob.objects.all(), request.user)

@@ -170,7 +170,11 @@ def _excerpted(rows: QuerySet[Any], column: str) -> Any:
 
 
 def _beginning(column: str) -> Any:
-    return Case(When(characters__gt=LONG_CHARACTERS, then=Left(column, EXCERPT_CHARACTERS)), default=F(column), output_field=TextField())
+    return Case(
+        When(characters__gt=LONG_CHARACTERS, then=Left(column, EXCERPT_CHARACTERS)),
+        default=F(column),
+        output_field=TextField(),
+    )
 
 
 def _with_origins(comments: Iterable[Any], user: Any) -> list[CommentView]:

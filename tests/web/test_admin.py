@@ -1,0 +1,68 @@
+"""Django's admin: looks, never edits what imports write; shows no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.urls import reverse
+
+from importer.models import ImportProfile, ImportRecord
+from servicevault.models import User
+from templates_registry.models import Template
+
+
+@pytest.fixture
+def browser(logged_in: Callable[[Any], Any], root: Any) -> Any:
+    return logged_in(root)
+
+
+@pytest.mark.req("U56")
+def test_it_opens_every_list(browser: Any, ticket: Any) -> None:
+    for model in admin.site._registry:
+        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        assert browser.get(url).status_code == 200, url
+
+
+@pytest.mark.req("U56")
+@pytest.mark.parametrize("action", ["add", "change", "delete"])
+def test_it_changes_nothing_an_import_wrote(browser: Any, finished_job: Any, action: str) -> None:
+    record = ImportRecord.objects.first()
+    arguments = [] if action == "add" else [record.pk]
+    answer = browser.post(reverse(f"admin:importer_importrecord_{action}", args=arguments), {"post": "yes"})
+    assert answer.status_code == 403
+
+
+def test_it_shows_no_secret(browser: Any, profile: Any, alice: Any) -> None:
+    ImportProfile.objects.update(secret=b"sealed-secret")
+    text = browser.get(reverse("admin:importer_importprofile_change", args=[profile.pk])).content.decode()
+    assert profile.host in text
+    assert "secret" not in text
+    text = browser.get(reverse("admin:servicevault_user_change", args=[alice.pk])).content.decode()
+    assert alice.password not in text
+    assert "scrypt" not in text
+
+
+def test_it_keeps_a_password_that_is_not_replaced(browser: Any, alice: Any) -> None:
+    form = {
+        "user_type": "agent",
+        "username": "alice",
+        "name": "Alice",
+        "email": "ALICE@desk.example",
+        "timezone": "UTC",
+        "locale": "en",
+    }
+    answer = browser.post(reverse("admin:servicevault_user_change", args=[alice.pk]), form)
+    assert answer.status_code == 302
+    found = User.objects.get(pk=alice.pk)
+    assert (found.password, found.email) == (alice.password, "alice@desk.example")
+
+
+@pytest.mark.req("T6")
+def test_it_reads_a_template_before_it_saves_it(browser: Any) -> None:
+    form = {"name": "Mine", "platform": "mine", "version": "1.0.0", "definition": '{"nonsense": 1}', "is_active": "on"}
+    text = browser.post(reverse("admin:templates_registry_template_add"), form).content.decode()
+    assert "nonsense" in text
+    assert not Template.objects.filter(platform="mine").exists()

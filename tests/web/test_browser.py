@@ -1,0 +1,170 @@
+"""The pages in a real browser: live counters, foreign texts that do nothing, a keyboard that reaches everything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.urls import reverse
+from django.utils import timezone
+
+from importer.models import ImportJob, ImportRecord
+from servicevault.jobs.models import JobStatus
+from tests.conftest import PASSWORD
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]  # CI runs as root, without a screen
+PAYLOAD = '"><img src=x onerror=alert(1)><svg/onload=alert(1)><b hx-get="/logout" hx-trigger="load">x</b>'
+
+
+@pytest.fixture
+def chromium(live_server: Any) -> Iterator[Any]:
+    """A browser for one test. Ask for it after the fixtures that make rows: see below."""
+    if CHROMIUM is None and os.environ.get("CI") != "true":
+        pytest.skip("no Chromium here; apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    # Playwright keeps an event loop in this thread. While it does, Django gives this thread connections of their
+    # own and refuses to use them; so the loop ends before the database is cleaned, and takes them with it.
+    with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
+        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+        connections.close_all()
+
+
+@pytest.fixture
+def tab(chromium: Any, live_server: Any) -> Iterator[Any]:
+    """A tab that notes what must not happen in `tab.misdeeds`: dialogs, refused scripts, requests to other servers."""
+    context = chromium.new_context(base_url=live_server.url)
+    tab = context.new_page()
+    tab.set_default_timeout(15_000)
+    tab.misdeeds = []
+    tab.on("dialog", lambda dialog: (tab.misdeeds.append(dialog.message), dialog.dismiss()))
+    tab.on("console", lambda message: tab.misdeeds.append(message.text) if "Content Security" in message.text else None)
+    tab.on("pageerror", lambda error: tab.misdeeds.append(str(error)))
+    tab.on(
+        "request",
+        lambda request: None if request.url.startswith(live_server.url) else tab.misdeeds.append(request.url),
+    )
+    yield tab
+    context.close()
+
+
+def log_in(tab: Any, username: str) -> None:
+    tab.goto("/login")
+    tab.get_by_label("Username or e-mail").fill(username)
+    tab.get_by_label("Password").fill(PASSWORD)
+    tab.get_by_role("button", name="Log in").click()
+    tab.get_by_role("heading", name="Hello").wait_for()
+
+
+def running(job: ImportJob, entity: Any) -> Any:
+    """The job as a worker has it at work."""
+    ImportJob.objects.filter(pk=job.pk).update(
+        status=JobStatus.RUNNING, started_at=timezone.now(), current_operation="Importing Tickets"
+    )
+    return job.runs.create(
+        key="tickets", name="Tickets", target_type="tickets", entity=entity, position=0, status="running", total=200
+    )
+
+
+def advance(run: Any, rows: int) -> None:
+    type(run).objects.filter(pk=run.pk).update(read=rows, created=rows)
+
+
+@pytest.mark.req("U4", "U31")
+def test_it_shows_a_job_live_and_stops_asking_when_it_is_over(
+    alice: Any, pending_job: Any, finished_job: Any, tab: Any
+) -> None:
+    run = running(pending_job, finished_job.runs.get().entity)
+    log_in(tab, "alice")
+    tab.goto(reverse("job", args=[pending_job.pk]))
+    advance(run, 50)
+    tab.get_by_text("50 of 200 rows", exact=False).first.wait_for()
+    assert tab.locator("#job-progress").get_attribute("value") == "25"
+    tab.get_by_role("status").get_by_text("running, 20 percent").wait_for(state="attached")
+    tab.locator("#cancel-question summary").click()
+    advance(run, 200)
+    tab.get_by_text("200 of 200 rows", exact=False).first.wait_for()
+    assert tab.get_by_role("button", name="Cancel this job").is_visible()  # the question stays open meanwhile
+    ImportJob.objects.filter(pk=pending_job.pk).update(status=JobStatus.COMPLETED, completed_at=timezone.now())
+    tab.get_by_text("200 created.").first.wait_for()
+    asked: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.wait_for_timeout(2_500)
+    assert asked == []
+    assert tab.misdeeds == []
+
+
+@pytest.mark.req("C9")
+def test_it_runs_nothing_that_comes_from_a_source(root: Any, ticket: Any, finished_job: Any, tab: Any) -> None:
+    ticket.title = ticket.queue = ticket.description = ticket.customer_name = PAYLOAD
+    ticket.description_format = "html"
+    ticket.save()
+    ticket.comments.update(content=PAYLOAD, body_format="html", author=None, author_name=PAYLOAD)
+    finished_job.profile.name = finished_job.profile.description = PAYLOAD
+    finished_job.profile.save()
+    ImportRecord.objects.update(problems=[{"field": PAYLOAD, "value": PAYLOAD, "message": PAYLOAD}])
+    log_in(tab, "root")
+    job = reverse("job", args=[finished_job.pk])
+    for path in ("/", "/import", job, f"{job}/records", "/tickets", reverse("ticket", args=[ticket.pk])):
+        tab.goto(path)
+        tab.wait_for_timeout(200)
+    assert tab.misdeeds == []
+    tab.goto("/tickets")
+    assert tab.get_by_role("heading", name="Tickets").is_visible()  # still logged in
+
+
+@pytest.mark.req("U6")
+def test_it_can_be_worked_with_the_keyboard(alice: Any, ticket: Any, tab: Any) -> None:
+    log_in(tab, "alice")
+    tab.goto("/tickets")
+    assert reached(tab, ["Skip to the content", "Service Vault", "Home", "Tickets", "Import", "Dark theme"])
+    tab.locator("#ticket-search").focus()
+    tab.keyboard.type("green")
+    tab.wait_for_url("**/tickets?q=green*")
+    tab.get_by_role("link", name=ticket.title).focus()
+    tab.keyboard.press("Enter")
+    tab.get_by_role("heading", name="Where this came from").wait_for()
+    tab.locator(".sv-menu summary").focus()
+    tab.keyboard.press("Enter")
+    tab.get_by_role("button", name="Log out").wait_for()
+    tab.keyboard.press("Escape")
+    assert not tab.get_by_role("button", name="Log out").is_visible()
+    assert tab.misdeeds == []
+
+
+@pytest.mark.req("U10")
+def test_it_remembers_the_theme(alice: Any, tab: Any) -> None:
+    log_in(tab, "alice")
+    tab.get_by_role("button", name="Dark theme").click()
+    tab.goto("/tickets")
+    assert tab.locator("html").get_attribute("data-bs-theme") == "dark"
+
+
+@pytest.mark.req("U5")
+@pytest.mark.parametrize("width", [320, 390, 1440])
+def test_it_fits_the_width(alice: Any, ticket: Any, finished_job: Any, width: int, tab: Any) -> None:
+    tab.set_viewport_size({"width": width, "height": 800})
+    log_in(tab, "alice")
+    job = reverse("job", args=[finished_job.pk])
+    for path in ("/", "/import", job, f"{job}/records", "/tickets", reverse("ticket", args=[ticket.pk]), "/no"):
+        tab.goto(path)
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def reached(tab: Any, names: list[str]) -> bool:
+    """Whether Tab reaches controls with these words, in this order, from the top of the page."""
+    for name in names:
+        tab.keyboard.press("Tab")
+        focused = tab.evaluate("document.activeElement.innerText.trim()")
+        assert name in focused, f"expected {name}, the focus is on {focused!r}"
+    return True

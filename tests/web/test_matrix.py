@@ -1,0 +1,72 @@
+"""Every address answers each person as tests/matrix.py says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from tests.matrix import ADMIN, MATRIX, PEOPLE
+
+
+@pytest.fixture
+def browsers(request: pytest.FixtureRequest, logged_in: Callable[[Any], Any], client: Any) -> Callable[[str], Any]:
+    return lambda name: client if name == "anonymous" else logged_in(request.getfixturevalue(name))
+
+
+@pytest.fixture
+def places(ticket: Any, finished_job: Any, profile: Any) -> dict[str, str]:
+    return {
+        "ticket": str(ticket.pk),
+        "comment": str(ticket.comments.first().pk),
+        "job": str(finished_job.pk),
+        "profile": str(profile.pk),
+        "source_key": "old-desk",
+        "entity": "tickets",
+        "external_id": "4711",
+    }
+
+
+def address(name: str, places: dict[str, str]) -> str:
+    return reverse(name, kwargs={key: places[place] for key, place in MATRIX[name].arguments.items()})
+
+
+@pytest.mark.req("G2", "C11")
+@pytest.mark.parametrize("person", PEOPLE)
+@pytest.mark.parametrize("name", MATRIX)
+def test_it_answers_each_person_as_the_matrix_says(
+    name: str, person: str, browsers: Callable[[str], Any], places: dict[str, str]
+) -> None:
+    url, column = address(name, places), PEOPLE.index(person)
+    assert browsers(person).get(url).status_code == MATRIX[name].get[column], "GET"
+    assert browsers(person).post(url).status_code == MATRIX[name].post[column], "POST"
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_it_opens_the_admin_to_super_admins_only(person: str, browsers: Callable[[str], Any]) -> None:
+    assert browsers(person).get(reverse("admin:index")).status_code == ADMIN[PEOPLE.index(person)]
+
+
+def names_of(resolver: URLResolver) -> Iterator[str]:
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLResolver):
+            if pattern.namespace != "admin":
+                yield from names_of(pattern)
+        elif isinstance(pattern, URLPattern):
+            yield pattern.name or f"unnamed {pattern.pattern}"
+
+
+def test_it_knows_every_address() -> None:
+    assert sorted(names_of(get_resolver())) == sorted(MATRIX)
+
+
+def test_it_ends_no_address_in_a_slash(places: dict[str, str]) -> None:
+    assert [name for name in MATRIX if name != "home" and address(name, places).endswith("/")] == []
+
+
+@pytest.mark.django_db
+def test_it_leads_strangers_back_to_where_they_wanted_to_go(client: Any) -> None:
+    answer = client.get("/tickets?q=ink")
+    assert answer["Location"] == "/login?next=%2Ftickets%3Fq%3Dink"
