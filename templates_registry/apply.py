@@ -16,12 +16,13 @@ from importer.query.spec import Field, QuerySpec
 from importer.sources.introspection import introspect
 from importer.sources.schema import SourceSchema
 from servicevault import catalog
-from templates_registry.definition import Definition, parse_definition
+from templates_registry.definition import parse_definition
 from templates_registry.detection import resolved_views
 from templates_registry.fitting import QueryFit, fit_query, pack_views
 from templates_registry.loader import load_packs
 from templates_registry.models import Template
 from templates_registry.naming import target_field
+from templates_registry.pack import Definition
 
 Strategy = Literal["replace", "merge"]
 

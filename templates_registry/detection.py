@@ -14,8 +14,8 @@ from importer.query.dumping import dump_spec
 from importer.sources.introspection import resolve_types
 from importer.sources.schema import PackView, SourceSchema
 from importer.sources.session import SourceSession, identifier
-from templates_registry.definition import Definition, Probe, Rule
 from templates_registry.fitting import QueryFit, fit_query, pack_views, unmet
+from templates_registry.pack import Definition, Probe, Rule
 
 MOST_CANDIDATES = 10
 LIKELY_FROM = 40  # a lower score is no reason to propose a pack

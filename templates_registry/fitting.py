@@ -11,7 +11,7 @@ from importer.query.problems import nearest
 from importer.query.scope import FAMILIES
 from importer.query.spec import Condition, FilterGroup, Join, QuerySpec, TableRef
 from importer.sources.schema import PackView, SourceSchema, Table
-from templates_registry.definition import Definition, QueryDefinition, QueryForm, Requirement, ViewDefinition
+from templates_registry.pack import Definition, QueryDefinition, QueryForm, Requirement, ViewDefinition
 
 Status = Literal["fits", "fits_with_gaps", "missing"]
 

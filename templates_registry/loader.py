@@ -11,8 +11,9 @@ import yaml
 from django.db import transaction
 
 from importer.errors import PackError
-from templates_registry.definition import Definition, parse_definition
+from templates_registry.definition import parse_definition
 from templates_registry.models import Template
+from templates_registry.pack import Definition
 
 PACKS = Path(__file__).resolve().parent / "packs"
 

@@ -87,7 +87,7 @@ def _names(application: str) -> tuple[str, str]:
 
 def _digest() -> str:
     """Changes with anything that makes the rows."""
-    texts = b"".join((FOLDER / name).read_bytes() for name in ("schema.sql", "rows.py", "vocabulary.py"))
+    texts = b"".join((FOLDER / name).read_bytes() for name in ("schema.sql", "people.py", "rows.py", "vocabulary.py"))
     return hashlib.sha256(texts).hexdigest()[:16]
 
 

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 
 from importer import gateway
-from importer.models import ExternalRef, ImportQuery, ImportRecord
+from importer.models import ExternalRef, ImportQuery, ImportRecord, QueryRun
 from importer.query.dumping import dump_spec
 from importer.query.parsing import parse_spec
 from importer.sources.introspection import introspect
-from servicevault.demo import database, rows
+from servicevault.demo import database, people, rows
 from servicevault.models import Account, Ticket, TimeEntry, User
 from templates_registry import apply
 from templates_registry.definition import parse_definition
@@ -120,10 +120,13 @@ def test_it_imports_what_hand_written_sql_counts_and_writes_nothing_the_second_t
         source.execute("SET search_path = public")
         expected = {key: source.execute(statement).fetchone()[0] for key, statement in COUNTS.items()}  # type: ignore[index]
     assert {key: first[key]["read"] for key in COUNTS} == expected
-    held = {"customers": rows.CASE_PAIRS}
+    held = {"customers": people.CASE_PAIRS}
     assert {key: first[key]["created"] for key in COUNTS} == {key: n - held.get(key, 0) for key, n in expected.items()}
     codes = ImportRecord.objects.filter(run__key="customers", action="review").values_list("code", flat=True)
-    assert list(codes) == ["unique_conflict"] * rows.CASE_PAIRS
+    assert list(codes) == ["unique_conflict"] * people.CASE_PAIRS
+
+    ways = dict(QueryRun.objects.filter(status="done").values_list("key", "plan__how"))
+    assert {key for key, way in ways.items() if way == "ranges"} == set(COUNTS) - {"accounts"}
 
     second = {query["key"]: query for query in run(full_desk, *options)["queries"]}
     assert {key: second[key]["unchanged"] for key in COUNTS} == {key: first[key]["created"] for key in COUNTS}

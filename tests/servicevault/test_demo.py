@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from servicevault.demo import database, rows
+from servicevault.demo import database, people, rows
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -54,7 +54,7 @@ def test_it_imports_everything_once_and_nothing_twice(application: str, tmp_path
         line["equal"] and line["source"] == line["read"] == line["created"] + line["review"] for line in lines.values()
     )
     assert report["equal"]
-    assert (lines["customers"]["review"], lines["agents"]["target"]) == (rows.CASE_PAIRS, rows.AGENTS)
+    assert (lines["customers"]["review"], lines["agents"]["target"]) == (people.CASE_PAIRS, people.AGENTS)
     secret = tmp_path / "secrets" / "DEMO_ADMIN_PASSWORD"
     assert secret.read_text().strip() == report["login"]["password"]
     assert secret.stat().st_mode & 0o077 == 0
@@ -112,7 +112,7 @@ def test_it_makes_the_same_rows_each_time_with_a_share_of_every_trap() -> None:
     assert rows.make(date(2026, 6, 1)).rows == tables.rows
     threads, conversations = tables["threads"], tables["conversations"]
     assert len(conversations) == rows.CONVERSATIONS
-    assert len(tables["customers"]) == rows.CUSTOMERS + rows.CASE_PAIRS
+    assert len(tables["customers"]) == people.CUSTOMERS + people.CASE_PAIRS
     assert 0.25 < sum(thread["type"] == 4 for thread in threads) / len(threads) < 0.4
     assert {row["status"] for row in conversations} >= {1, 2, 3, 4, 11, 12, 21, 31, 32}
     assert {row["state"] for row in conversations} == {1, 2, 3}

@@ -20,9 +20,10 @@ from importer.sources.connection import ConnectionParams, ConnectionTest, open_s
 from importer.sources.introspection import introspect
 from importer.sources.relations import infer_relations
 from importer.sources.schema import Relation, SourceSchema
-from templates_registry.definition import Definition, parse_definition
+from templates_registry.definition import parse_definition
 from templates_registry.detection import Candidate, FitReport, detect, fit
 from templates_registry.models import Template
+from templates_registry.pack import Definition
 
 MOST_SHOWN = 60  # lines of a table on a terminal; --json has them all
 
