@@ -141,7 +141,8 @@ def _profile(options: dict[str, Any], console: Console) -> ImportProfile:
     if options["timezone"]:
         operations.set_timezone(profile, _zone(options["timezone"]))
     if options["template"]:
-        apply.ensure_template(profile, options["template"])
+        for warning in apply.ensure_template(profile, options["template"]).warnings:
+            console.print(warning, style="yellow", markup=False)
     return profile
 
 
