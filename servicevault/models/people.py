@@ -143,5 +143,3 @@ class User(AbstractBaseUser, PermissionsMixin, TimestampedModel):
     @property
     def is_agent(self) -> bool:
         return self.user_type == UserType.AGENT
-
-

@@ -99,9 +99,7 @@ class Ticket(TimestampedModel):
             models.CheckConstraint(condition=Q(status__in=Status.values), name="tickets_status_known"),
             models.CheckConstraint(condition=Q(priority__in=Priority.values), name="tickets_priority_known"),
             models.CheckConstraint(condition=Q(channel__in=Channel.values), name="tickets_channel_known"),
-            models.CheckConstraint(
-                condition=Q(description_format__in=TextFormat.values), name="tickets_format_known"
-            ),
+            models.CheckConstraint(condition=Q(description_format__in=TextFormat.values), name="tickets_format_known"),
             models.CheckConstraint(condition=~Q(ticket_number="") & ~Q(title=""), name="tickets_named"),
         ]
 
