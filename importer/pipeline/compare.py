@@ -65,7 +65,7 @@ def _differences(plan: LoadPlan) -> Iterator[tuple[str, sql.Composable]]:
     for column, mapped in updatable(plan):
         new, old = sql.SQL("w.{}").format(stored(column)), name("t", column)
         if column == plan.target.json_column and mapped is None:
-            yield column, sql.SQL("NOT {} @> {}").format(old, new)
+            yield column, sql.SQL("({old} || {new}) IS DISTINCT FROM {old}").format(old=old, new=new)
             continue
         rule = mapped.write_rule if mapped else "overwrite"
         keeps_empty = mapped is not None and mapped.keep_empty

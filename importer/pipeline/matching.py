@@ -111,14 +111,29 @@ def _same(plan: LoadPlan, field_name: str) -> sql.Composable:
     assert field is not None
     column = name("t", field.storage)
     if plan.matching.strategy is Strategy.EXACT:
-        # As the source has it, not as it is stored: "A@x.com" is not "a@x.com" (K6).
-        raw = cell(field_name) if field_name in plan.fields else value(field_name)
-        return sql.SQL("(lower({column}) = lower({value}) AND {column} = {raw})").format(
+        mapped = plan.fields.get(field_name)
+        raw = cell(field_name) if mapped else value(field_name)
+        exact = sql.SQL("lower({column}) = lower({value}) AND {column} = {raw}").format(
             column=column, value=value(field_name), raw=raw
         )
+        if mapped and field.lower and not mapped.transforms:
+            exact = sql.SQL("{} AND NOT EXISTS ({})").format(exact, _written_otherwise(plan, mapped.column, raw))
+        return sql.SQL("({})").format(exact)
     if field.type == "email":
         return sql.SQL("lower({}) = lower({})").format(column, value(field_name))
     return sql.SQL("lower(btrim({})) = lower(btrim({}))").format(column, value(field_name))
+
+
+def _written_otherwise(plan: LoadPlan, column: str, raw: sql.Composable) -> sql.Composable:
+    """Another row of the same source that became this target and wrote the value in other case.
+
+    The target keeps "a@x.com"; a source that knows both "A@x.com" and "a@x.com" means two people, whichever of
+    them comes first (K6).
+    """
+    return sql.SQL(
+        "SELECT FROM external_refs e JOIN importer_importrecord r ON r.id = e.record_id "
+        "WHERE e.target_id = t.id AND e.entity_id = {entity} AND btrim(r.source_data ->> {column}) <> {raw}"
+    ).format(entity=sql.Literal(plan.entity_id), column=sql.Literal(column), raw=raw)
 
 
 def _score(plan: LoadPlan, primary: tuple[str, ...], secondary: tuple[str, ...]) -> sql.Composable:

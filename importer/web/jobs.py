@@ -24,6 +24,10 @@ from servicevault.web.pages import PageRequest, members_only, render_page
 
 RECORDS_SHOWN = 50  # U31
 TROUBLE = (Outcome.FAILED, Outcome.REVIEW)
+_DOUBTS = {
+    "unique_conflict": "Another record here already has this value, and it must be unique.",
+    "target_deleted": "The record it became was deleted here.",
+}
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def _jobs() -> Any:
 
 def _records(job: ImportJob) -> Any:
     # The source's rows themselves stay in the database: a page of fifty could weigh megabytes.
-    wanted = ("source_identifier", "ordinal", "action", "code", "problems", "warnings", "confidence", "run__name")
+    wanted = ("source_identifier", "ordinal", "action", "code", "problems", "warnings", "matching", "run__name")
     return ImportRecord.objects.filter(run__job=job).select_related("run").only("id", *wanted)
 
 
@@ -125,7 +129,7 @@ def _shown(records: Iterable[ImportRecord]) -> list[RecordView]:
 
 def _record_view(record: ImportRecord) -> RecordView:
     problems = [item for item in [*(record.problems or []), *(record.warnings or [])] if isinstance(item, dict)]
-    first = problems[0] if problems else {}
+    first = problems[0] if problems else _doubt(record)
     value = first.get("value")
     return RecordView(
         query=record.run.name,
@@ -137,6 +141,13 @@ def _record_view(record: ImportRecord) -> RecordView:
         message=str(first.get("message") or ""),
         more=max(0, len(problems) - 1),
     )
+
+
+def _doubt(record: ImportRecord) -> dict[str, Any]:
+    """What the matching says about a row that waits; rows that were skipped only have their code."""
+    matching = record.matching or {}
+    words = _DOUBTS.get(record.code or "", (record.code or "").replace("_", " "))
+    return {"field": matching.get("field"), "message": words}
 
 
 def _sees_records(user: Any, job: ImportJob) -> bool:

@@ -82,6 +82,10 @@ class RunView:
     is_balanced: bool
 
     @property
+    def equation(self) -> str:
+        return _equation(self.read, self.outcomes)
+
+    @property
     def is_uncounted(self) -> bool:
         """Whether it runs without anybody knowing how far it has to go."""
         return self.percent is None and self.state is RUN_STATES[RunStatus.RUNNING]
@@ -99,6 +103,10 @@ class JobView:
     outcomes: tuple[Counter, ...]
     warnings: int
     is_balanced: bool
+
+    @property
+    def equation(self) -> str:
+        return _equation(self.read, self.outcomes)
 
     @property
     def is_active(self) -> bool:
@@ -253,6 +261,12 @@ def _total(runs: list[QueryRun]) -> int | None:
     if not runs or any(run.total is None and run.status in (RunStatus.PENDING, RunStatus.RUNNING) for run in runs):
         return None
     return sum(run.read if run.total is None else run.total for run in runs)
+
+
+def _equation(read: int, outcomes: Iterable[Counter]) -> str:
+    """ "10 read = 8 created + 2 failed": every row has one outcome (J18)."""
+    parts = " + ".join(f"{intcomma(counter.count)} {counter.name}" for counter in outcomes if counter.count)
+    return f"{intcomma(read)} read = {parts or '0'}"
 
 
 def _is_balanced(counters: dict[str, int]) -> bool:

@@ -79,6 +79,16 @@ def test_custom_fields_are_merged_not_replaced(company: Desk) -> None:
     assert again(company, city="Ulm").custom_fields == {"old_city": "Ulm", "mine": True}
 
 
+def test_a_shorter_list_in_a_custom_field_is_a_change(desk: Desk) -> None:
+    desk.execute("CREATE TABLE c (id int PRIMARY KEY, name text, mails text[])")
+    desk.execute("INSERT INTO c VALUES (1, 'Acme', ARRAY['a', 'b'])")
+    desk.query("accounts", "c", {"external_id": "id", "name": "name", "custom_fields.mails": "mails"})
+    desk.run()
+    desk.execute("UPDATE c SET mails = ARRAY['a']")
+    assert desk.outcomes(desk.run()) == {"read": 1, "updated": 1}
+    assert Account.objects.get().custom_fields == {"mails": ["a"]}
+
+
 @pytest.mark.req("E40", "C4", "E12")
 def test_naive_times_are_read_in_the_profiles_zone(desk: Desk) -> None:
     desk.profile.source_timezone = "Europe/Berlin"
