@@ -11,7 +11,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from importer import tasks
-from importer.models import ImportJob, ImportProfile, JobKind
+from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from servicevault.jobs.models import JobStatus
 
 
@@ -136,6 +136,14 @@ def test_it_lists_records_by_outcome(browser: Any, finished_job: Any) -> None:
     text = browser.get(reverse("job_records", args=[finished_job.pk]) + "?action=review").content.decode()
     assert "ambiguous" in text
     assert "31.02.2024" not in text
+
+
+def test_it_says_why_a_row_waits(browser: Any, finished_job: Any) -> None:
+    doubt = {"by": "unique_conflict", "field": "email", "candidates": []}
+    ImportRecord.objects.filter(action="review").update(code="unique_conflict", matching=doubt)
+    text = browser.get(reverse("job_records", args=[finished_job.pk]) + "?action=review").content.decode()
+    assert "email" in text
+    assert "already has this value" in text
 
 
 def test_it_cancels_a_waiting_job(browser: Any, pending_job: Any) -> None:

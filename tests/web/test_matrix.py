@@ -10,6 +10,9 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from tests.matrix import ADMIN, MATRIX, PEOPLE
 
+# Said aloud because people are asked for by name: pytest must know to run these before the tests that empty tables.
+pytestmark = pytest.mark.django_db
+
 
 @pytest.fixture
 def browsers(request: pytest.FixtureRequest, logged_in: Callable[[Any], Any], client: Any) -> Callable[[str], Any]:
@@ -66,7 +69,6 @@ def test_it_ends_no_address_in_a_slash(places: dict[str, str]) -> None:
     assert [name for name in MATRIX if name != "home" and address(name, places).endswith("/")] == []
 
 
-@pytest.mark.django_db
 def test_it_leads_strangers_back_to_where_they_wanted_to_go(client: Any) -> None:
     answer = client.get("/tickets?q=ink")
     assert answer["Location"] == "/login?next=%2Ftickets%3Fq%3Dink"
