@@ -25,6 +25,7 @@ from importer.pipeline import chunks, late_links, rehearsal
 from importer.pipeline.load import Counts
 from importer.pipeline.readers import reader_for
 from importer.pipeline.run import Stopped, Worker
+from importer.query import preview
 from importer.sources.audit import require_unprivileged
 from importer.sources.session import SourceSession
 from servicevault.jobs import lifecycle
@@ -34,6 +35,7 @@ from servicevault.jobs.progress import NullSink, Progress, ProgressSink
 logger = logging.getLogger("servicevault.imports")
 
 HEARTBEAT_SECONDS = 2.0
+COUNT_SECONDS = 1.0  # to count a query's rows before the start; then the planner's estimate does
 TURN_SECONDS = 1.0  # before looking again whether it is a waiting job's turn
 SOURCE_RETRIES = 5  # X15: 1, 2, 4, 8, 16 seconds
 DEFAULT_BATCH_ROWS = 5000
@@ -138,7 +140,7 @@ class _Session:
         self._say("Connecting to the source")
         with self._source() as source:
             plans = planning.plan_job(self.job, source)
-            runs = self._runs(plans)
+            runs = self._runs(plans, source)
             if self.job.kind == JobKind.REHEARSAL:
                 rehearsal.rehearse(
                     plans,
@@ -202,8 +204,14 @@ class _Session:
             self.source = None
             session.close()
 
-    def _runs(self, plans: list[planning.RunPlan]) -> dict[str, QueryRun]:
-        """The job's runs, made by whichever worker comes first."""
+    def _runs(self, plans: list[planning.RunPlan], source: SourceSession) -> dict[str, QueryRun]:
+        """The job's runs, made by whichever worker comes first, with the rows each is expected to read."""
+        known = set(QueryRun.objects.filter(job=self.job).values_list("key", flat=True))
+        expected = {
+            plan.key: preview.count(source, plan.compiled, COUNT_SECONDS).rows
+            for plan in plans
+            if plan.key not in known
+        }
         with transaction.atomic():
             ImportJob.objects.select_for_update().get(pk=self.job.pk)
             for position, plan in enumerate(plans):
@@ -217,6 +225,7 @@ class _Session:
                         "entity_id": plan.load.entity_id,
                         "mapping_version_id": plan.load.version_id,
                         "position": position,
+                        "total": expected.get(plan.key),
                     },
                 )
         return {run.key: run for run in QueryRun.objects.filter(job=self.job)}
@@ -233,7 +242,7 @@ class _Session:
         counters = self.job.counters()
         runs = list(QueryRun.objects.filter(job=self.job).values_list("total", "status"))
         known = all(total is not None or status == RunStatus.DONE for total, status in runs)
-        total = sum(total or 0 for total, _ in runs) if known else None
+        total = max(sum(total or 0 for total, _ in runs), counters["read"]) if known else None
         self.sink.update(Progress(self.operation, counters["read"], total))
         self._check_policy(counters)
 
