@@ -6,8 +6,9 @@ Every worker of a job builds the same plans from the same rows; only the databas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Any
 
 from importer.errors import JobFailed, QueryError
@@ -32,6 +33,8 @@ from servicevault import catalog
 from servicevault.catalog import FieldType
 
 DEFAULT_ENTITY = "__default__"  # holds the source's default account (E34)
+KEY_CHARACTERS = 64
+UNRESOLVED = ("null", "fail", "default", "placeholder")
 PUBLIC_MAIL = frozenset({
     "gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "yahoo.com", "icloud.com", "me.com",
     "aol.com", "gmx.de", "gmx.net", "web.de", "t-online.de", "proton.me", "protonmail.com", "mail.ru", "yandex.ru",
@@ -64,7 +67,8 @@ def specs_of(profile: ImportProfile) -> list[QuerySpec]:
     wanted = {key: place for place, key in enumerate(profile.priority_order)}
     if wanted:
         # Derived accounts go with their customers, and before them.
-        place = {spec.key: wanted.get(spec.key.removesuffix(_DERIVED), len(wanted)) for spec in specs}
+        served = {_derived_key(spec.key): spec.key for spec in specs}
+        place = {spec.key: wanted.get(served.get(spec.key, spec.key), len(wanted)) for spec in specs}
         return sorted(specs, key=lambda spec: (place[spec.key], catalog.get(spec.target_type).order))
     return sorted(specs, key=lambda spec: catalog.get(spec.target_type).order)
 
@@ -79,7 +83,9 @@ def plan_job(job: ImportJob, session: SourceSession) -> list[RunPlan]:
             "Nothing is configured to import.", code="query_failed", hint="Apply a template or build a query."
         )
     entities = _entities(profile, specs)
-    return [_run_plan(job, spec, schema, session, entities) for spec in specs]
+    # A mapping may name an entity whose query is not part of this job.
+    known = {*entities, *(spec.entity or spec.key for spec in specs_of(profile))}
+    return [_run_plan(job, spec, schema, session, entities=entities, known=known) for spec in specs]
 
 
 def target_problems(spec: QuerySpec) -> list[str]:
@@ -119,12 +125,34 @@ def _selected(job: ImportJob, specs: list[QuerySpec]) -> list[QuerySpec]:
         if unknown:
             known = ", ".join(spec.key for spec in specs)
             raise JobFailed(f"There is no query “{unknown[0]}”.", code="query_failed", hint=f"Queries: {known}.")
-        specs = [spec for spec in specs if spec.key in keys or spec.key.removesuffix(_DERIVED) in keys]
+        specs = [spec for spec in specs if spec.key in keys or _serves(spec, set(keys))]
     if types:
-        specs = [spec for spec in specs if spec.target_type in types]
+        wanted = {spec.key for spec in specs if spec.target_type in types}
+        specs = [spec for spec in specs if spec.key in wanted or _serves(spec, wanted)]
     filters = options.get("import_filters") or {}
-    narrowed = {name: filters[name] for name in ("date_from", "date_to", "limit", "ids") if filters.get(name)}
+    narrowed: dict[str, Any] = {name: filters[name] for name in ("limit", "ids") if filters.get(name)}
+    narrowed |= {name: _moment(filters[name]) for name in ("date_from", "date_to") if filters.get(name)}
     return [restrict(spec, **narrowed) for spec in specs] if narrowed else specs
+
+
+def _moment(value: Any) -> date | datetime:
+    """A date or instant of stored options, where it is a text; "2024-01-20" is the whole day."""
+    if isinstance(value, date):
+        return value
+    text = str(value)
+    return date.fromisoformat(text) if len(text) == len("2024-01-20") else datetime.fromisoformat(text)
+
+
+def _serves(spec: QuerySpec, keys: set[str]) -> bool:
+    """Whether the query derives the accounts of one of these."""
+    return any(spec.key == _derived_key(key) for key in keys)
+
+
+def _derived_key(key: str) -> str:
+    """Key and entity of the query that derives a query's accounts; keys have at most 64 characters."""
+    if len(key) + len(_DERIVED) <= KEY_CHARACTERS:
+        return f"{key}{_DERIVED}"
+    return f"{key[: KEY_CHARACTERS - len(_DERIVED) - 9]}-{digest({'key': key})[:8]}{_DERIVED}"
 
 
 _DERIVED = "_accounts"
@@ -142,12 +170,12 @@ def _with_derived_accounts(profile: ImportProfile, specs: list[QuerySpec]) -> li
             found.append(spec)
             continue
         text, name = key
-        entity = f"{spec.entity or spec.key}{_DERIVED}"
+        entity = _derived_key(spec.entity or spec.key)
         node = expressions.parse(text)
         found.append(
             QuerySpec(
-                key=f"{spec.key}{_DERIVED}",
-                name=f"Accounts of {spec.name or spec.key}",
+                key=_derived_key(spec.key),
+                name=f"Accounts of {spec.name or spec.key}"[:255],
                 entity=entity,
                 base=spec.base,
                 joins=spec.joins,
@@ -203,8 +231,8 @@ def _account_key(profile: ImportProfile, spec: QuerySpec) -> tuple[str, str] | N
 
 def _entities(profile: ImportProfile, specs: Iterable[QuerySpec]) -> Mapping[str, SourceEntity]:
     """The source's entities by name, those of earlier jobs and other profiles of the source included (E23a)."""
-    wanted = {spec.entity or spec.key: spec.target_type for spec in specs} | {DEFAULT_ENTITY: "accounts"}
-    for name, target_type in wanted.items():
+    wanted = [(spec.entity or spec.key, spec.target_type) for spec in specs] + [(DEFAULT_ENTITY, "accounts")]
+    for name, target_type in wanted:
         entity, _ = SourceEntity.objects.get_or_create(
             source_key=profile.source_key, entity=name, defaults={"target_type": target_type}
         )
@@ -222,7 +250,9 @@ def _run_plan(
     spec: QuerySpec,
     schema: SourceSchema,
     session: SourceSession,
+    *,
     entities: Mapping[str, SourceEntity],
+    known: Collection[str],
 ) -> RunPlan:
     profile = job.profile
     try:
@@ -233,7 +263,9 @@ def _run_plan(
         described = session.describe(compiled.sql, compiled.params)
         if not compiled.columns:
             compiled = columns_on_source(session, compiled)
-        mapped = _mapped(spec, compiled, {column.name: type_without_modifier(column.type_name) for column in described})
+        mapped = _mapped(
+            spec, compiled, {column.name: type_without_modifier(column.type_name) for column in described}, known
+        )
     except QueryError as error:
         raise JobFailed(
             f"Query “{spec.name or spec.key}”: {error.message}", code="query_failed", hint=error.hint, where=spec.key
@@ -265,7 +297,9 @@ def _run_plan(
     return RunPlan(spec.key, spec.name or spec.key, spec, compiled, load, spec.base.name or "sql")
 
 
-def _mapped(spec: QuerySpec, compiled: CompiledQuery, types: Mapping[str, str]) -> tuple[Mapped, ...]:
+def _mapped(
+    spec: QuerySpec, compiled: CompiledQuery, types: Mapping[str, str], entities: Collection[str]
+) -> tuple[Mapped, ...]:
     target = catalog.get(spec.target_type)
     found = []
     for column in compiled.columns:
@@ -279,10 +313,7 @@ def _mapped(spec: QuerySpec, compiled: CompiledQuery, types: Mapping[str, str]) 
         if field.json_key and "." in field.name and _is_structured(source_type):
             field = replace(field, type="json")
         reference = source.reference or Reference()
-        if reference.by and reference.by != "id":
-            kinds = field.reference.types if field.reference else ()
-            if not all(reference.by in catalog.get(kind).natural_keys for kind in kinds):
-                raise QueryError(f"“{column}” cannot be found by “{reference.by}”.")
+        _check_reference(column, field, reference, entities)
         found.append(
             Mapped(
                 field=field,
@@ -300,6 +331,28 @@ def _mapped(spec: QuerySpec, compiled: CompiledQuery, types: Mapping[str, str]) 
             )
         )
     return tuple(found)
+
+
+def _check_reference(column: str, field: catalog.Field, reference: Reference, entities: Collection[str]) -> None:
+    """Raise QueryError when the mapping says how to find a row that the field does not point at, or wrongly."""
+    if reference == Reference():
+        return
+    if field.reference is None:
+        said = reference.by or reference.entity or reference.unresolved
+        raise QueryError(f"“{column}” is no reference to another row; “{said}” says nothing about it.")
+    keys = [set(catalog.get(kind).natural_keys) for kind in field.reference.types]
+    if reference.by and reference.by != "id" and not all(reference.by in known for known in keys):
+        names = ", ".join(sorted(set.intersection(*keys))) or "none"
+        raise QueryError(f"“{column}” cannot be found by “{reference.by}”.", hint=f"Use id, or one of: {names}.")
+    if reference.entity and reference.entity not in entities:
+        raise QueryError(
+            f"“{column}” is looked for in the entity “{reference.entity}”, which no query feeds.",
+            hint=f"Entities: {', '.join(sorted(set(entities) - {DEFAULT_ENTITY})) or 'none'}.",
+        )
+    if reference.unresolved and reference.unresolved not in UNRESOLVED:
+        raise QueryError(
+            f"“{reference.unresolved}” is no answer to an unresolved reference.", hint=f"Use {', '.join(UNRESOLVED)}."
+        )
 
 
 def _is_structured(source_type: str) -> bool:
@@ -348,6 +401,9 @@ def _matching(profile: ImportProfile, job: ImportJob, target: catalog.Target) ->
             code="query_failed",
             hint=f"Use one of {', '.join(Strategy.values)}.",
         ) from None
+    for name in (*(given.get("primary_fields") or ()), *(given.get("secondary_fields") or ())):
+        if not any(known.field(name) for known in catalog.all_targets()):
+            raise JobFailed(f"“{name}” cannot be matched on: no target has it.", code="query_failed")
     primary = tuple(name for name in given.get("primary_fields") or () if target.field(name)) or target.match_fields
     return Matching(
         enabled=given.get("enabled", True),

@@ -10,10 +10,11 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 from django.conf import settings
+from django.db import OperationalError as DjangoOperationalError
 from django.db import connection as django_connection
 from django.db import transaction
 from django.utils import timezone
@@ -59,6 +60,8 @@ def work(job_id: Any, *, sink: ProgressSink | None = None, patient: bool = True)
         _Session(job, sink or NullSink()).run()
     except Stopped:
         lifecycle.cancel(ImportJob, job_id)
+    except KeyboardInterrupt:
+        raise  # the caller decides; the job can be resumed
     except ImporterError as error:
         logger.warning("job %s failed: %s (%s)", job.number, error.message, error.code)
         code = error.code if isinstance(error, JobFailed | SourceLost) else _C16.get(error.code, "query_failed")
@@ -119,6 +122,7 @@ class _Session:
         self.fence = 0
         self.operation = ""
         self.progressed = False
+        self.overdue = False
 
     def run(self) -> None:
         """Read and load every query. Raises Stopped when the job was cancelled or ended elsewhere."""
@@ -127,14 +131,35 @@ class _Session:
                 try:
                     self._attempt()
                     return
+                except Stopped as error:
+                    self._stop_or(error)
                 except (SourceLost, SourceTimeout) as error:
-                    if self.stop.is_set():
-                        raise Stopped from error
+                    self._again(attempt, "Source", error)
+                except (psycopg.OperationalError, DjangoOperationalError) as error:
+                    django_connection.close()
                     if attempt == SOURCE_RETRIES:
-                        raise
-                    self._say(f"Source lost, trying again ({attempt + 1} of {SOURCE_RETRIES})")
-                    if self.stop.wait(2**attempt):
-                        raise Stopped from error
+                        raise JobFailed(
+                            "The target database went away.", code="target_unavailable", hint="Resume when it is back."
+                        ) from error
+                    self._again(attempt, "Target", error)
+                except ImporterError as error:
+                    self._stop_or(error)
+
+    def _again(self, attempt: int, what: str, error: Exception) -> None:
+        """Wait before the next attempt. Raises the error when it was the last, Stopped when the job is to end."""
+        if self.stop.is_set() or attempt == SOURCE_RETRIES:
+            self._stop_or(error)
+        self._say(f"{what} lost, trying again ({attempt + 1} of {SOURCE_RETRIES})")
+        if self.stop.wait(2**attempt):
+            self._stop_or(error)
+
+    def _stop_or(self, error: Exception) -> NoReturn:
+        """A source read that was cut because the job is to end is no failure of the source."""
+        if self.overdue:
+            raise self._timeout() from error
+        if self.stop.is_set():
+            raise Stopped from error
+        raise error
 
     def _attempt(self) -> None:
         self._say("Connecting to the source")
@@ -258,12 +283,23 @@ class _Session:
             or (percent is not None and read >= 100 and failed * 100 > percent * read)
         ):
             raise JobFailed(f"{failed} of {read} rows failed, more than the job accepts.", code="error_threshold")
-        limit = int(options.get("timeout") or settings.IMPORT_JOB_TIMEOUT)
+        if self._is_overdue():
+            raise self._timeout()
+
+    @property
+    def _limit_seconds(self) -> int:
+        return int(self.job.options.get("timeout") or settings.IMPORT_JOB_TIMEOUT)
+
+    def _is_overdue(self) -> bool:
         started = self.job.started_at
-        if started and (timezone.now() - started).total_seconds() > limit:
-            raise JobFailed(
-                f"The job ran longer than its {limit} seconds.", code="timeout", hint="Resume it with a longer timeout."
-            )
+        return started is not None and (timezone.now() - started).total_seconds() > self._limit_seconds
+
+    def _timeout(self) -> JobFailed:
+        return JobFailed(
+            f"The job ran longer than its {self._limit_seconds} seconds.",
+            code="timeout",
+            hint="Resume it with a longer timeout.",
+        )
 
     def _say(self, operation: str) -> None:
         self.operation = operation
@@ -285,7 +321,8 @@ class _Session:
         try:
             with connect_target() as connection:
                 while not ended.wait(HEARTBEAT_SECONDS):
-                    if not lifecycle.heartbeat(ImportJob, self.job.pk):
+                    self.overdue = self._is_overdue()
+                    if self.overdue or not lifecycle.heartbeat(ImportJob, self.job.pk):
                         self.stop.set()
                         if self.source is not None:
                             self.source.cancel()

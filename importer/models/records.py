@@ -57,7 +57,7 @@ class ImportRecord(models.Model):
     )
     batch_no = models.IntegerField()
     source_identifier = KeyField()
-    ordinal = models.SmallIntegerField(default=0)  # 1, 2, ... for repeats of one identifier in one query
+    ordinal = models.IntegerField(default=0)  # 1, 2, ... for repeats of one identifier in one query
     action = models.CharField(max_length=9, choices=Outcome.choices)
     code = models.CharField(max_length=48, null=True)  # why: skip_reason or error_code
     target_id = models.UUIDField(null=True)

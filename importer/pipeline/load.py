@@ -5,6 +5,7 @@ A slice that fails as a set is halved down to the rows that fail; they become fa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -81,10 +82,14 @@ class Loader:
                 self.connection.commit()
                 fail_point("after_commit")
                 return counts
-            except _TRANSIENT:
+            except _TRANSIENT as error:
                 self.connection.rollback()
                 if attempt == RETRIES:
-                    raise
+                    raise JobFailed(
+                        "Somebody else holds a lock on rows this job must write.",
+                        code="target_unavailable",
+                        hint="Find the long transaction in pg_stat_activity, end it, then resume.",
+                    ) from error
                 time.sleep(min(16, 2**attempt) * 0.1 * random.uniform(1, 2))  # noqa: S311 - jitter
             except _FULL as error:
                 self.connection.rollback()
@@ -94,7 +99,7 @@ class Loader:
                     hint="Free some, then resume.",
                 ) from error
             except BaseException:
-                if not self.connection.closed:
+                with contextlib.suppress(psycopg.Error):  # the first error is the one that counts
                     self.connection.rollback()
                 raise
         raise AssertionError("unreachable")
@@ -144,6 +149,10 @@ class Loader:
                 if self._lock is not None:
                     self._lock.run(self.connection)
                 self._compare.run(self.connection)
+                # Somebody deleted the target between decision and lock.
+                self.connection.execute(
+                    "UPDATE pg_temp.work SET action = 'skipped', code = 'target_deleted' WHERE action = 'existing'"
+                )
                 found = self._actions()
             deferred = found.pop(decide.DEFER, 0)
             self._give_default_account()

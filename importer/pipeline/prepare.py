@@ -19,6 +19,7 @@ from servicevault.catalog import Field
 
 _PRECISION = re.compile(r"\(\d+\)")  # of "timestamp(0) without time zone"
 
+_SHOWABLE = sql.SQL("'0001-01-03' AND '9999-12-29'")  # what a page can show in any zone
 _NAMED_FIELD = re.compile(r"\bp\.(\w+)")
 
 _STORED_AS = {
@@ -72,7 +73,8 @@ def canonical(text: str) -> str:
 
 def _cells(plan: LoadPlan, bind: Bind) -> sql.Composable:
     columns = sql.SQL(", ").join(
-        sql.SQL("{} text").format(sql.Identifier(column)) for column in dict.fromkeys(m.column for m in plan.mapped)
+        sql.SQL("{} {}").format(sql.Identifier(mapped.column), sql.SQL("json" if _is_document(mapped) else "text"))
+        for mapped in {mapped.column: mapped for mapped in plan.mapped}.values()
     )
     found = [
         sql.SQL("{} AS {}").format(_cell(mapped, bind), sql.Identifier(mapped.field.name)) for mapped in plan.mapped
@@ -91,6 +93,11 @@ def _cells(plan: LoadPlan, bind: Bind) -> sql.Composable:
     ).format(cells=cells, columns=columns)
 
 
+def _is_document(mapped: Mapped) -> bool:
+    """Whether the value is JSON at the source already: opened as text, a JSON string would lose its quotes."""
+    return mapped.field.type == "json" and not mapped.source_type.startswith(("text", "character"))
+
+
 def is_local(mapped: Mapped) -> bool:
     """Whether the source writes the value as an instant without zone."""
     plain = _PRECISION.sub("", mapped.source_type)
@@ -99,6 +106,8 @@ def is_local(mapped: Mapped) -> bool:
 
 def _cell(mapped: Mapped, bind: Bind) -> sql.Composable:
     text: sql.Composable = name("j", mapped.column)
+    if _is_document(mapped):
+        text = sql.SQL("{}::text").format(text)
     for step in mapped.transforms:
         built = step.kind.build(text, step.params, bind)
         if step.kind.numeric:
@@ -174,8 +183,9 @@ def _typed(plan: LoadPlan, mapped: Mapped, text: sql.Composable, bind: Bind) -> 
             return _instant(mapped, text, bind(plan.timezone, "text"))
         case "tags":
             return sql.SQL(
-                "CASE WHEN left({0}, 1) <> '[' THEN string_to_array(regexp_replace({0}, '\\s*,\\s*', ',', 'g'), ',') "
-                "WHEN pg_input_is_valid({0}, 'jsonb') THEN ARRAY(SELECT jsonb_array_elements_text({0}::jsonb)) END"
+                "CASE WHEN left({0}, 1) <> '[' THEN ARRAY(SELECT btrim(part) FROM string_to_table({0}, ',') part "
+                "WHERE btrim(part) <> '') WHEN pg_input_is_valid({0}, 'jsonb') THEN "
+                "ARRAY(SELECT part FROM jsonb_array_elements_text({0}::jsonb) part WHERE btrim(part) <> '') END"
             ).format(text)
         case "integer":
             return sql.SQL(
@@ -184,8 +194,9 @@ def _typed(plan: LoadPlan, mapped: Mapped, text: sql.Composable, bind: Bind) -> 
             ).format(text)
         case _:
             type_name = f"numeric({field.precision})" if field.precision else _STORED_AS[field.type]
-            return sql.SQL("CASE WHEN pg_input_is_valid({0}, {1}) THEN {0}::{2} END").format(
-                text, bind(type_name, "text"), sql.SQL(type_name)
+            number = sql.SQL("{} ~ '[0-9]' AND").format(text) if field.type == "numeric" else sql.SQL("")  # not NaN
+            return sql.SQL("CASE WHEN {3} pg_input_is_valid({0}, {1}) THEN {0}::{2} END").format(
+                text, bind(type_name, "text"), sql.SQL(type_name), number
             )
 
 
@@ -226,11 +237,16 @@ def _minutes(text: sql.Composable) -> sql.Composable:
 def _instant(mapped: Mapped, text: sql.Composable, zone: sql.Composable) -> sql.Composable:
     """The instant; a text without offset is read in the profile's zone (E40)."""
     if is_local(mapped):
-        return sql.SQL("{} AT TIME ZONE {}").format(name("c", f"local:{mapped.field.name}"), zone)
-    local = sql.SQL("CASE WHEN pg_input_is_valid({0}, 'timestamp') THEN {0}::timestamp AT TIME ZONE {1} END").format(
-        text, zone
-    )
-    aware = sql.SQL("CASE WHEN pg_input_is_valid({0}, 'timestamptz') THEN {0}::timestamptz END").format(text)
+        return sql.SQL("CASE WHEN {0} BETWEEN {1} THEN {0} AT TIME ZONE {2} END").format(
+            name("c", f"local:{mapped.field.name}"), _SHOWABLE, zone
+        )
+    local = sql.SQL(
+        "CASE WHEN pg_input_is_valid({0}, 'timestamp') THEN "
+        "CASE WHEN {0}::timestamp BETWEEN {1} THEN {0}::timestamp AT TIME ZONE {2} END END"
+    ).format(text, _SHOWABLE, zone)
+    aware = sql.SQL(
+        "CASE WHEN pg_input_is_valid({0}, 'timestamptz') THEN CASE WHEN {0}::timestamptz BETWEEN {1} THEN {0}::timestamptz END END"
+    ).format(text, _SHOWABLE)
     if _PRECISION.sub("", mapped.source_type) == "timestamp with time zone":
         return aware
     return sql.SQL(

@@ -8,6 +8,7 @@ ranges of the staged result.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Protocol
 
 import psycopg
@@ -18,7 +19,8 @@ from importer.sources.session import SourceSession
 
 Pairs = Iterator[tuple[bytes | None, bytes | None]]
 MAX_ROW_BYTES = 32 * 1024 * 1024  # a larger row fails by itself instead of filling the worker's memory
-FETCHED_AT_ONCE = 50  # rows in memory beside the slice; a row may have a megabyte
+FETCHED_BYTES = 4 * 1024 * 1024  # in memory beside the slice
+FETCHED_ROWS = 50
 
 
 class Reader(Protocol):
@@ -48,7 +50,11 @@ class RangeReader:
 
     def pairs(self, lo: str | None, hi: str | None) -> Pairs:
         query, params = self.compiled.rows(lo, hi, max_row_bytes=MAX_ROW_BYTES)
-        yield from self.session.stream(query, params, size=FETCHED_AT_ONCE, raw=True)
+        yield from self.session.stream(query, params, size=self.fetched, raw=True)
+
+    @cached_property
+    def fetched(self) -> int:
+        return fetched_at_once(self.session, self.compiled)
 
 
 class StagedReader:
@@ -67,13 +73,21 @@ class StagedReader:
     def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
         query, params = self.compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)
         count = staging.stage_whole(
-            connection, run_id, self.session.stream(query, params, size=FETCHED_AT_ONCE, raw=True)
+            connection,
+            run_id,
+            self.session.stream(query, params, size=fetched_at_once(self.session, self.compiled), raw=True),
         )
         return staging.staged_bounds(connection, run_id, chunk_rows), count
 
     def pairs(self, lo: str | None, hi: str | None) -> Pairs:
         with self.connect() as connection:
             yield from staging.staged_rows(connection, self.run_id, lo, hi)
+
+
+def fetched_at_once(session: SourceSession, compiled: CompiledQuery) -> int:
+    """Rows to ask for at a time, by the widest of the first twenty: a row may have megabytes."""
+    widest = session.fetch_all(*compiled.widest(20))[0][0] or 1
+    return max(1, min(FETCHED_ROWS, FETCHED_BYTES // int(widest)))
 
 
 def reader_for(

@@ -18,7 +18,7 @@ from importer.pipeline import chunks, late_links, staging
 from importer.pipeline.defaults import default_run
 from importer.pipeline.load import Counts, Loader, Statement, count
 from importer.pipeline.plan import LoadPlan
-from importer.pipeline.readers import FETCHED_AT_ONCE, MAX_ROW_BYTES, Pairs
+from importer.pipeline.readers import MAX_ROW_BYTES, Pairs, fetched_at_once
 from importer.pipeline.run import Stopped
 from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
@@ -208,7 +208,7 @@ def _count(connection: psycopg.Connection, query: LiteralString, job_id: str) ->
 def _ordered(inside: psycopg.Connection, source: SourceSession, compiled: CompiledQuery, run_id: int) -> Pairs:
     """The query's rows in key order: from the source, or staged in the transaction that will be rolled back."""
     query, params = compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)
-    stream = source.stream(query, params, size=FETCHED_AT_ONCE, raw=True)
+    stream = source.stream(query, params, size=fetched_at_once(source, compiled), raw=True)
     if compiled.key is not None:
         yield from stream
         return

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 NUL = b"\\u0000"
+KEY_BYTES = 1024  # a longer key is no external id (E23: 255 characters) and does not fit an index entry
 SLICE_BYTES = 8 * 1024 * 1024  # X13
 
 
@@ -76,7 +77,7 @@ def create_slice_tables(connection: psycopg.Connection, work: sql.Composed) -> N
     """The temporary tables of this connection; made anew for each query because `work` follows its columns."""
     connection.execute("DROP TABLE IF EXISTS pg_temp.stage, pg_temp.incoming, pg_temp.work")
     connection.execute(
-        'CREATE TEMPORARY TABLE stage (n integer, key text COLLATE "C", ordinal smallint, hash bytea, problem text, row json)'
+        'CREATE TEMPORARY TABLE stage (n integer, key text COLLATE "C", ordinal integer, hash bytea, problem text, row json)'
     )
     connection.execute('CREATE TEMPORARY TABLE incoming (n integer, key text COLLATE "C", hash bytea)')
     connection.execute(work)
@@ -90,7 +91,7 @@ def stage(connection: psycopg.Connection, rows: Iterable[tuple[int, Row]]) -> No
         for number, row in rows:
             buffer += b"%d\t%b\t%d\t\\\\x%b\t%b\t%b\n" % (
                 number,
-                _escaped(row.key),
+                _escaped(stored_key(row.key)),
                 row.ordinal,
                 row.digest.hex().encode(),
                 row.problem.encode() or b"\\N",
@@ -153,7 +154,7 @@ def stage_whole(connection: psycopg.Connection, run_id: int, cells: Iterable[tup
                 b"%d\t%b\t%b\n"
                 % (
                     count,
-                    b"" if key is None else _escaped(key),
+                    b"" if key is None else _escaped(stored_key(key)),
                     b"\\N" if data is None else data.replace(b"\\", b"\\\\"),
                 )
             )
@@ -201,6 +202,14 @@ def staged_cursor(connection: psycopg.Connection, run_id: int) -> Iterator[tuple
 
 def drop_run_table(connection: psycopg.Connection, run_id: int) -> None:
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(run_table(run_id)))
+
+
+def stored_key(key: bytes) -> bytes:
+    """The key as it is kept: one that is far too long is cut and told apart by its hash. Its row fails."""
+    if len(key) <= KEY_BYTES:
+        return key
+    start = key[:200].decode("utf-8", "ignore").encode()
+    return start + b"..." + hashlib.sha256(key).hexdigest().encode()
 
 
 def _has_nul(data: bytes) -> bool:

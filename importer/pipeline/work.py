@@ -20,7 +20,7 @@ _UNLIMITED = re.compile(r"(?<=character varying)\(\d+\)")  # lengths are judged 
 WORK_COLUMNS = {
     "n": "integer",
     "key": 'text COLLATE "C"',
-    "ordinal": "smallint",
+    "ordinal": "integer",
     "record_id": "uuid",
     "target_id": "uuid",
     "known": "boolean",  # an external reference exists already

@@ -131,6 +131,17 @@ class CompiledQuery:
         composed = sql.SQL("SELECT * FROM ({}) AS q LIMIT {}").format(self.sql, cast(sql.Placeholder("sample"), "int8"))
         return composed, {**self.params, "sample": limit}
 
+    def widest(self, rows: int) -> Statement:
+        """Bytes of the largest of the first `rows` rows as JSON text; NULL when there is none."""
+        composed = sql.SQL(
+            "SELECT pg_catalog.max(pg_catalog.octet_length({}::pg_catalog.text)) FROM ({} LIMIT {}) AS q"
+        ).format(
+            call("row_to_json", sql.SQL("q")),
+            sql.SQL("SELECT * FROM ({}) AS i").format(self.sql),
+            cast(sql.Placeholder("sample"), "int8"),
+        )
+        return composed, {**self.params, "sample": rows}
+
     def explain(self) -> Statement:
         """The planner's estimate as JSON; runs nothing."""
         return sql.SQL("EXPLAIN (FORMAT JSON) {}").format(self.sql), self.params

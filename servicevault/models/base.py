@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 from django.db.models.functions import Now
+from django.db.models.lookups import Exact
 
 
 class TimestampedModel(models.Model):
@@ -21,6 +22,12 @@ class TimestampedModel(models.Model):
 
     class Meta:
         abstract = True
+
+
+def is_object(column: str, name: str) -> models.CheckConstraint:
+    """The rule that a JSON column holds an object (E1, E2)."""
+    kind = models.Func(models.F(column), function="jsonb_typeof", output_field=models.TextField())
+    return models.CheckConstraint(condition=Exact(kind, models.Value("object")), name=name)
 
 
 def text(max_length: int = 255, *, null: bool = True) -> models.CharField[str | None, str | None]:

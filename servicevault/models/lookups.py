@@ -31,6 +31,12 @@ class TicketStatus(Lookup):
     class Meta(Lookup.Meta):
         db_table = "ticket_statuses"
         verbose_name_plural = "ticket statuses"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(type__in=["open", "pending", "in_progress", "resolved", "closed"]),
+                name="ticket_statuses_type_known",
+            ),
+        ]
 
 
 class TicketPriority(Lookup):

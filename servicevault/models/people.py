@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Trim
 
-from .base import TimestampedModel, text
+from .base import TimestampedModel, is_object, text
 
 
 class AccountType(models.TextChoices):
@@ -62,6 +62,7 @@ class Account(TimestampedModel):
             models.CheckConstraint(condition=Q(account_type__in=AccountType.values), name="accounts_type_known"),
             models.CheckConstraint(condition=~Q(name=""), name="accounts_name_not_empty"),
             models.CheckConstraint(condition=Q(domain=Lower("domain")), name="accounts_domain_lower"),
+            is_object("custom_fields", "accounts_custom_fields_object"),
         ]
 
     def __str__(self) -> str:
@@ -126,6 +127,7 @@ class User(AbstractBaseUser, PermissionsMixin, TimestampedModel):
             models.CheckConstraint(condition=Q(user_type__in=UserType.values), name="users_type_known"),
             models.CheckConstraint(condition=~Q(name=""), name="users_name_not_empty"),
             models.CheckConstraint(condition=Q(email=Lower("email")) & ~Q(email=""), name="users_email_lower"),
+            is_object("custom_fields", "users_custom_fields_object"),
         ]
 
     def __str__(self) -> str:

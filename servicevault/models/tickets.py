@@ -6,7 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
-from .base import TimestampedModel, text
+from .base import TimestampedModel, is_object, text
 from .lookups import TicketCategory, TicketPriority, TicketStatus
 from .people import Account, User
 
@@ -101,6 +101,8 @@ class Ticket(TimestampedModel):
             models.CheckConstraint(condition=Q(channel__in=Channel.values), name="tickets_channel_known"),
             models.CheckConstraint(condition=Q(description_format__in=TextFormat.values), name="tickets_format_known"),
             models.CheckConstraint(condition=~Q(ticket_number="") & ~Q(title=""), name="tickets_named"),
+            is_object("custom_fields", "tickets_custom_fields_object"),
+            is_object("metadata", "tickets_metadata_object"),
         ]
 
     def __str__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from .base import TimestampedModel
+from .base import TimestampedModel, is_object
 from .people import Account, User
 from .tickets import Ticket
 
@@ -46,6 +46,7 @@ class TimeEntry(TimestampedModel):
         verbose_name_plural = "time entries"
         constraints = [
             models.CheckConstraint(condition=Q(status__in=EntryStatus.values), name="time_entries_status_known"),
+            is_object("custom_fields", "time_entries_custom_fields_object"),
         ]
 
     def __str__(self) -> str:

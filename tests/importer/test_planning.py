@@ -130,9 +130,6 @@ def test_a_profile_without_queries_says_so(desk: Desk) -> None:
 
 
 @pytest.mark.req("F11")
-@pytest.mark.xfail(
-    strict=True, reason="dates of stored options are texts and end as internal_error (planning._selected)"
-)
 def test_import_filters_narrow_each_query(desk: Desk) -> None:
     desk.execute("CREATE TABLE c (id int PRIMARY KEY, name text, made timestamptz)")
     desk.execute("INSERT INTO c SELECT i, 'C ' || i, date '2024-01-01' + i FROM generate_series(1, 30) i")
@@ -175,8 +172,7 @@ def test_dates_on_a_query_without_a_date_fail_before_anything_is_written(desk: D
         ({"external_id": "id", "name": {"source": "name", "transformation": ["html_to_text"]}}, "html_to_text"),
         pytest.param(
             {"external_id": "id", "name": {"source": "name", "reference": {"by": "shoe size"}}},
-            "shoe size",
-            marks=pytest.mark.xfail(strict=True, reason="a reference on a field that is none is ignored (planning._mapped)"),
+            "shoe size"
         ),
     ],
     ids=lambda value: str(value)[:40],
@@ -214,10 +210,6 @@ def test_an_unknown_strategy_of_the_profile_stops_the_job(whole: Desk, matching:
 
 
 @pytest.mark.req("O5")
-@pytest.mark.xfail(
-    strict=True,
-    reason="match fields that do not exist are dropped in silence and the default is used (planning._matching)",
-)
 def test_an_unknown_match_field_stops_the_job(whole: Desk) -> None:
     whole.profile.matching = {"primary_fields": ["emial"]}
     whole.profile.save()
@@ -225,10 +217,6 @@ def test_an_unknown_match_field_stops_the_job(whole: Desk) -> None:
 
 
 @pytest.mark.req("E26")
-@pytest.mark.xfail(
-    strict=True,
-    reason="a reference to an entity nobody feeds ends as internal_error (references.entities_searched, KeyError)",
-)
 def test_a_reference_to_an_entity_nobody_feeds_is_named(whole: Desk) -> None:
     fields = {
         "external_id": "id",
@@ -243,10 +231,6 @@ def test_a_reference_to_an_entity_nobody_feeds_is_named(whole: Desk) -> None:
 
 
 @pytest.mark.req("E27")
-@pytest.mark.xfail(
-    strict=True,
-    reason="an unknown policy for unresolved references is taken as it is (planning._mapped, references._sentence)",
-)
 def test_an_unknown_policy_for_references_is_named(whole: Desk) -> None:
     fields = {
         "external_id": "id",
@@ -302,9 +286,6 @@ def test_the_derived_accounts_come_along_when_only_the_customers_are_selected(de
 
 
 @pytest.mark.req("E34", "F11")
-@pytest.mark.xfail(
-    strict=True, reason="selected_types drops the accounts derived for the customers it keeps (planning._selected)"
-)
 def test_the_derived_accounts_come_along_when_only_their_type_is_selected(desk: Desk) -> None:
     desk.execute("CREATE TABLE p (id int PRIMARY KEY, name text, mail text, company text)")
     desk.execute("INSERT INTO p VALUES (1, 'A', 'a@acme.com', 'Acme')")
@@ -314,9 +295,6 @@ def test_the_derived_accounts_come_along_when_only_their_type_is_selected(desk: 
 
 
 @pytest.mark.req("E34")
-@pytest.mark.xfail(
-    strict=True, reason="the derived key has 9 characters more than the column takes (planning._with_derived_accounts)"
-)
 def test_a_query_may_have_the_longest_key_and_still_derive_accounts(desk: Desk) -> None:
     desk.execute("CREATE TABLE p (id int PRIMARY KEY, name text, mail text, company text)")
     desk.execute("INSERT INTO p VALUES (1, 'A', 'a@acme.com', 'Acme')")
@@ -330,9 +308,6 @@ def test_a_query_may_have_the_longest_key_and_still_derive_accounts(desk: Desk) 
 
 
 @pytest.mark.req("E23a")
-@pytest.mark.xfail(
-    strict=True, reason="of two queries with one entity the last decides and both run (planning._entities)"
-)
 def test_one_entity_feeds_one_target_type(whole: Desk) -> None:
     whole.profile.queries.filter(key="agents").update(entity="people")
     whole.profile.queries.filter(key="customer_users").update(entity="people")

@@ -146,10 +146,6 @@ def test_the_first_of_the_repeats_wins(desk: Desk) -> None:
 
 
 @pytest.mark.req("K11")
-@pytest.mark.xfail(
-    strict=True,
-    reason="the 32,768th repeat of a key does not fit its smallint ordinal and the job crashes (staging.py)",
-)
 def test_more_repeats_than_a_small_number_can_count_fail_nothing(desk: Desk) -> None:
     """The ordinal of a repeat is a smallint."""
     desk.execute("CREATE TABLE k (id text, name text, city text)")
@@ -234,13 +230,7 @@ def test_each_slice_is_one_transaction(
     ("count", "mebibytes"),
     [
         (200, 1),
-        pytest.param(
-            100,
-            4,
-            marks=pytest.mark.xfail(
-                strict=True, reason="fifty rows are fetched at once however large they are (readers.py)"
-            ),
-        ),
+        pytest.param(100, 4),
     ],
 )
 def test_memory_of_a_worker_stays_flat_over_large_rows(
