@@ -683,7 +683,7 @@ def test_a_job_over_its_time_fails_and_goes_on_with_more_time(ledger: Desk) -> N
 
 @pytest.mark.req("J20")
 def test_a_source_that_gives_no_row_does_not_outlive_the_jobs_time(ledger: Desk) -> None:
-    ledger.execute("CREATE VIEW slow AS SELECT c.id, c.name FROM c, LATERAL pg_sleep(0.04)")
+    ledger.execute("CREATE VIEW slow AS SELECT c.id, c.name FROM c, LATERAL pg_sleep(0.04 + c.id * 0)")
     ledger.query("accounts", "slow", {"external_id": "id", "name": "name"})
     job = ledger.start()
     ImportJob.objects.filter(pk=job.pk).update(options={"timeout": 1})
