@@ -28,6 +28,7 @@ from importer.pipeline.readers import reader_for
 from importer.pipeline.run import Stopped, Worker
 from importer.query import preview
 from importer.sources.audit import require_unprivileged
+from importer.sources.failures import ConnectionFailed
 from importer.sources.session import SourceSession
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import JobStatus
@@ -123,6 +124,7 @@ class _Session:
         self.operation = ""
         self.progressed = False
         self.overdue = False
+        self.connected = False  # the source answered once
 
     def run(self) -> None:
         """Read and load every query. Raises Stopped when the job was cancelled or ended elsewhere."""
@@ -142,6 +144,10 @@ class _Session:
                             "The target database went away.", code="target_unavailable", hint="Resume when it is back."
                         ) from error
                     self._again(attempt, "Target", error)
+                except ConnectionFailed as error:
+                    if not self.connected:  # a source that never answered is a wrong address, not a lost one
+                        self._stop_or(error)
+                    self._again(attempt, "Source", error)
                 except ImporterError as error:
                     self._stop_or(error)
 
@@ -221,7 +227,7 @@ class _Session:
         if session is None:
             session = gateway.open_source(self.job.profile, purpose=purpose)
             ImportJob.objects.filter(pk=self.job.pk, snapshot_id=shared).update(snapshot_id=session.export_snapshot())
-        self.source = session
+        self.source, self.connected = session, True
         try:
             require_unprivileged(session)
             yield session

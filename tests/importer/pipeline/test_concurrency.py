@@ -512,10 +512,6 @@ def test_a_source_that_stays_away_fails_the_job_and_it_can_be_resumed(ledger: De
 
 
 @pytest.mark.req("X15", "R6")
-@pytest.mark.xfail(
-    strict=True,
-    reason="only a broken connection is tried again; one that cannot be made ends the job at once (runner.run)",
-)
 def test_a_source_that_restarts_is_waited_for(ledger: Desk) -> None:
     ledger.execute("UPDATE c SET name = name || repeat('x', 200)")
     job = ledger.start(options={"batch_size": 5})
