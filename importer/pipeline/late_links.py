@@ -57,7 +57,7 @@ def _link_column(connection: psycopg.Connection, job_id: str, target_type: str, 
             recorded AS (INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, code,
                     target_id, before_image, after_image, changed_fields)
                 SELECT gen_random_uuid(), coalesce(h.run, (SELECT min(run) FROM home)), 0, r.source_identifier,
-                    (1000 + row_number() OVER (PARTITION BY r.source_identifier)), 'updated', 'late_link', b.target_id,
+                    (1000000 + row_number() OVER (PARTITION BY r.source_identifier)), 'updated', 'late_link', b.target_id,
                     json_build_object(%(column)s::text, b.old), json_build_object(%(column)s::text, b.parent), ARRAY[%(column)s::text]
                 FROM before b JOIN written w ON w.id = b.target_id JOIN importer_importrecord r ON r.id = b.record_id
                 JOIN importer_queryrun q ON q.id = r.run_id LEFT JOIN home h ON h.entity_id = q.entity_id
