@@ -13,6 +13,8 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from django.db import connections
+from django.test.utils import setup_databases, teardown_databases
 from psycopg import sql
 
 from permissions import roles
@@ -48,6 +50,65 @@ def source_database() -> Iterator[Callable[..., str]]:
     with psycopg.connect(server.geturl(), autocommit=True) as connection:
         for name in created:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+# --- a database that really commits ----------------------------------------------------------------------------------
+
+SEEDED = (
+    "django_migrations", "django_content_type", "auth_permission", "permissions_role", "ticket_statuses",
+    "ticket_priorities", "ticket_categories", "billing_rates", "templates_registry_template",
+)  # fmt: skip
+SWEEP = """
+DO $$ DECLARE name text; BEGIN
+    SET LOCAL session_replication_role = replica;
+    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'service-vault/import';
+    FOR name IN SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+            AND relname <> ALL (string_to_array('{seeded}', ' ')) AND relname NOT LIKE 'django_celery_beat%' LOOP
+        IF name LIKE 'importer_stage_%' THEN
+            EXECUTE format('DROP TABLE %I', name);
+        ELSIF name = 'users' THEN
+            DELETE FROM users WHERE username IS DISTINCT FROM 'service-vault-import';
+        ELSE
+            EXECUTE format('DELETE FROM %I', name);
+        END IF;
+    END LOOP;
+END $$
+""".replace("{seeded}", " ".join(SEEDED))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: Any
+) -> Iterator[None]:
+    """The test database, for `committed_db` too: pytest-django only makes one for tests that carry its own mark."""
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases={"default"})
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture
+def committed_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The application's database without a transaction around the test: imports use connections of their own.
+
+    Afterwards every row but the seeded ones is deleted, which takes a tenth of Django's flush.
+    """
+    with django_db_blocker.unblock():
+        yield
+        connections.close_all()
+        database = connections["default"].settings_dict
+        assert database["NAME"].startswith("test_"), "never sweep a database that somebody uses"
+        with psycopg.connect(
+            host=database["HOST"],
+            port=database["PORT"],
+            dbname=database["NAME"],
+            user=database["USER"],
+            password=database["PASSWORD"],
+            options="-c lock_timeout=10s",
+        ) as connection:
+            connection.execute(SWEEP)
 
 
 # --- people ----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Imports run on connections of their own, so their tests commit and are cleaned up by a flush."""
+"""Imports run on connections of their own, so their tests commit and are swept afterwards."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.importer.desk import Desk, make_desk
 
 
 @pytest.fixture
-def desk(transactional_db: None, django_db_serialized_rollback: None, source_database: Callable[..., str]) -> Desk:
+def desk(committed_db: None, source_database: Callable[..., str]) -> Desk:
     """An empty source database with a profile."""
     return make_desk(source_database("desk"))
 
 
 @pytest.fixture
-def target(transactional_db: None) -> Iterator[psycopg.Connection]:
+def target(committed_db: None) -> Iterator[psycopg.Connection]:
     """A plain connection to the application's database, for looking at rows."""
     database = settings.DATABASES["default"]
     with psycopg.connect(

@@ -70,7 +70,7 @@ def test_it_says_what_to_do_when_the_key_is_gone() -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.usefixtures("committed_db")
 @pytest.mark.req("P5")
 def test_a_secret_copied_between_rows_of_the_database_opens_no_source(desk: Desk) -> None:
     other = ImportProfile.objects.create(
@@ -80,7 +80,7 @@ def test_a_secret_copied_between_rows_of_the_database_opens_no_source(desk: Desk
         gateway.params_of(other)
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.usefixtures("committed_db")
 @pytest.mark.req("P5", "J13")
 def test_a_job_whose_password_cannot_be_read_fails_with_the_reason_and_can_be_resumed(desk: Desk) -> None:
     desk.execute("CREATE TABLE c (id int PRIMARY KEY, name text); INSERT INTO c VALUES (1, 'Acme')")
@@ -91,7 +91,7 @@ def test_a_job_whose_password_cannot_be_read_fails_with_the_reason_and_can_be_re
     assert "FIELD_ENCRYPTION_KEYS" in job.error_message
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.usefixtures("committed_db")
 @pytest.mark.req("P5")
 def test_a_source_may_use_whatever_method_when_none_is_required(desk: Desk) -> None:
     desk.execute("CREATE TABLE c (id int PRIMARY KEY, name text); INSERT INTO c VALUES (1, 'Acme')")

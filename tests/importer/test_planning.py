@@ -18,7 +18,7 @@ from importer.sources.session import SourceSession
 from servicevault.models import Account, Ticket, User
 from tests.importer.desk import READER, READER_PASSWORD, Desk
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 ORDER = ["accounts", "agents", "customer_users", "tickets", "ticket_comments", "time_entries"]
 

@@ -9,7 +9,7 @@ from importer.pipeline.staging import read_rows
 from servicevault.models import Account, Ticket, TimeEntry, User
 from tests.importer.desk import Desk
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 TICKETS = {
     "external_id": "id",

@@ -25,7 +25,7 @@ from servicevault.jobs.progress import Progress
 from servicevault.models import Account, User
 from tests.importer.desk import READER, Desk
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 OUTCOMES = ("created", "updated", "unchanged", "skipped", "failed", "review")
 

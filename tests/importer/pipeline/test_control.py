@@ -23,7 +23,7 @@ from importer.pipeline.staging import Row, Slice, read_rows, slices
 from servicevault.models import Account
 from tests.importer.desk import Desk
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 MEBIBYTE = 1024 * 1024
 WORKER_BYTES = 300 * 10**6  # X13

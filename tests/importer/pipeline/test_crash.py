@@ -19,7 +19,7 @@ from importer.pipeline import faults
 from servicevault.models import Account
 from tests.importer.desk import Desk, loads
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 ROUNDS = 50
 

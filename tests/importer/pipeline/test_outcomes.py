@@ -8,7 +8,7 @@ from importer.models import ImportRecord
 from servicevault.models import Account
 from tests.importer.desk import Desk
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from permissions.models import Role
 from servicevault.models import Account, User
 from tests.importer.desk import Desk
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 PERSON = {"external_id": "id", "name": "name", "email": "mail"}
 

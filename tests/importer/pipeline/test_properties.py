@@ -19,7 +19,7 @@ from importer.models import ImportJob, ImportQuery, ImportRecord
 from servicevault.models import Account, Ticket, TimeEntry
 from tests.importer.desk import Desk
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 ODD_TEXTS = (
     "", " ", "\t", "\n", "\\", "\\N", "\\.", "'", '"', "''", "%s", "{}", "\\x41", "\\u0000", "\x01\x1f\x7f", "\x85\u2028",

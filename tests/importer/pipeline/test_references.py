@@ -8,7 +8,7 @@ from importer.models import ImportRecord, PendingReference
 from servicevault.models import Account, Ticket, TicketComment, TimeEntry, User
 from tests.importer.desk import Desk
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 PERSON = {"external_id": "id", "name": "name", "email": "mail"}
 TICKET = {

@@ -21,7 +21,7 @@ from servicevault.jobs.progress import Progress
 from servicevault.models import Account, Ticket, User
 from tests.importer.desk import Desk
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 KEPT_TABLES = (
     "accounts", "users", "tickets", "ticket_comments", "time_entries", "billing_rates", "ticket_statuses",

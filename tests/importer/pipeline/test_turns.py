@@ -10,7 +10,7 @@ from importer.models import ImportJob
 from servicevault.jobs import lifecycle
 from tests.importer.desk import Desk, make_desk
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 @pytest.fixture

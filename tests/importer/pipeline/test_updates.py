@@ -9,7 +9,7 @@ import pytest
 from servicevault.models import Account, Ticket
 from tests.importer.desk import Desk
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 @pytest.fixture
