@@ -11,7 +11,7 @@ from rich.table import Table
 from importer.models import ImportJob
 from servicevault.jobs.progress import Progress
 
-REPORT_COLUMNS = 104  # characters of a report that goes to a file or a pipe; a terminal has its own width
+REPORT_COLUMNS = 116  # characters of a report that goes to a file or a pipe; a terminal has its own width
 
 
 def report_console(*, stderr: bool = False) -> Console:

@@ -12,11 +12,12 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from rich.console import Console
+from rich import box
 from rich.table import Table
 
 from importer import operations
 from importer.errors import ImporterError
+from importer.management.console import report_console
 from importer.models import ImportJob, ImportProfile
 from importer.sources.params import ConnectionParams
 from permissions.models import Role
@@ -48,7 +49,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         as_json = options["json"]
         serves = not (options["once"] or as_json)
-        self.console = Console(stderr=as_json, highlight=False)
+        self.console = report_console(stderr=as_json)
         if serves:
             up.check_port_is_free(HOST, options["port"])
         started = time.monotonic()
@@ -128,7 +129,7 @@ def _newest(profile: ImportProfile) -> ImportJob | None:
 
 
 def _table(lines: list[Line]) -> Table:
-    table = Table(title="Source and target, counted independently")
+    table = Table(title="Source and target, counted independently", box=box.SIMPLE_HEAD, padding=(0, 1))
     table.add_column("Entity")
     for name in ("Source", "Read", "Created", "Updated", "Unchanged", "Skipped", "Failed", "Review", "Target"):
         table.add_column(name, justify="right")
