@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import connections
 from django.test.utils import setup_databases, teardown_databases
 from psycopg import sql
@@ -96,6 +97,9 @@ def committed_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None
     Afterwards every row but the seeded ones is deleted, which takes a tenth of Django's flush.
     """
     with django_db_blocker.unblock():
+        default = connections["default"]
+        if not get_user_model().objects.exists():  # a test that flushes took the seeded rows
+            default.creation.deserialize_db_from_string(default._test_serialized_contents)
         yield
         connections.close_all()
         database = connections["default"].settings_dict
