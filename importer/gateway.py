@@ -47,13 +47,19 @@ def open_source(
     purpose: str,
     snapshot_id: str | None = None,
     search_schemas: Sequence[str] = ("public",),
+    preview: bool = False,
 ) -> SourceSession:
-    """An open read-only session with the profile's database; `purpose` is seen in its pg_stat_activity."""
+    """An open read-only session with the profile's database; `purpose` is seen in its pg_stat_activity.
+
+    A `preview` has the short deadline of something a person waits for.
+    """
+    allowed = limits()
     return open_session(
         params_of(profile),
         policy=host_policy(),
-        limits=limits(),
+        limits=allowed,
         application_name=f"service-vault/{purpose}"[:63],
+        statement_timeout_seconds=allowed.preview_timeout_seconds if preview else None,
         snapshot_id=snapshot_id,
         search_schemas=search_schemas,
     )

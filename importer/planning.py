@@ -62,7 +62,7 @@ def read_schema(session: SourceSession, profile: ImportProfile) -> SourceSchema:
 
 def specs_of(profile: ImportProfile) -> list[QuerySpec]:
     """The profile's enabled queries in run order: parents first, unless the profile says otherwise (E28)."""
-    specs = [_stored_spec(query) for query in profile.queries.all() if query.enabled]
+    specs = [stored_spec(query) for query in profile.queries.all() if query.enabled]
     specs = _with_derived_accounts(profile, specs)
     wanted = {key: place for place, key in enumerate(profile.priority_order)}
     if wanted:
@@ -109,7 +109,8 @@ def target_problems(spec: QuerySpec) -> list[str]:
 _VIEW_MEMBERS = ("name", "sql", "key", "key_source", "comment")
 
 
-def _stored_spec(query: ImportQuery) -> QuerySpec:
+def stored_spec(query: ImportQuery) -> QuerySpec:
+    """A stored query with the key, name, entity and value maps it has now."""
     spec = parse_spec(query.spec, target_types=catalog.names())
     return replace(
         spec, key=query.key, name=query.name, entity=query.entity, value_maps=query.value_maps or spec.value_maps

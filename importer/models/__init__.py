@@ -1,5 +1,6 @@
 """Profiles, jobs and the audit trail."""
 
+from .drafts import QueryDraft, QueryVersion
 from .jobs import Chunk, ImportJob, JobKind, QueryRun, RunStatus, sum_counters
 from .profiles import ImportProfile, ImportQuery, MappingVersion, SourceEntity, SSLMode, Visibility
 from .records import ExternalRef, ImportRecord, PendingReference
@@ -14,7 +15,9 @@ __all__ = [
     "JobKind",
     "MappingVersion",
     "PendingReference",
+    "QueryDraft",
     "QueryRun",
+    "QueryVersion",
     "RunStatus",
     "SSLMode",
     "SourceEntity",

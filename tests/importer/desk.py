@@ -107,13 +107,7 @@ def make_desk(url: str, name: str = "Old desk", **fields: Any) -> Desk:
     """A desk on an empty database; `fields` go to the profile."""
     parts = psycopg.conninfo.conninfo_to_dict(url)
     with psycopg.connect(url, autocommit=True) as source:
-        source.execute(
-            sql.SQL(
-                "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {name}) THEN "
-                "CREATE ROLE {role} LOGIN PASSWORD {password}; END IF; "
-                "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
-            ).format(name=READER, role=sql.Identifier(READER), password=READER_PASSWORD)
-        )
+        make_reader(source)
     params = ConnectionParams(
         host=str(parts["host"]),
         port=int(str(parts["port"])),
@@ -126,6 +120,17 @@ def make_desk(url: str, name: str = "Old desk", **fields: Any) -> Desk:
         setattr(profile, member, value)
     profile.save()
     return Desk(url, profile)
+
+
+def make_reader(source: psycopg.Connection) -> None:
+    """The role imports log in as, once a server; several tests at once may ask for it."""
+    source.execute(
+        sql.SQL(
+            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {name}) THEN "
+            "CREATE ROLE {role} LOGIN PASSWORD {password}; END IF; "
+            "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        ).format(name=READER, role=sql.Identifier(READER), password=READER_PASSWORD)
+    )
 
 
 def reader_url(desk: Desk) -> str:

@@ -1,4 +1,4 @@
-"""What people and programs can do with imports; pages, API, tasks and commands are short callers of these."""
+"""Starting, resuming, cancelling and telling of jobs."""
 
 from __future__ import annotations
 
@@ -6,75 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
-from django.utils.text import slugify
 
-from importer import crypto
-from importer.errors import ImporterError
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import mode_of
+from importer.operations.failures import Conflict, ProfileBusy
+from importer.operations.profiles import check_active
 from importer.options import InvalidOption, checked
-from importer.sources.params import ConnectionParams
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import ACTIVE, JobStatus
-
-
-class ProfileBusy(ImporterError):
-    """Another job of the profile is not finished; `running_jobs` are their numbers (X11)."""
-
-    code = "profile_busy"
-
-    def __init__(self, profile: ImportProfile, running_jobs: list[int]) -> None:
-        super().__init__(
-            f"“{profile.name}” has an unfinished job: {', '.join(map(str, running_jobs)) or 'just started'}.",
-            hint="Wait for it, cancel it, or resume it.",
-        )
-        self.running_jobs = running_jobs
-
-
-class Conflict(ImporterError):
-    """The object's state does not allow the action."""
-
-    code = "conflict"
-
-
-def save_connection(profile: ImportProfile, params: ConnectionParams) -> ImportProfile:
-    """Store where the source is and how to log in; the password is encrypted for this row."""
-    params.validate()
-    profile.host, profile.port = params.host, params.port
-    profile.database, profile.username = params.database, params.username
-    profile.ssl_mode, profile.ssl_root_cert = params.ssl_mode, params.ssl_root_cert
-    profile.secret = crypto.seal(params.password, owner=profile.pk)
-    profile.password_set_at = timezone.now()
-    if not profile.source_key:
-        profile.source_key = free_source_key(profile.name)
-    profile.save()
-    return profile
-
-
-def profile_named(name: str, params: ConnectionParams, *, created_by: Any = None) -> tuple[ImportProfile, bool]:
-    """The profile of that name with this connection, and whether it is new.
-
-    The name decides, case-insensitively: running again with another password or host changes the stored one.
-    """
-    profile = ImportProfile.objects.filter(name__iexact=name, deleted_at=None).first()
-    created = profile is None
-    profile = profile or ImportProfile(name=name, created_by=created_by)
-    return save_connection(profile, params), created
-
-
-def set_timezone(profile: ImportProfile, zone: str) -> None:
-    """Say in which zone the source writes timestamps without one; a person said so, so no warning remains (E40)."""
-    profile.source_timezone, profile.timezone_confirmed = zone, True
-    profile.save(update_fields=["source_timezone", "timezone_confirmed", "updated_at"])
-
-
-def free_source_key(name: str) -> str:
-    """A slug of the name that no other source uses."""
-    base = slugify(name)[:56] or "source"
-    taken = set(ImportProfile.objects.filter(source_key__startswith=base).values_list("source_key", flat=True))
-    candidates = (base, *(f"{base}-{number}" for number in range(2, 10_000)))
-    return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def start_import(
@@ -92,8 +31,7 @@ def start_import(
     another job of the profile is unfinished: of two simultaneous calls exactly one wins.
     """
     given = checked(options or {})
-    if not profile.is_active or profile.deleted_at:
-        raise Conflict(f"“{profile.name}” is switched off.", hint="Activate it first.", code="profile_inactive")
+    check_active(profile)
     try:
         wanted = str(given.pop("mode", None) or "")
         chosen = mode_of(mode or wanted or profile.import_mode)

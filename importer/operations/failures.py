@@ -1,0 +1,61 @@
+"""What an operation refuses with, besides the failures of the source and of the query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+from importer.errors import ImporterError
+from importer.models import ImportProfile
+
+
+class ProfileBusy(ImporterError):
+    """Another job of the profile is not finished; `running_jobs` are their numbers (X11)."""
+
+    code = "profile_busy"
+
+    def __init__(self, profile: ImportProfile, running_jobs: list[int]) -> None:
+        super().__init__(
+            f"“{profile.name}” has an unfinished job: {', '.join(map(str, running_jobs)) or 'just started'}.",
+            hint="Wait for it, cancel it, or resume it.",
+        )
+        self.running_jobs = running_jobs
+
+
+class Conflict(ImporterError):
+    """The object's state does not allow the action."""
+
+    code = "conflict"
+
+
+class VersionConflict(Conflict):
+    """Somebody else saved the object since it was read (C10, U2)."""
+
+    code = "version_conflict"
+
+    def __init__(self, name: str, *, changed_by: Any, changed_at: datetime | None) -> None:
+        self.changed_by = str(changed_by) if changed_by else ""
+        self.changed_at = changed_at
+        who = f" by {self.changed_by}" if self.changed_by else ""
+        super().__init__(
+            f"“{name}” was changed{who} meanwhile.", hint="Reload it and apply your change again, or overwrite it."
+        )
+
+
+class InvalidFields(ImporterError):
+    """Values that cannot be stored: `errors` has the sentences of each field."""
+
+    code = "validation_error"
+
+    def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
+        self.errors = {name: list(texts) for name, texts in errors.items()}
+        name, texts = next(iter(self.errors.items()))
+        super().__init__(texts[0] if texts else "This value is not acceptable.", where=name)
+
+    @classmethod
+    def of(cls, error: ValidationError) -> InvalidFields:
+        """The same findings as Django's, in our words for a constraint."""
+        return cls(error.message_dict if hasattr(error, "error_dict") else {"": error.messages})

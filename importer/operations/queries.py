@@ -1,0 +1,183 @@
+"""Queries of a profile: save, order, switch, copy, delete, and the forms they had before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from importer.errors import QueryError
+from importer.models import ImportProfile, ImportQuery, QueryVersion
+from importer.operations.failures import InvalidFields, VersionConflict
+from importer.operations.previews import Judged, judge
+from importer.operations.schema import looking, source_map
+from importer.query.dumping import dump_spec
+from importer.query.spec import QuerySpec
+from permissions import policy
+
+KEPT_VERSIONS = 50  # Q26
+RAW_SQL = "import.raw_sql"
+
+
+@dataclass(frozen=True)
+class SavedQuery:
+    query: ImportQuery
+    judged: Judged
+    is_new: bool
+
+
+def save_query(
+    profile: ImportProfile, body: Mapping[str, Any], *, by: Any, key: str = "", version: int | None = None
+) -> SavedQuery:
+    """Store a query that has no error; one with the same key is replaced (Q20, Q35).
+
+    `key` names the query that is changed, whatever key the body has: a different one renames it, and its entity
+    stays. With `version`, a query saved by somebody else since is not overwritten. Raises QueryProblems with every
+    fault and its member, VersionConflict, Denied for raw SQL without the permission, SourceError when the source
+    cannot be asked.
+    """
+    schema = source_map(profile).schema
+    with looking(profile, by) as session:
+        judged = judge(session, profile, body, schema)
+    spec, _ = judged.accepted()
+    if spec.kind == "sql" and by is not None:
+        policy.require(by, RAW_SQL)
+    query, is_new = store_query(profile, spec, by=by, key=key, version=version)
+    return SavedQuery(query, judged, is_new)
+
+
+@transaction.atomic
+def store_query(
+    profile: ImportProfile, spec: QuerySpec, *, by: Any, key: str = "", version: int | None = None
+) -> tuple[ImportQuery, bool]:
+    """Store a judged query as the profile's own, with a version of it; returns it and whether it is new."""
+    ImportProfile.objects.select_for_update(of=("self",)).get(pk=profile.pk)
+    query = ImportQuery.objects.filter(profile=profile, key=key or spec.key).first()
+    is_new = query is None
+    if query is None:
+        last = profile.queries.aggregate(last=Max("position"))["last"]
+        query = ImportQuery(
+            profile=profile, entity=spec.entity or spec.key, position=0 if last is None else last + 1, version=0
+        )
+    elif version is not None and version != query.version:
+        raise VersionConflict(query.name, changed_by=query.changed_by, changed_at=query.updated_at)
+    elif spec.target_type != query.target_type:
+        query.entity = spec.entity or spec.key  # another kind of thing: its ids are not those of the old one (E23a)
+    if (
+        spec.key != query.key
+        and ImportQuery.objects.filter(profile=profile, key=spec.key).exclude(pk=query.pk).exists()
+    ):
+        raise InvalidFields({"key": [f"There is a query “{spec.key}” already."]})
+    query.key, query.name = spec.key, spec.name or spec.key.replace("_", " ").capitalize()
+    query.target_type = spec.target_type
+    query.spec = dump_spec(replace(spec, name=query.name, entity=query.entity, value_maps={}))
+    query.value_maps = {name: dict(entries) for name, entries in spec.value_maps.items()}
+    query.enabled, query.disabled_reason = spec.enabled, ""
+    query.changed_by = by
+    query.version += 1
+    query.save()
+    _keep_version(query, by)
+    _touched(profile)
+    return query, is_new
+
+
+def _keep_version(query: ImportQuery, by: Any) -> None:
+    query.versions.create(number=query.version, spec=query.spec, value_maps=query.value_maps, saved_by=by)
+    query.versions.filter(number__lte=query.version - KEPT_VERSIONS).delete()
+
+
+def _touched(profile: ImportProfile) -> None:
+    """The profile's queries are a person's own from now on (Q4)."""
+    profile.has_custom_queries = True
+    profile.save(update_fields=["has_custom_queries", "updated_at"])
+
+
+def restore_version(query: ImportQuery, number: int, *, by: Any) -> SavedQuery:
+    """Save an earlier form again, as the newest (Q26). Raises QueryError when it is no longer kept."""
+    version = QueryVersion.objects.filter(query=query, number=number).first()
+    if version is None:
+        raise QueryError(f"Version {number} of “{query.name}” is not kept.", code="not_found")
+    body = {**version.spec, "key": query.key, "entity": query.entity, "value_maps": version.value_maps}
+    return save_query(query.profile, body, by=by, key=query.key)
+
+
+@transaction.atomic
+def reorder_queries(profile: ImportProfile, keys: Sequence[str]) -> list[str]:
+    """Set the order in which queries run; those not named follow in the order they had. Returns all keys.
+
+    Raises InvalidFields for a key that is no query of the profile, or twice there.
+    """
+    ImportProfile.objects.select_for_update(of=("self",)).get(pk=profile.pk)
+    known = list(profile.queries.order_by("position", "key").values_list("key", flat=True))
+    unknown = [key for key in keys if key not in known]
+    if unknown or len(set(keys)) != len(keys):
+        raise InvalidFields({"keys": [f"“{unknown[0]}” is not a query." if unknown else "A key is named twice."]})
+    order = [*keys, *(key for key in known if key not in keys)]
+    profile.priority_order = order
+    profile.save(update_fields=["priority_order", "updated_at"])
+    for position, key in enumerate(order):
+        profile.queries.filter(key=key).update(position=position)
+    return order
+
+
+@transaction.atomic
+def switch_query(query: ImportQuery, *, on: bool, by: Any) -> ImportQuery:
+    """Let the query run with the profile, or not."""
+    query.enabled, query.disabled_reason = on, ""
+    query.spec = {**query.spec, "enabled": on}
+    query.changed_by = by
+    query.version += 1
+    query.save()
+    _touched(query.profile)
+    return query
+
+
+@transaction.atomic
+def rename_query(query: ImportQuery, name: str, *, by: Any) -> ImportQuery:
+    """Give the query another name for people; its key and entity stay."""
+    name = name.strip()
+    if not name or len(name) > 255:
+        raise InvalidFields({"name": ["A name has 1 to 255 characters."]})
+    query.name, query.changed_by = name, by
+    query.spec = {**query.spec, "name": name}
+    query.version += 1
+    query.save()
+    return query
+
+
+@transaction.atomic
+def duplicate_query(query: ImportQuery, *, by: Any) -> ImportQuery:
+    """A copy beside the query, switched off, with an entity of its own: two queries must not share external ids."""
+    taken = set(query.profile.queries.values_list("key", flat=True))
+    key = next(name for n in range(2, 1000) if (name := f"{query.key[:58]}_{n}") not in taken)
+    last = query.profile.queries.aggregate(last=Max("position"))["last"] or 0
+    copy = ImportQuery.objects.create(
+        profile=query.profile,
+        key=key,
+        name=f"Copy of {query.name}"[:255],
+        entity=key,
+        target_type=query.target_type,
+        spec={**query.spec, "key": key, "entity": key, "name": f"Copy of {query.name}"[:255], "enabled": False},
+        value_maps=query.value_maps,
+        variant=query.variant,
+        position=last + 1,
+        enabled=False,
+        changed_by=by,
+    )
+    _keep_version(copy, by)
+    _touched(query.profile)
+    return copy
+
+
+@transaction.atomic
+def delete_query(query: ImportQuery) -> None:
+    """Take the query out of the profile; what it imported stays."""
+    profile, key = query.profile, query.key
+    query.delete()
+    profile.priority_order = [name for name in profile.priority_order if name != key]
+    profile.has_custom_queries = True
+    profile.save(update_fields=["priority_order", "has_custom_queries", "updated_at"])
+    profile.drafts.filter(key=key).delete()
