@@ -201,7 +201,7 @@ def profile(alice: Any, bob: Any) -> Any:
     from importer.models import ImportProfile, Visibility
 
     profile = ImportProfile.objects.create(
-        name="Old desk", host="db.example.com", database="desk", username="reader", source_key="old-desk",
+        name="Old desk", host="127.0.0.1", port=9, database="desk", username="reader", source_key="old-desk",
         visibility=Visibility.RESTRICTED, created_by=alice,
     )  # fmt: skip
     profile.queries.create(key="tickets", name="Tickets", entity="tickets", target_type="tickets", spec={})

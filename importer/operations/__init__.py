@@ -8,9 +8,11 @@ from .previews import (
     Previewed,
     analyze_joins,
     body_of,
+    dumped,
     offer_filters,
     preview_query,
     preview_table,
+    profile_queries,
     validate_query,
 )
 from .profiles import (
@@ -55,6 +57,7 @@ __all__ = [
     "delete_profile",
     "delete_query",
     "discard_draft",
+    "dumped",
     "duplicate_profile",
     "duplicate_query",
     "job_errors",
@@ -64,6 +67,7 @@ __all__ = [
     "preview_query",
     "preview_table",
     "profile_named",
+    "profile_queries",
     "redo",
     "rename_query",
     "reorder_queries",

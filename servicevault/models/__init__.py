@@ -2,6 +2,7 @@
 
 from .lookups import TicketCategory, TicketPriority, TicketStatus
 from .people import Account, AccountType, User, UserType
+from .requests import IdempotentRequest
 from .tickets import Channel, Priority, Status, Ticket, TicketComment
 from .time_entries import BillingRate, TimeEntry, rate_for
 
@@ -10,6 +11,7 @@ __all__ = [
     "AccountType",
     "BillingRate",
     "Channel",
+    "IdempotentRequest",
     "Priority",
     "Status",
     "Ticket",
