@@ -147,7 +147,7 @@ class OneProfile(ImportApi):
         """The same as PUT."""
         return self.put(request, pk)
 
-    @extend_schema(operation_id="delete_profile", responses=Message, tags=["profiles"])
+    @extend_schema(operation_id="delete_profile", responses={200: Message}, tags=["profiles"])
     def delete(self, request: Request, pk: UUID) -> Response:
         """Take the profile away and erase its password; its jobs and records stay readable."""
         operations.delete_profile(self.profile(pk, "delete"), by=request.user)

@@ -97,7 +97,7 @@ class OneQuery(QueryApi):
         self.request._full_data = body
         return self.save(profile, key=key)
 
-    @extend_schema(operation_id="delete_query", responses=Message, tags=["queries"])
+    @extend_schema(operation_id="delete_query", responses={200: Message}, tags=["queries"])
     def delete(self, request: Request, pk: UUID, key: str) -> Response:
         """Take the query out of the profile; what it imported stays."""
         operations.delete_query(self.stored(self.profile(pk, "change"), key))

@@ -39,24 +39,18 @@ _CHECKED = {"422": "A value is not acceptable: `validation_error`, `query_invali
 class Document(AutoSchema):
     """Adds the failures that the conventions promise to each operation."""
 
-    def get_response_serializers(self) -> Any:
-        found = super().get_response_serializers()
-        if not isinstance(found, dict):
-            found = {"201" if self.method == "POST" else "200": found}
+    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
         failures = {**_ALWAYS, **_CHECKED}
-        if "{" in self.path:
+        if "{" in self.path or self.method != "GET":  # a body may name objects too
             failures |= _WITH_ID
-        if self.method in ("POST", "PUT", "PATCH", "DELETE") or getattr(self.view, "reads_source", False):
+        if self.method != "GET" or getattr(self.view, "reads_source", False):
             failures |= _WITH_BODY
-        known = {str(key[0] if isinstance(key, tuple) else key) for key in found}
-        return {
-            **found,
-            **{
-                status: OpenApiResponse(Failure, description=words)
-                for status, words in failures.items()
-                if status not in known
-            },
-        }
+        for status, words in failures.items():
+            if status not in bodies:
+                told = OpenApiResponse(Failure, description=words)
+                bodies[status] = self._get_response_for_code(told, status, direction=direction)
+        return bodies
 
 
 def envelope(name: str, **fields: Any) -> Any:

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from servicevault.api import failures
-from servicevault.models.requests import IdempotentRequest
+from servicevault.api.models import IdempotentRequest
 
 KEPT = timedelta(hours=24)
 LONGEST_KEY = 255

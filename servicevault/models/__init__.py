@@ -1,8 +1,9 @@
 """The help desk's own tables (spec/domain.md)."""
 
+from servicevault.api.models import IdempotentRequest
+
 from .lookups import TicketCategory, TicketPriority, TicketStatus
 from .people import Account, AccountType, User, UserType
-from .requests import IdempotentRequest
 from .tickets import Channel, Priority, Status, Ticket, TicketComment
 from .time_entries import BillingRate, TimeEntry, rate_for
 

@@ -19,6 +19,7 @@ class IdempotentRequest(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
+        app_label = "servicevault"
         db_table = "idempotent_requests"
         constraints = [models.UniqueConstraint(fields=["user", "key"], name="idempotent_once")]
 
