@@ -68,6 +68,7 @@ if not SECRET_KEY or not FIELD_ENCRYPTION_KEYS:
 
 DEBUG = _flag("DEBUG", False)
 ALLOWED_HOSTS = _names("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]" if EMBEDDED else "")
+TRUSTED_PROXIES = _names("TRUSTED_PROXIES")  # addresses or networks whose X-Forwarded-For is believed
 CSRF_TRUSTED_ORIGINS = _names("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [

@@ -115,6 +115,14 @@ def committed_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None
             connection.execute(SWEEP)
 
 
+@pytest.fixture(autouse=True)
+def unhurried(settings: Any) -> None:
+    """No test waits because another one asked often; tests of the limits set their own."""
+    from servicevault.api.limits import LIMITS
+
+    settings.RATE_LIMITS = dict.fromkeys(LIMITS, (10**9, 60))
+
+
 # --- people ----------------------------------------------------------------------------------------------------------
 # Tests are told through five people; tests/matrix.py says what each of them gets.
 
