@@ -39,7 +39,7 @@ _CHECKED = {"422": "A value is not acceptable: `validation_error`, `query_invali
 class Document(AutoSchema):
     """Adds the failures that the conventions promise to each operation."""
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         failures = {**_ALWAYS, **_CHECKED}
         if "{" in self.path or self.method != "GET":  # a body may name objects too
