@@ -46,7 +46,7 @@ class TemplateAdmin(admin.ModelAdmin):
         return request.user.is_superuser
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Shipped templates are replaced by the next `manage.py load_templates`: a change would be lost."""
+        """Shipped templates are replaced by the next `manage.py import_templates sync`: a change would be lost."""
         return super().has_change_permission(request, obj) and not (obj is not None and obj.is_system)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
