@@ -62,7 +62,7 @@ def test_it_keeps_a_password_that_is_not_replaced(browser: Any, alice: Any) -> N
 
 @pytest.mark.req("T6")
 def test_it_reads_a_template_before_it_saves_it(browser: Any) -> None:
-    form = {"name": "Mine", "platform": "mine", "version": "1.0.0", "definition": '{"nonsense": 1}', "is_active": "on"}
+    form = {"source": "name: Mine\nplatform: mine\nnonsense: 1\n", "is_active": "on"}
     text = browser.post(reverse("admin:templates_registry_template_add"), form).content.decode()
-    assert "nonsense" in text
+    assert "Line 3, column 11: nonsense: Unknown member" in text
     assert not Template.objects.filter(platform="mine").exists()
