@@ -39,8 +39,8 @@ def definition_of(
         "database_type": "postgresql",
         "version": version,
         "description": description,
-        "source_timezone": profile.source_timezone,
-        "account_strategy": profile.account_strategy,
+        "source_timezone": str(profile.source_timezone),
+        "account_strategy": str(profile.account_strategy),
         "configuration": configuration,
     }
 
