@@ -206,6 +206,8 @@ CELERY_BEAT_SCHEDULE = {"wake-jobs": {"task": "importer.tasks.wake_jobs", "sched
 
 IMPORT_ALLOW_LOOPBACK = _flag("IMPORT_ALLOW_LOOPBACK", EMBEDDED)
 IMPORT_HOST_ALLOWLIST = _names("IMPORT_HOST_ALLOWLIST")
+IMPORT_PACK_URLS = _names("IMPORT_PACK_URLS")  # hosts that packs may be fetched from, over https
+IMPORT_PACK_KEYS = _names("IMPORT_PACK_KEYS")  # public Ed25519 keys in base64 whose packs install without a warning
 IMPORT_ALLOW_PRIVILEGED_SOURCE = _flag("IMPORT_ALLOW_PRIVILEGED_SOURCE", False)
 IMPORT_SOURCE_REQUIRE_AUTH = os.environ.get("IMPORT_SOURCE_REQUIRE_AUTH", "scram-sha-256")
 IMPORT_SOURCE_STATEMENT_TIMEOUT = _number("IMPORT_SOURCE_STATEMENT_TIMEOUT", 300, 1, 86_400)
