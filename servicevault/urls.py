@@ -22,6 +22,7 @@ urlpatterns = [
     path("from/<str:source_key>/<str:entity>/<path:external_id>", tickets.from_source, name="from_source"),
     path("", include("importer.urls")),
     path("api/import/", include("importer.api.urls")),
+    path("api/import/", include("templates_registry.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api_schema"),
     path("docs", pages.Documentation.as_view(), name="docs"),
     path("api/docs", RedirectView.as_view(pattern_name="docs"), name="api_docs"),

@@ -13,6 +13,7 @@ NO_METHOD: Statuses = (401, 403, 405, 405, 405)
 CONFIGURE: Statuses = (401, 403, 403, 200, 200)  # Bob sees it and may not
 SOURCE: Statuses = (401, 403, 403, 400, 400)  # asks the source, which is away
 REFUSED: Statuses = (401, 403, 403, 422, 422)  # the empty body
+CONFIGURED: Statuses = (401, 403, 403, 403, 422)  # needs system.configure
 _OF = {"pk": "profile"}
 _QUERY = _OF | {"key": "query"}
 _JOB = {"pk": "job"}
@@ -57,4 +58,14 @@ API: dict[str, Address] = {
     "api_job_resume": Address(NO_METHOD, (401, 403, 403, 409, 409), _JOB),
     "api_records": Address(IN, NO_METHOD),
     "api_record": Address((401, 403, 404, 200, 200), NO_METHOD, {"pk": "record"}),
+    "api_templates": Address(IN, CONFIGURED),
+    "api_template_import": Address(NO_METHOD, (401, 403, 403, 403, 415)),
+    "api_template_lint": Address(NO_METHOD, (401, 403, 403, 403, 200)),
+    "api_template": Address(IN, NO_METHOD, {"pk": "template"}),
+    "api_template_export": Address(IN, NO_METHOD, {"pk": "template"}),
+    "api_profile_template": Address(NO_METHOD, NO_METHOD, _OF),
+    "api_profile_upgrade": Address((401, 403, 403, 409, 409), (401, 403, 403, 409, 409), _OF),
+    "api_detect": Address(SOURCE, NO_METHOD, _OF),
+    "api_fit": Address((401, 403, 403, 422, 422), NO_METHOD, _OF),
+    "api_save_as_template": Address(NO_METHOD, (401, 403, 403, 403, 422), _OF),
 }

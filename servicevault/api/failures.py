@@ -30,9 +30,9 @@ _CODES = {
 }
 
 
-def register(teller: Teller) -> None:
-    """Let an app say how its failures are told."""
-    _tellers.append(teller)
+def register(teller: Teller, *, first: bool = False) -> None:
+    """Let an app say how its failures are told; a special kind is asked `first`."""
+    _tellers.insert(0 if first else len(_tellers), teller)
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:

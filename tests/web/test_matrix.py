@@ -9,6 +9,7 @@ import pytest
 from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from templates_registry.models import Template
 from tests.matrix import ADMIN, PEOPLE
 from tests.matrix import MATRIX as PAGES
 from tests.matrix_api import API
@@ -35,6 +36,7 @@ def places(ticket: Any, finished_job: Any, profile: Any) -> dict[str, str]:
         "entity": "tickets",
         "external_id": "4711",
         "query": "tickets",
+        "template": str(Template.objects.get(platform="freescout", is_system=True).pk),
         "number": "1",
         "record": str(finished_job.runs.get().records.first().pk),
     }
