@@ -1,6 +1,7 @@
 """Profiles, jobs and the audit trail."""
 
 from .jobs import Chunk, ImportJob, JobKind, QueryRun, RunStatus, sum_counters
+from .mappings import MappingMemory
 from .profiles import ImportProfile, ImportQuery, MappingVersion, SourceEntity, SSLMode, Visibility
 from .records import ExternalRef, ImportRecord, PendingReference
 
@@ -12,6 +13,7 @@ __all__ = [
     "ImportQuery",
     "ImportRecord",
     "JobKind",
+    "MappingMemory",
     "MappingVersion",
     "PendingReference",
     "QueryRun",
