@@ -202,6 +202,12 @@ class CompiledQuery:
         )
         return composed, params
 
+    def first_rows(self, limit: int, *, max_row_bytes: int = MAX_ROW_BYTES) -> Statement:
+        """The first `limit` of `rows()`."""
+        inner, params = self.rows(max_row_bytes=max_row_bytes)
+        composed = sql.SQL("SELECT * FROM ({}) AS f LIMIT {}").format(inner, cast(sql.Placeholder("first"), "int8"))
+        return composed, {**params, "first": limit}
+
     def _range(self, lo: str | None, hi: str | None) -> tuple[tuple[Composable, ...], Mapping[str, Any]]:
         if self.key is None:
             return (), self.params
