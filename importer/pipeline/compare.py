@@ -65,7 +65,7 @@ def _differences(plan: LoadPlan) -> Iterator[tuple[str, sql.Composable]]:
     for column, mapped in updatable(plan):
         new, old = sql.SQL("w.{}").format(stored(column)), name("t", column)
         if column == plan.target.json_column and mapped is None:
-            yield column, sql.SQL("({old} || {new}) IS DISTINCT FROM {old}").format(old=old, new=new)
+            yield column, sql.SQL("{} IS DISTINCT FROM {}").format(merged(plan, old, new), old)
             continue
         rule = mapped.write_rule if mapped else "overwrite"
         keeps_empty = mapped is not None and mapped.keep_empty
@@ -80,6 +80,34 @@ def _differences(plan: LoadPlan) -> Iterator[tuple[str, sql.Composable]]:
         elif keeps_empty or required or column in {"created_at", "updated_at", "created_by_id"}:
             differs = sql.SQL("{} IS NOT NULL AND {}").format(new, differs)
         yield column, differs
+
+
+def merged(plan: LoadPlan, old: sql.Composable, new: sql.Composable) -> sql.Composable:
+    """The JSON column after an update: other keys stay, mapped ones follow their write rules (M15, M16)."""
+    keys: dict[str, list[str]] = {"overwrite": [], "if_empty": [], "never": [], "append": []}
+    cleared = []
+    for mapped in plan.mapped:
+        if mapped.field.json_key:
+            keys[mapped.write_rule].append(mapped.field.json_key)
+            if mapped.write_rule == "overwrite" and not mapped.keep_empty:
+                cleared.append(mapped.field.json_key)
+    kept, added = old, new
+    if cleared:  # what is still there comes back from `new`, which has no empty values
+        kept = sql.SQL("({} - {}::text[])").format(old, sql.Literal(cleared))
+    if keys["never"]:
+        added = sql.SQL("({} - {}::text[])").format(added, sql.Literal(keys["never"]))
+    if keys["if_empty"]:
+        added = sql.SQL("({} - ARRAY(SELECT k FROM unnest({}::text[]) k WHERE coalesce({} ->> k, '') <> ''))").format(
+            added, sql.Literal(keys["if_empty"]), old
+        )
+    if keys["append"]:
+        # A key whose text holds the new one already keeps it.
+        added = sql.SQL(
+            "({added} || coalesce((SELECT jsonb_object_agg(k, CASE WHEN position({new} ->> k IN coalesce({old} ->> k, '')) > 0 "
+            "THEN {old} ->> k ELSE concat_ws(E'\n', nullif({old} ->> k, ''), {new} ->> k) END) "
+            "FROM unnest({keys}::text[]) k WHERE {new} ? k), '{{}}'))"
+        ).format(added=added, new=new, old=old, keys=sql.Literal(keys["append"]))
+    return sql.SQL("({} || {})").format(kept, added)
 
 
 def _appended_differs(mapped: Mapped | None, old: sql.Composable, new: sql.Composable) -> sql.Composable:
