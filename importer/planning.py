@@ -18,6 +18,8 @@ from importer.errors import JobFailed, QueryError
 from importer.mapping.fields import DEFAULT_ENTITY, mapped_fields
 from importer.models import ImportJob, ImportProfile, ImportQuery, MappingVersion, SourceEntity
 from importer.modes import AgentStrategy, Mode, Strategy, strategy_of
+from importer.pipeline.binding import Bind
+from importer.pipeline.decide import decide
 from importer.pipeline.plan import LoadPlan, Mapped, Matching, digest
 from importer.query.binding import type_without_modifier
 from importer.query.compiled import CompiledQuery
@@ -183,12 +185,12 @@ def _run_plan(
     profile = job.profile
     try:
         compiled, mapped = _read_as(profile, spec, schema, session, now=job.created_at, known=known)
+        version = _version(profile, spec, entities[spec.entity or spec.key])
+        load = _load_plan(profile, spec, mapped, entities, version_id=version.pk, mode=job.mode, options=job.options)
     except QueryError as error:
         raise JobFailed(
             f"Query “{spec.name or spec.key}”: {error.message}", code="query_failed", hint=error.hint, where=spec.key
         ) from error
-    version = _version(profile, spec, entities[spec.entity or spec.key])
-    load = _load_plan(profile, spec, mapped, entities, version_id=version.pk, mode=job.mode, options=job.options)
     return RunPlan(spec.key, spec.name or spec.key, spec, compiled, load, spec.base.name or "sql")
 
 
@@ -227,7 +229,7 @@ def _load_plan(
     for other in entities.values():
         if other.entity != DEFAULT_ENTITY:
             searched[other.target_type] = (*searched.get(other.target_type, ()), other.pk)
-    return LoadPlan(
+    load = LoadPlan(
         target=target,
         mapped=mapped,
         entity_id=entities[spec.entity or spec.key].pk,
@@ -244,6 +246,8 @@ def _load_plan(
         recreate_deleted=bool(options.get("recreate_deleted")),
         record_unchanged=bool(options.get("record_unchanged")),
     )
+    decide(load, Bind())  # raises QueryError where no statement can be made of the mapping
+    return load
 
 
 def _matching(profile: ImportProfile, options: Mapping[str, Any], target: catalog.Target) -> Matching:

@@ -17,12 +17,17 @@ from typing import Literal
 
 from importer.mapping.compatibility import judge, kind_of
 from importer.mapping.synonyms import COMMON, SYNONYMS
+from importer.query.nodes import Column
+from importer.query.rendering import render
+from importer.query.spec import QuerySpec
 from importer.sources import naming
 from importer.sources.roles import column_role
+from importer.sources.schema import SourceSchema, Table
 from servicevault.catalog import Field, Target
 
 EXACT, SPELLING, SYNONYM, CONTAINED, FUZZY, CONTENT = 1.0, 0.95, 0.85, 0.70, 0.60, 0.50
 TYPE_MALUS = 0.30
+JOINED_MALUS = 0.16  # leaves the same name preselected, and a synonym not
 LEAST = 0.50  # below, nothing is proposed
 FUZZY_RATIO = 0.8
 MAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
@@ -40,6 +45,7 @@ class SourceColumn:
     table: str = ""  # its table's own name; a column "customer_name" of "customers" is a name
     type: str = ""  # as PostgreSQL prints it; "" when unknown, as in a file
     key: bool = False  # it alone identifies a row
+    joined: bool = False  # of another table than the rows are of
     source: str = ""  # what a mapping writes: "c.email"; the name itself when empty
     samples: tuple[str, ...] = ()
 
@@ -90,6 +96,39 @@ class AutoMap:
     mappings: tuple[Proposal, ...]
     unmapped_targets: tuple[str, ...]
     unused_sources: tuple[str, ...]
+
+
+def columns_of_query(spec: QuerySpec, schema: SourceSchema) -> list[SourceColumn]:
+    """The columns a builder query can use: those of its base table, then of its joins."""
+    found = []
+    for index, ref in enumerate((spec.base, *(join.table for join in spec.joins))):
+        source = (None if ref.schema else schema.view(ref.name)) or schema.table(ref.name, ref.schema)
+        if source is None:
+            continue
+        keys = source.single_keys() if isinstance(source, Table) else (source.key,)
+        alias = ref.alias or ref.name
+        found += [
+            SourceColumn(
+                column.name,
+                source.name,
+                column.type,
+                key=not index and column.name in keys,
+                joined=index > 0,
+                source=render(Column(column.name, alias)),
+            )
+            for column in source.columns
+        ]
+    return found
+
+
+def columns_of_rows(headers: Sequence[str], rows: Sequence[Sequence[object]] = ()) -> list[SourceColumn]:
+    """The columns of a file, with the first values of each."""
+    return [
+        SourceColumn(
+            header, samples=tuple(str(row[place]) for row in rows if place < len(row) and row[place] is not None)
+        )
+        for place, header in enumerate(headers)
+    ]
 
 
 def auto_map(
@@ -165,6 +204,20 @@ def _transformation(field: Field, column: SourceColumn) -> tuple[tuple[str, Mapp
 
 
 def _score(target: Target, field: Field, column: SourceColumn) -> tuple[float, str] | None:
+    """Of a joined table's column: as `customer_email` it is certain, as a mere `email` less so."""
+    if not column.joined:
+        return _own_score(target, field, column)
+    if field.name == "external_id":
+        return None
+    with_table = replace(column, name=f"{column.table}_{column.name}", table="", joined=False, key=False)
+    certain = _own_score(target, field, with_table)
+    plain = _own_score(target, field, replace(column, joined=False, key=False))
+    if plain is not None:
+        plain = plain[0] - JOINED_MALUS, f"{plain[1]}; of a joined table"
+    return max((found for found in (certain, plain) if found), default=None)
+
+
+def _own_score(target: Target, field: Field, column: SourceColumn) -> tuple[float, str] | None:
     names = (field.name, *field.aliases)
     if field.name == "external_id":
         return _key_score(column)

@@ -14,6 +14,7 @@ from importer.pipeline.plan import Check, Mapped
 from importer.pipeline.prepare import canonical
 from importer.pipeline.transforms import Transform, chain
 from importer.query.compiled import CompiledQuery
+from importer.query.problems import Problem
 from importer.query.spec import Field, QuerySpec, Reference
 from servicevault import catalog
 
@@ -58,6 +59,22 @@ def mapped_fields(
             )
         )
     return tuple(found)
+
+
+def field_problems(spec: QuerySpec) -> list[Problem]:
+    """What keeps the fields of a query from being loaded, each at its place; for saving (M7, M13)."""
+    target = catalog.get(spec.target_type)
+    found = []
+    for index, field in enumerate(spec.fields):
+        for member, judge in (
+            ("transformation", lambda item=field: transforms_of(item)),
+            ("validations", lambda item=field: checks_of(item, target)),
+        ):
+            try:
+                judge()
+            except QueryError as error:
+                found.append(Problem(f"fields[{index}].{member}", error.message, error.hint))
+    return found
 
 
 def transforms_of(field: Field) -> tuple[Transform, ...]:

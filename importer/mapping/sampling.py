@@ -105,7 +105,7 @@ def impact(sampled: Sample, total: int) -> Impact:
     rest = (total if size else 0) - sum(whole.values())
     for outcome in sorted(shares, key=lambda item: whole[item] - shares[item])[:rest]:
         whole[outcome] += 1
-    return Impact(**{outcome.value: number for outcome, number in whole.items()}, sample_size=size)
+    return Impact(*(whole[outcome] for outcome in Outcome), sample_size=size)  # in the order of the outcomes
 
 
 class _Sampler(RehearsalLoader):

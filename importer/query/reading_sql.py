@@ -7,7 +7,6 @@ its clauses, and every expression is read by our own language from the text as i
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,13 +22,9 @@ from . import expressions, nodes
 from .node_filters import filter_items
 from .problems import nearest
 from .rendering import quote_name, render
+from .sql_tokens import Token, dotted, name_of, split, split_commas, tokens_of
 
 MAX_CHARACTERS = 64 * 1024
-_TOKEN = re.compile(
-    r"""(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<text>[eE]?'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")+")|(?P<dollar>\$\w*\$)
-      |(?P<word>[^\W\d]\w*)|(?P<number>\d+(?:\.\d+)?)|(?P<space>\s+)|(?P<mark>.)""",
-    re.VERBOSE | re.DOTALL,
-)
 _JOIN_WORDS = ("LEFT", "RIGHT", "FULL", "INNER", "OUTER", "CROSS", "NATURAL", "LATERAL")
 _CLAUSES = ("SELECT", "FROM", "WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR")
 _NOT_READ = {
@@ -56,22 +51,6 @@ class ParsedSelect:
 
     query: dict[str, Any] = field(default_factory=dict)
     unsupported: list[Unsupported] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
-    depth: int
-
-    @property
-    def word(self) -> str:
-        return self.text.upper() if self.kind == "word" else ""
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.text)
 
 
 def parse_select(text: str, schema: SourceSchema | None = None) -> ParsedSelect:
@@ -116,7 +95,7 @@ class _Reader:
         self.found = found
         self.tables: list[tuple[str, str, str]] = []  # (schema, name, alias)
         self.select: list[tuple[str, nodes.Node]] = []  # (target, source), for GROUP BY 1
-        self.tokens = list(_tokens(text))
+        self.tokens = list(tokens_of(text))
 
     def read(self) -> None:
         clauses = dict(self._clauses())
@@ -132,7 +111,7 @@ class _Reader:
             if name in clauses:
                 self._unsupported(clauses[name], reason, before=name)
 
-    def _clauses(self) -> Iterator[tuple[str, list[_Token]]]:
+    def _clauses(self) -> Iterator[tuple[str, list[Token]]]:
         """The words after each keyword of the statement itself, not of what is in parentheses."""
         starts = [place for place, token in enumerate(self.tokens) if self._opens_clause(place, token)]
         for place, after in zip(starts, [*starts[1:], len(self.tokens)], strict=True):
@@ -141,7 +120,7 @@ class _Reader:
                 piece = piece[1:]
             yield self.tokens[place].word, [token for token in piece if token.text != ";"]
 
-    def _opens_clause(self, place: int, token: _Token) -> bool:
+    def _opens_clause(self, place: int, token: Token) -> bool:
         if token.depth or token.word not in _CLAUSES:
             return False
         before = self.tokens[place - 1] if place else None
@@ -154,21 +133,21 @@ class _Reader:
 
     # -- FROM
 
-    def _from(self, tokens: list[_Token]) -> None:
-        pieces = _split(tokens, lambda place: _starts_join(tokens, place))
+    def _from(self, tokens: list[Token]) -> None:
+        pieces = split(tokens, lambda place: _starts_join(tokens, place))
         base, *joins = pieces
-        for piece in list(_split_commas(base))[1:]:
+        for piece in list(split_commas(base))[1:]:
             self._unsupported(piece, "Tables after a comma need a join with a condition.")
-        self._base(next(iter(_split_commas(base)), []))
+        self._base(next(iter(split_commas(base)), []))
         self.found.query["joins"] = [read for piece in joins if (read := self._join(piece)) is not None]
 
-    def _base(self, tokens: list[_Token]) -> None:
+    def _base(self, tokens: list[Token]) -> None:
         table = self._table(tokens)
         if table is not None:
             self.found.query["base_table"] = table
 
-    def _table(self, tokens: list[_Token]) -> dict[str, str] | None:
-        names, rest = _dotted(tokens)
+    def _table(self, tokens: list[Token]) -> dict[str, str] | None:
+        names, rest = dotted(tokens)
         if not names or len(names) > 2:
             self._unsupported(tokens, "A table is expected; a SELECT in its place is not part of the builder.")
             return None
@@ -177,7 +156,7 @@ class _Reader:
             self._unsupported(tokens, "This table is written in a way the builder does not know.")
             return None
         name, schema = names[-1], names[0] if len(names) == 2 else ""
-        alias = _name(rest[0]) if rest else name
+        alias = name_of(rest[0]) if rest else name
         if self.schema is not None and not self._columns(schema, name):
             closest = nearest(name, self.schema.names())
             hint = f" Closest: {closest}." if closest else ""
@@ -185,7 +164,7 @@ class _Reader:
         self.tables.append((schema, name, alias))
         return {"schema": schema, "table": name, "alias": alias}
 
-    def _join(self, tokens: list[_Token]) -> dict[str, Any] | None:
+    def _join(self, tokens: list[Token]) -> dict[str, Any] | None:
         join = next(place for place, token in enumerate(tokens) if token.word == "JOIN")
         kind = " ".join(token.word for token in tokens[:join]) or "INNER"
         rest = tokens[join + 1 :]
@@ -207,8 +186,8 @@ class _Reader:
             return None
         return {"type": kind.lower(), **table, "on": render(condition)}
 
-    def _using(self, tokens: list[_Token], table: dict[str, str]) -> nodes.Node | None:
-        names = [_name(token) for token in tokens if token.kind in {"word", "quoted"}]
+    def _using(self, tokens: list[Token], table: dict[str, str]) -> nodes.Node | None:
+        names = [name_of(token) for token in tokens if token.kind in {"word", "quoted"}]
         earlier = self.tables[:-1]
         pairs: list[nodes.Node] = []
         for name in names:
@@ -226,20 +205,20 @@ class _Reader:
 
     # -- SELECT
 
-    def _select(self, tokens: list[_Token]) -> list[str]:
+    def _select(self, tokens: list[Token]) -> list[str]:
         """Fill `fields`; returns the columns of DISTINCT ON."""
         distinct: list[str] = []
         if tokens and tokens[0].word == "DISTINCT":
             head, tokens = tokens[:1], tokens[1:]
             if tokens and tokens[0].word == "ON":
                 close = next(place for place, token in enumerate(tokens) if token.text == ")" and not token.depth)
-                listed = [self._node(piece) for piece in _split_commas(tokens[2:close], depth=1)]
+                listed = [self._node(piece) for piece in split_commas(tokens[2:close], depth=1)]
                 distinct, tokens = [render(node) for node in listed if node is not None], tokens[close + 1 :]
             else:
                 self._unsupported(head, "DISTINCT: group by the key, or use one row per key (distinct_on).")
         if tokens and tokens[0].word == "ALL":
             tokens = tokens[1:]
-        for piece in _split_commas(tokens):
+        for piece in split_commas(tokens):
             self._field(piece)
         targets = [target for target, _ in self.select]
         for target in sorted({name for name in targets if targets.count(name) > 1}):
@@ -248,15 +227,15 @@ class _Reader:
         self.found.query["fields"] = [{"source": render(kept[name]), "target": name} for name in dict.fromkeys(targets)]
         return distinct
 
-    def _field(self, tokens: list[_Token]) -> None:
+    def _field(self, tokens: list[Token]) -> None:
         if tokens and tokens[-1].text == "*" and (len(tokens) == 1 or tokens[-2].text == "."):
             self._star(tokens)
             return
         body, alias = tokens, ""
         if len(tokens) > 2 and tokens[-2].word == "AS":
-            body, alias = tokens[:-2], _name(tokens[-1])
+            body, alias = tokens[:-2], name_of(tokens[-1])
         elif len(tokens) > 1 and _is_bare_alias(tokens):
-            body, alias = tokens[:-1], _name(tokens[-1])
+            body, alias = tokens[:-1], name_of(tokens[-1])
         node = self._node(body)
         if node is None:
             return
@@ -265,8 +244,8 @@ class _Reader:
             return
         self.select.append((alias or node.name if isinstance(node, nodes.Column) else alias, node))
 
-    def _star(self, tokens: list[_Token]) -> None:
-        wanted = _name(tokens[0]) if len(tokens) > 1 else ""
+    def _star(self, tokens: list[Token]) -> None:
+        wanted = name_of(tokens[0]) if len(tokens) > 1 else ""
         listed = [
             nodes.Column(column, alias)
             for schema, name, alias in self.tables
@@ -282,9 +261,9 @@ class _Reader:
 
     # -- the rest
 
-    def _group_by(self, tokens: list[_Token]) -> None:
+    def _group_by(self, tokens: list[Token]) -> None:
         found = []
-        for piece in _split_commas(tokens):
+        for piece in split_commas(tokens):
             node = self._node(piece)
             if isinstance(node, nodes.Number) and node.digits.isdigit() and 0 < int(node.digits) <= len(self.select):
                 node = self.select[int(node.digits) - 1][1]
@@ -297,15 +276,15 @@ class _Reader:
         if found:
             self.found.query["group_by"] = found
 
-    def _order_by(self, tokens: list[_Token], distinct: list[str]) -> None:
+    def _order_by(self, tokens: list[Token], distinct: list[str]) -> None:
         if distinct:
-            ordered = [self._slice(piece) for piece in _split_commas(tokens)]
+            ordered = [self._slice(piece) for piece in split_commas(tokens)]
             # The first ones only repeat the columns that make a row distinct.
             self.found.query["distinct_on"] = {"columns": distinct, "order_by": ordered[len(distinct) :]}
         elif tokens:
             self._unsupported(tokens, "Rows are read in the order of their key.", before="ORDER BY")
 
-    def _node(self, tokens: Sequence[_Token]) -> nodes.Node | None:
+    def _node(self, tokens: Sequence[Token]) -> nodes.Node | None:
         if not tokens:
             return None
         try:
@@ -317,51 +296,19 @@ class _Reader:
             )
             return None
 
-    def _slice(self, tokens: Sequence[_Token]) -> str:
+    def _slice(self, tokens: Sequence[Token]) -> str:
         """The text of the tokens as it was written, comments left out."""
         pieces = [tokens[0].text]
         for before, token in itertools.pairwise(tokens):
             pieces.append((" " if token.start > before.end else "") + token.text)
         return "".join(pieces)
 
-    def _unsupported(self, tokens: Sequence[_Token], reason: str, *, before: str = "") -> None:
+    def _unsupported(self, tokens: Sequence[Token], reason: str, *, before: str = "") -> None:
         text = f"{before} {self._slice(tokens) if tokens else ''}".strip()
         self.found.unsupported.append(Unsupported(text[:200], reason, tokens[0].start if tokens else 0))
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    depth = 0
-    for match in _TOKEN.finditer(text):
-        kind, piece = match.lastgroup or "mark", match.group()
-        if kind in {"space", "comment"}:
-            continue
-        if piece == ")":
-            depth -= 1
-        yield _Token(kind, piece, match.start(), depth)
-        if piece == "(":
-            depth += 1
-
-
-def _name(token: _Token) -> str:
-    if token.kind == "quoted":
-        return token.text[1:-1].replace('""', '"')
-    return token.text.lower()
-
-
-def _dotted(tokens: Sequence[_Token]) -> tuple[list[str], Sequence[_Token]]:
-    """The parts of schema.table and what follows them."""
-    names: list[str] = []
-    place = 0
-    while place < len(tokens) and tokens[place].kind in {"word", "quoted"}:
-        names.append(_name(tokens[place]))
-        place += 1
-        if place >= len(tokens) or tokens[place].text != ".":
-            break
-        place += 1
-    return names, tokens[place:]
-
-
-def _starts_join(tokens: Sequence[_Token], place: int) -> bool:
+def _starts_join(tokens: Sequence[Token], place: int) -> bool:
     """Whether the words of a join begin here; LEFT(x, 1) is none."""
     if tokens[place].depth or tokens[place].word not in {*_JOIN_WORDS, "JOIN"} or tokens[place].word == "LATERAL":
         return False
@@ -371,28 +318,7 @@ def _starts_join(tokens: Sequence[_Token], place: int) -> bool:
     return "JOIN" in words and all(word in _JOIN_WORDS for word in words[: words.index("JOIN")])
 
 
-def _split(tokens: Sequence[_Token], starts: Any) -> list[list[_Token]]:
-    pieces: list[list[_Token]] = [[]]
-    for place, token in enumerate(tokens):
-        if starts(place):
-            pieces.append([])
-        pieces[-1].append(token)
-    return pieces
-
-
-def _split_commas(tokens: Sequence[_Token], *, depth: int = 0) -> Iterator[list[_Token]]:
-    piece: list[_Token] = []
-    for token in tokens:
-        if token.text == "," and token.depth == depth:
-            yield piece
-            piece = []
-        else:
-            piece.append(token)
-    if piece:
-        yield piece
-
-
-def _is_bare_alias(tokens: Sequence[_Token]) -> bool:
+def _is_bare_alias(tokens: Sequence[Token]) -> bool:
     """Whether the last word names the value before it: `c.id number`, but not `END`, NULL or `x IS NULL`."""
     last, before = tokens[-1], tokens[-2]
     if last.kind == "quoted":

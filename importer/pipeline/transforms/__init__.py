@@ -7,15 +7,22 @@ just before the row is copied in; a list of transformations may only begin with 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import sql
+
 from importer.errors import QueryError
+from importer.pipeline.binding import Bind
 from importer.pipeline.transforms import dates, numbers, texts
 from importer.pipeline.transforms.kinds import Kind, Parameter
 
 __all__ = ["KINDS", "Kind", "Parameter", "Transform", "chain", "transform"]
+
+MAX_GROWTH = 100  # of a text by the replacements of one field: nested ones multiply
+MAX_PAD = 10_000  # characters
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (*texts.KINDS, *numbers.KINDS, *dates.KINDS)}
 
@@ -63,6 +70,15 @@ def chain(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Transform, ..
     )
     if late is not None:
         raise QueryError(f"“{late.name}” must be the first transformation of its field.", hint="Move it to the top.")
+    growth = math.prod(
+        max(1.0, len(step.params["new"]) / max(1, len(step.params["old"]))) for step in found if step.name == "replace"
+    )
+    if growth > MAX_GROWTH:
+        raise QueryError(
+            f"These replacements could make a text {growth:,.0f} times as long.", hint=f"At most {MAX_GROWTH}."
+        )
+    for step in found:
+        step.kind.build(sql.SQL("NULL"), step.params, Bind())  # refuses what only shows when SQL is made
     return found
 
 
@@ -76,4 +92,11 @@ def _own_fault(kind: Kind, parameter: Parameter, value: Any) -> str:
             return dates.zone_fault(value)
         case "date_format":
             return dates.format_fault(value)
-    return dates.pattern_fault(value) if (kind.name, parameter.name) == ("format_date", "pattern") else ""
+    match kind.name, parameter.name:
+        case "format_date", "pattern":
+            return dates.pattern_fault(value)
+        case "pad_left", "length":
+            return "" if 0 <= value <= MAX_PAD else f"is a number of characters up to {MAX_PAD:,}"
+        case "replace", "old":
+            return "" if value else "must not be empty"
+    return ""

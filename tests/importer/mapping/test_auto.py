@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from importer.mapping.auto import Remembered, SourceColumn, auto_map
+from importer.mapping.auto import Remembered, SourceColumn, auto_map, columns_of_query, columns_of_rows
 from importer.mapping.synonyms import COMMON, SYNONYMS
+from importer.query.parsing import parse_spec
+from importer.sources.schema import Column, SourceSchema, Table
 from servicevault import catalog
 
 INT, TEXT, STAMP, BOOL = "integer", "character varying(191)", "timestamp without time zone", "boolean"
@@ -180,6 +182,38 @@ def test_what_a_person_confirmed_comes_first_and_says_so() -> None:
         ("field_7", "email", 1.0, "used on 2026-03-01 by Alice Ng")
     ]
     assert found.mappings[0].transformation == (("lower", {}),)
+
+
+@pytest.mark.req("M8")
+def test_columns_of_joined_tables_are_told_from_the_rows_own() -> None:
+    def table(name: str, types: dict[str, str]) -> Table:
+        return Table("public", name, columns=tuple(Column(*item) for item in types.items()), primary_key=("id",))
+
+    schema = SourceSchema(
+        (
+            table("conversations", {"id": INT, "subject": TEXT, "customer_id": INT, "status": INT}),
+            table("customers", {"id": INT, "name": TEXT, "email": TEXT, "status": INT, "queue": TEXT}),
+        )
+    )
+    spec = parse_spec({
+        "base_table": {"table": "conversations", "alias": "c"}, "target_type": "tickets", "fields": ["id"],
+        "joins": [{"table": "customers", "alias": "Kunde", "on": 'c.customer_id = "Kunde".id'}],
+    })  # fmt: skip
+    found = auto_map(catalog.get("tickets"), columns_of_query(spec, schema))
+    assert {item.target: (item.source, item.level) for item in found.mappings} == {
+        "external_id": ("c.id", "High"), "title": ("c.subject", "Medium"), "customer_external_id": ("c.customer_id", "Medium"),
+        "status": ("c.status", "High"), "customer_name": ('"Kunde".name', "High"), "customer_email": ('"Kunde".email', "High"),
+        "queue": ('"Kunde".queue', "Medium"),
+    }  # fmt: skip
+
+
+@pytest.mark.req("F-053", "F-043")
+def test_headers_of_a_file_are_mapped_by_name_and_content() -> None:
+    given = columns_of_rows(["Full Name", "Kontakt"], [["Ann", "ann@x.de"], ["Bob", None]])
+    found = auto_map(catalog.get("agents"), given)
+    assert {item.target: (item.source, item.confidence) for item in found.mappings} == {
+        "name": ("Full Name", 0.85), "email": ("Kontakt", 0.50),
+    }  # fmt: skip
 
 
 def test_synonyms_belong_to_fields_that_exist() -> None:

@@ -11,12 +11,14 @@ import psycopg
 import pytest
 
 from importer.errors import QueryError
+from importer.mapping.fields import field_problems
 from importer.pipeline import early, staging
 from importer.pipeline.binding import Bind
 from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.prepare import prepared
 from importer.pipeline.staging import Row
 from importer.pipeline.transforms import KINDS, chain, transform
+from importer.query.parsing import parse_spec
 from importer.query.spec import TRANSFORMATIONS
 from importer.runner import connect_target
 from servicevault import catalog
@@ -175,6 +177,11 @@ def test_twenty_steps_are_computed_once_each(target: psycopg.Connection) -> None
         ([("lookup", {"table": "users", "key": "email", "value": "password"})], "one of"),
         ([("trim", {}), ("html_to_text", {})], "must be the first"),
         ([("replace", {"old": "\x00", "new": ""})], "character"),
+        ([("replace", {"old": "", "new": "x"})], "must not be empty"),
+        ([("replace", {"old": "a", "new": "a" * 20})] * 2, "400 times"),
+        ([("pad_left", {"length": 10_001})], "up to 10,000"),
+        ([("case_when", {"cases": [{"when": {"operator": "near", "value": 1}, "then": 2}]})], "operator “near”"),
+        ([("lookup", {"table": "billing_rates", "key": "name", "value": "user_id"})], "cannot be looked up by"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_carried_out_is_refused(steps: Steps, said: str) -> None:
@@ -183,13 +190,32 @@ def test_what_cannot_be_carried_out_is_refused(steps: Steps, said: str) -> None:
     assert said in str(caught.value)
 
 
-def test_a_lookup_reads_only_the_columns_that_are_offered(target: psycopg.Connection) -> None:
-    with pytest.raises(QueryError, match="cannot be looked up by"):
-        results(target, ["x"], [("lookup", {"table": "billing_rates", "key": "name", "value": "user_id"})])
-
-
 def test_aliases_of_parameters_become_the_names() -> None:
     assert transform("pad_left", {"n": 3, "c": "x"}).params == {"length": 3, "fill": "x"}
+
+
+def test_a_field_without_transformations_costs_no_step() -> None:
+    accounts = catalog.get("accounts")
+    plain = accounts.field("notes")
+    assert plain is not None
+    for steps in ([], [("trim", {})]):
+        plan = LoadPlan(accounts, (Mapped(plain, "notes", transforms=chain(steps)),), 0, 0, {})
+        text = prepared(plan, Bind()).as_string(None)
+        assert text.count("LATERAL") == 1
+        assert "fault:" not in text
+        assert "made" not in text
+
+
+def test_problems_of_a_mapping_stand_at_their_fields(target: psycopg.Connection) -> None:
+    fields = [
+        {"source": "c.id", "target": "external_id"},
+        {"source": "c.a", "target": "name", "transformation": {"name": "split", "params": {"n": 1}}},
+        {"source": "c.b", "target": "city", "transformation": ["map", "trim"], "validations": ["nonsense"]},
+    ]
+    spec = parse_spec({"base_table": "c", "target_type": "accounts", "fields": fields})
+    assert [problem.path for problem in field_problems(spec)] == [
+        "fields[1].transformation", "fields[2].transformation", "fields[2].validations",
+    ]  # fmt: skip
 
 
 HOSTILE = [
