@@ -105,7 +105,15 @@ def impact(sampled: Sample, total: int) -> Impact:
     rest = (total if size else 0) - sum(whole.values())
     for outcome in sorted(shares, key=lambda item: whole[item] - shares[item])[:rest]:
         whole[outcome] += 1
-    return Impact(*(whole[outcome] for outcome in Outcome), sample_size=size)  # in the order of the outcomes
+    return Impact(
+        created=whole[Outcome.CREATED],
+        updated=whole[Outcome.UPDATED],
+        unchanged=whole[Outcome.UNCHANGED],
+        skipped=whole[Outcome.SKIPPED],
+        failed=whole[Outcome.FAILED],
+        review=whole[Outcome.REVIEW],
+        sample_size=size,
+    )
 
 
 class _Sampler(RehearsalLoader):

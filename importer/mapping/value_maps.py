@@ -11,7 +11,7 @@ from importer.errors import QueryError
 from importer.mapping.auto import words
 from importer.pipeline.prepare import canonical
 from importer.query.compiler import compile_query
-from importer.query.nodes import Number
+from importer.query.nodes import Column, Number
 from importer.query.preview import Session
 from importer.query.spec import Field, QuerySpec
 from importer.sources.schema import SourceSchema
@@ -79,10 +79,10 @@ def observe(session: Session, spec: QuerySpec, schema: SourceSchema, target_fiel
 
     Raises QueryError when no field of the query feeds it, and SourceTimeout when the source is slower than 5 seconds.
     """
-    mapped = spec.field_for(target_field)
+    mapped = _fed_by(spec, target_field)
     if mapped is None:
         raise QueryError(f"No field of the query feeds “{target_field}”.", hint="Map it first.", where="fields")
-    identified = spec.field_for(spec.source_identifier)
+    identified = _fed_by(spec, spec.source_identifier)
     key = _named(identified, "key") if identified else Field("key", Number("1"))
     narrowed = QuerySpec(
         key=spec.key, base=spec.base, joins=spec.joins, filters=spec.filters, group_by=spec.group_by, having=spec.having,
@@ -99,6 +99,12 @@ def observe(session: Session, spec: QuerySpec, schema: SourceSchema, target_fiel
     rows = int(found[0][3]) if found else 0
     ordered = sorted(merged.values(), key=lambda item: (-item.count, item.value or ""))
     return ObservedValues(tuple(ordered), len(found) > MOST_VALUES, rows, complete=rows < READ_ROWS)
+
+
+def _fed_by(spec: QuerySpec, target_field: str) -> Field | None:
+    """The field of the query; a query written as SQL names its columns after their targets."""
+    found = spec.field_for(target_field)
+    return Field(target_field, Column(target_field)) if found is None and spec.kind == "sql" else found
 
 
 def _named(field: Field, target: str) -> Field:

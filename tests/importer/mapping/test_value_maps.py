@@ -64,9 +64,12 @@ def test_it_counts_the_values_of_a_mapped_column(desk: Desk) -> None:
         schema = planning.read_schema(session, desk.profile)
         found = observe(session, spec, schema, "status")
         many = observe(session, spec, schema, "queue")
+        written = {"kind": "sql", "target_type": "tickets", "sql": "SELECT id AS external_id, state AS status FROM t"}
+        as_sql = observe(session, parse_spec(written), schema, "status")
         with pytest.raises(QueryError, match="feeds"):
             observe(session, spec, schema, "priority")
     assert {item.value: item.count for item in found.values} == {"open": 236, None: 236, "parked": 118}
+    assert {item.value: item.count for item in as_sql.values} == {"open": 240, None: 240, "parked": 120}
     assert (found.cut, found.rows, found.complete) == (False, 590, True)
     assert next(item for item in found.values if item.value == "parked").sample.isdigit()
     assert (len(many.values), many.cut) == (500, True)
