@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from psycopg import sql
 
 from importer.modes import Mode
-from importer.pipeline.binding import Bind, name
+from importer.pipeline.binding import Bind, literals, name
 from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.work import is_number, stored, stored_columns
 
@@ -84,29 +84,29 @@ def _differences(plan: LoadPlan) -> Iterator[tuple[str, sql.Composable]]:
 
 def merged(plan: LoadPlan, old: sql.Composable, new: sql.Composable) -> sql.Composable:
     """The JSON column after an update: other keys stay, mapped ones follow their write rules (M15, M16)."""
-    keys: dict[str, list[str]] = {"overwrite": [], "if_empty": [], "never": [], "append": []}
+    ruled: dict[str, list[str]] = {"overwrite": [], "if_empty": [], "never": [], "append": []}
     cleared = []
     for mapped in plan.mapped:
         if mapped.field.json_key:
-            keys[mapped.write_rule].append(mapped.field.json_key)
+            ruled[mapped.write_rule].append(mapped.field.json_key)
             if mapped.write_rule == "overwrite" and not mapped.keep_empty:
                 cleared.append(mapped.field.json_key)
     kept, added = old, new
     if cleared:  # what is still there comes back from `new`, which has no empty values
-        kept = sql.SQL("({} - {}::text[])").format(old, sql.Literal(cleared))
-    if keys["never"]:
-        added = sql.SQL("({} - {}::text[])").format(added, sql.Literal(keys["never"]))
-    if keys["if_empty"]:
-        added = sql.SQL("({} - ARRAY(SELECT k FROM unnest({}::text[]) k WHERE coalesce({} ->> k, '') <> ''))").format(
-            added, sql.Literal(keys["if_empty"]), old
+        kept = sql.SQL("({} - {})").format(old, literals(cleared))
+    if ruled["never"]:
+        added = sql.SQL("({} - {})").format(added, literals(ruled["never"]))
+    if ruled["if_empty"]:
+        added = sql.SQL("({} - ARRAY(SELECT k FROM unnest({}) k WHERE coalesce({} ->> k, '') <> ''))").format(
+            added, literals(ruled["if_empty"]), old
         )
-    if keys["append"]:
+    if ruled["append"]:
         # A key whose text holds the new one already keeps it.
         added = sql.SQL(
             "({added} || coalesce((SELECT jsonb_object_agg(k, CASE WHEN position({new} ->> k IN coalesce({old} ->> k, '')) > 0 "
             "THEN {old} ->> k ELSE concat_ws(E'\n', nullif({old} ->> k, ''), {new} ->> k) END) "
-            "FROM unnest({keys}::text[]) k WHERE {new} ? k), '{{}}'))"
-        ).format(added=added, new=new, old=old, keys=sql.Literal(keys["append"]))
+            "FROM unnest({keys}) k WHERE {new} ? k), '{{}}'))"
+        ).format(added=added, new=new, old=old, keys=literals(ruled["append"]))
     return sql.SQL("({} || {})").format(kept, added)
 
 

@@ -81,22 +81,22 @@ def canonical(text: str) -> str:
 
 def _cells(plan: LoadPlan, bind: Bind) -> sql.Composable:
     columns = sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(mapped.column), sql.SQL("json" if _is_document(mapped) else "text"))
+        sql.SQL("{} {}").format(name(mapped.column), sql.SQL("json" if _is_document(mapped) else "text"))
         for mapped in {mapped.column: mapped for mapped in plan.mapped}.values()
     )
     chains = {mapped.field.name: _chain(mapped, number, bind) for number, mapped in enumerate(plan.mapped)}
     found = [
-        sql.SQL("{} AS {}").format(_emptied(mapped, chains[mapped.field.name].text), sql.Identifier(mapped.field.name))
+        sql.SQL("{} AS {}").format(_emptied(mapped, chains[mapped.field.name].text), name(mapped.field.name))
         for mapped in plan.mapped
     ]
     found += [
-        sql.SQL("{} AS {}").format(chain.fault, sql.Identifier(f"fault:{field}"))
+        sql.SQL("{} AS {}").format(chain.fault, name(f"fault:{field}"))
         for field, chain in chains.items()
         if chain.fault is not None
     ]
     found += [
         sql.SQL("CASE WHEN pg_input_is_valid({0}, 'timestamp') THEN {0}::timestamp END AS {1}").format(
-            _emptied(mapped, chains[mapped.field.name].text), sql.Identifier(f"local:{mapped.field.name}")
+            _emptied(mapped, chains[mapped.field.name].text), name(f"local:{mapped.field.name}")
         )
         for mapped in plan.mapped
         if is_local(mapped)
@@ -118,7 +118,7 @@ def _made(plan: LoadPlan) -> sql.Composable:
     if not fields:
         return sql.SQL("")
     return sql.SQL(" CROSS JOIN LATERAL json_to_record(s.made) AS m({})").format(
-        sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(field)) for field in fields)
+        sql.SQL(", ").join(sql.SQL("{} text").format(name(field)) for field in fields)
     )
 
 
@@ -205,11 +205,11 @@ def _values(plan: LoadPlan, bind: Bind) -> sql.Composable:
     for field in _all_fields(plan):
         mapped = mapped_fields.get(field.name)
         if mapped is None:
-            columns.append(sql.SQL("NULL::{} AS {}").format(sql.SQL(stored_type(field)), sql.Identifier(field.name)))
+            columns.append(sql.SQL("NULL::{} AS {}").format(sql.SQL(stored_type(field)), name(field.name)))
             continue
         text = name("c", field.name)
-        columns.append(sql.SQL("{} AS {}").format(_typed(plan, mapped, text, bind), sql.Identifier(field.name)))
-        columns.append(sql.SQL("{} AS {}").format(text, sql.Identifier(f"cell:{field.name}")))
+        columns.append(sql.SQL("{} AS {}").format(_typed(plan, mapped, text, bind), name(field.name)))
+        columns.append(sql.SQL("{} AS {}").format(text, name(f"cell:{field.name}")))
         columns += [name("c", extra) for extra in _extras(mapped)]
     return sql.SQL("SELECT c.n, c.key, c.ordinal, c.problem, {columns} FROM ({cells}) c OFFSET 0").format(
         columns=sql.SQL(", ").join(columns), cells=_cells(plan, bind)
@@ -335,7 +335,7 @@ def _derived_columns(plan: LoadPlan) -> Iterator[sql.Composable]:
             current = sql.SQL("CASE WHEN btrim({0}) <> '' THEN {0} ELSE {1} END").format(
                 name("p", field.name), fragment(field.blank)
             )
-        yield sql.SQL("{} AS {}").format(current, sql.Identifier(field.name))
+        yield sql.SQL("{} AS {}").format(current, name(field.name))
         if field.name in mapped:
             yield name("p", f"cell:{field.name}")
             yield from (name("p", extra) for extra in _extras(mapped[field.name]))

@@ -150,3 +150,12 @@ def test_naive_times_are_read_in_the_profiles_zone(desk: Desk) -> None:
     assert desk.record(job, "2").warnings[0]["code"] == "time_does_not_exist"
     assert desk.record(job, "3").warnings[0]["code"] == "time_is_ambiguous"
     assert desk.record(job, "4").warnings is None
+
+
+@pytest.mark.parametrize("key", ["growth %", "100%s", 'a "quoted" {key}', "späße"])
+def test_a_custom_field_may_have_any_name(company: Desk, key: str) -> None:
+    upper = {"source": "c.city", "transformation": ["trim", "upper"]}
+    company.query("accounts", "c", {"external_id": "id", "name": "name", f"custom_fields.{key}": upper})
+    company.run()
+    assert Account.objects.get().custom_fields == {key: "BONN"}
+    assert again(company, city="Ulm").custom_fields == {key: "ULM"}
