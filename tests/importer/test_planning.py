@@ -169,7 +169,7 @@ def test_dates_on_a_query_without_a_date_fail_before_anything_is_written(desk: D
         ({"external_id": "id", "name": "name", "is_superuser": "name"}, "is_superuser"),
         ({"external_id": "id", "name": "nothing_here"}, "nothing_here"),
         ({"external_id": "id", "name": {"source": "UPPER(id)"}}, ""),
-        ({"external_id": "id", "name": {"source": "name", "transformation": ["html_to_text"]}}, "html_to_text"),
+        ({"external_id": "id", "name": {"source": "name", "transformation": ["lower", "html_to_text"]}}, "html_to_text"),
         pytest.param(
             {"external_id": "id", "name": {"source": "name", "reference": {"by": "shoe size"}}},
             "shoe size"
