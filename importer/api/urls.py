@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from importer.api import help, jobs, previews, profiles, queries, source
+from importer.api import help, jobs, mapping, previews, profiles, queries, source
 
 _OF = "profiles/<uuid:pk>"
 
@@ -36,6 +36,9 @@ urlpatterns = [
     path(f"{_OF}/builder/analyze-joins", queries.AnalyzeJoins.as_view(), name="api_builder_analyze_joins"),
     path(f"{_OF}/builder/suggest-joins", queries.SuggestJoins.as_view(), name="api_builder_suggest_joins"),
     path(f"{_OF}/builder/suggest-filters", queries.SuggestFilters.as_view(), name="api_builder_suggest_filters"),
+    path(f"{_OF}/builder/auto-map", mapping.AutoMap.as_view(), name="api_builder_auto_map"),
+    path(f"{_OF}/builder/parse", mapping.ParseSql.as_view(), name="api_builder_parse"),
+    path(f"{_OF}/queries/<slug:key>/value-maps", mapping.ValueMaps.as_view(), name="api_value_maps"),
     path(f"{_OF}/preview-query", previews.PreviewQuery.as_view(), name="api_preview_query"),
     path(f"{_OF}/preview-table", previews.PreviewTable.as_view(), name="api_preview_table"),
     path(f"{_OF}/mappings", profiles.Mappings.as_view(), name="api_mappings"),

@@ -3,6 +3,7 @@
 from .drafts import change_draft, discard_draft, open_draft, redo, save_draft, undo
 from .failures import Conflict, InvalidFields, ProfileBusy, VersionConflict
 from .jobs import cancel, job_errors, job_report, resume, start_import
+from .mapping import auto_map, coded_fields, parse_sql, sample_query, set_value_map
 from .previews import (
     Judged,
     Previewed,
@@ -49,9 +50,11 @@ __all__ = [
     "SourceMap",
     "VersionConflict",
     "analyze_joins",
+    "auto_map",
     "body_of",
     "cancel",
     "change_draft",
+    "coded_fields",
     "connection_of",
     "create_profile",
     "delete_profile",
@@ -64,6 +67,7 @@ __all__ = [
     "job_report",
     "offer_filters",
     "open_draft",
+    "parse_sql",
     "preview_query",
     "preview_table",
     "profile_named",
@@ -73,10 +77,12 @@ __all__ = [
     "reorder_queries",
     "restore_version",
     "resume",
+    "sample_query",
     "save_connection",
     "save_draft",
     "save_query",
     "set_timezone",
+    "set_value_map",
     "source_map",
     "start_import",
     "switch_query",

@@ -9,6 +9,8 @@ from typing import Any
 from django.utils import timezone
 
 from importer.errors import ImporterError
+from importer.mapping.compatibility import type_problems
+from importer.mapping.fields import field_problems
 from importer.models import ImportProfile, ImportQuery
 from importer.operations import masking
 from importer.operations.profiles import check_active
@@ -110,15 +112,18 @@ def judge(session: SourceSession, profile: ImportProfile, body: Mapping[str, Any
     except QueryProblems as error:
         return Judged(None, None, tuple(error.problems))
     target = catalog.get(spec.target_type)
-    problems = validate(spec, schema, target_fields=target.known, must_map=_needed(spec))
+    problems = validate(spec, schema, target_fields=target.known, must_map=_needed(spec)) + field_problems(spec)
     if any(problem.is_error for problem in problems):
         return Judged(spec, _compiled_or_none(spec, profile, schema), tuple(problems))
     compiled = compile_for(profile, spec, schema)
     problems += asking.validate_on_source(session, compiled)
     if not any(problem.is_error for problem in problems):
         compiled = asking.columns_on_source(session, compiled)
+        types = {column.name: column.type_name for column in session.describe(compiled.sql, compiled.params)}
+        problems += type_problems(spec, types)
         problems += asking.check_identifier(session, compiled)
-    return Judged(spec, compiled, tuple(problems))
+        problems += asking.check_fan_out(session, spec, schema)
+    return Judged(spec, compiled, tuple(sorted(problems, key=lambda problem: not problem.is_error)))
 
 
 def compile_for(profile: ImportProfile, spec: QuerySpec, schema: SourceSchema) -> CompiledQuery:
