@@ -12,9 +12,9 @@ from importer.errors import QueryError
 from importer.pipeline import references
 from importer.pipeline.binding import Bind, fragment, name
 from importer.pipeline.findings import EMAIL, Finding
+from importer.pipeline.patterns import regex_fault
 from importer.pipeline.plan import Check, LoadPlan, Mapped
 from importer.pipeline.prepare import cell, stored_type, value
-from importer.query.functions import pattern_fault
 from servicevault import catalog
 from servicevault.catalog import Target
 
@@ -68,7 +68,7 @@ def _fault(kind: CheckKind, given: Mapping[str, Any], target: Target, field: str
         case "list" if not isinstance(wanted, list | tuple) or not wanted:
             return "needs a list of values"
         case "pattern":
-            fault = pattern_fault(wanted) if isinstance(wanted, str) else "is no text"
+            fault = regex_fault(wanted) if isinstance(wanted, str) else "is no text"
             return f"needs a pattern; this one: {fault}" if fault else ""
         case "field" if not isinstance(wanted, str) or target.field(wanted) is None:
             return "needs the name of another field of the same target"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from psycopg import sql
 
 from importer.pipeline.binding import Bind
-from importer.query.functions import pattern_fault
+from importer.pipeline.patterns import regex_fault
 
 Params = Mapping[str, Any]
 Build = Callable[[sql.Composable, Params, Bind], sql.Composable]
@@ -41,7 +41,7 @@ class Parameter:
             case "text" | "zone" | "date_format" | "choice" if not isinstance(value, str):
                 return "is a text"
             case "pattern":
-                return "is a text" if not isinstance(value, str) else pattern_fault(value)
+                return "is a text" if not isinstance(value, str) else regex_fault(value)
             case "list" if not isinstance(value, list | tuple):
                 return "is a list"
             case "cases":

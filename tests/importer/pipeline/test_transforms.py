@@ -14,6 +14,7 @@ from importer.errors import QueryError
 from importer.mapping.fields import field_problems
 from importer.pipeline import early, staging
 from importer.pipeline.binding import Bind
+from importer.pipeline.patterns import written_out
 from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.prepare import prepared
 from importer.pipeline.staging import Row
@@ -168,6 +169,7 @@ def test_twenty_steps_are_computed_once_each(target: psycopg.Connection) -> None
         ([("truncate", {"length": "ten"})], "whole number"),
         ([("regex_extract", {"pattern": r"(a)\1"})], "pattern"),
         ([("regex_extract", {"pattern": "a" * 201})], "pattern"),
+        ([("regex_extract", {"pattern": "(.{0,255}){0,40}$"})], "repeats too much"),
         ([("date", {"format": "DD.MM"})], "no year"),
         ([("date", {"format": "YYYY-YYYY"})], "twice"),
         ([("datetime", {"timezone": "Berlin"})], "time zone"),
@@ -216,6 +218,15 @@ def test_problems_of_a_mapping_stand_at_their_fields(target: psycopg.Connection)
     assert [problem.path for problem in field_problems(spec)] == [
         "fields[1].transformation", "fields[2].transformation", "fields[2].validations",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pattern", "size"),
+    [("a+", 1), (r"#(\d+)", 2), (r"(\d{1,3}\.){3}\d{1,3}", 15), ("((a{10}){10}){10}", 1000), ("[{}(]{4}", 4), ("[]a]{2,}", 2),
+     (r"\({3}", 3), ("(?:a|b){5}", 10), ("[[:alpha:]]{3}x", 4)],
+)  # fmt: skip
+def test_the_size_of_a_pattern_counts_its_repetitions(pattern: str, size: int) -> None:
+    assert written_out(pattern) == size
 
 
 HOSTILE = [
