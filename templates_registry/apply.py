@@ -136,7 +136,9 @@ def stored(fit: QueryFit) -> dict[str, Any]:
     }
 
 
-def ensure_template(profile: ImportProfile, platform: str) -> AppliedTemplate:
+def ensure_template(
+    profile: ImportProfile, platform: str, *, parameters: Mapping[str, Any] | None = None
+) -> AppliedTemplate:
     """Apply the platform's template to a profile that has no queries, or only an untouched copy of it.
 
     Opens the source, so that variants follow what is there now. What a person wrote stays as it is.
@@ -151,7 +153,11 @@ def ensure_template(profile: ImportProfile, platform: str) -> AppliedTemplate:
         raise TemplateConflict(profile, [query.key for query in before])
     previous = Application.objects.filter(profile=profile, template=template).first()
     return apply_to_source(
-        profile, template, strategy="replace" if before else None, variants=previous.variants if previous else None
+        profile,
+        template,
+        strategy="replace" if before else None,
+        variants=previous.variants if previous else None,
+        parameters=parameters,
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import yaml
@@ -54,7 +55,11 @@ class Document:
     """The values of a text as JSON has them, and where each stands."""
 
     data: Any
-    places: Mapping[str, Place] = field(default_factory=dict)
+    node: yaml.Node | None = None
+
+    @cached_property
+    def places(self) -> Mapping[str, Place]:
+        return dict(_places(self.node, "")) if self.node is not None else {}
 
     def place(self, path: str) -> Place:
         """Where the member `path` (a.b[0].c) stands, or the closest one around it."""
@@ -69,8 +74,11 @@ def read(text: str, name: str = "pack.yaml") -> Document:
     """The document of a YAML text, or of JSON when the name ends so. Raises NotationError with line and column."""
     is_json = name.lower().endswith(".json")
     try:
-        data = json.loads(text) if is_json else _json(yaml.load(text, Loader=PackYaml))  # noqa: S506 - a SafeLoader
-        node = yaml.compose(text, Loader=PackYaml)
+        data = json.loads(text) if is_json else None
+        loader = PackYaml(text)
+        node = loader.get_single_node()
+        if not is_json and node is not None:
+            data = _json(loader.construct_document(node))
     except json.JSONDecodeError as error:
         raise NotationError(name, f"{name} cannot be read as JSON: {error.msg}.", error.lineno, error.colno) from None
     except yaml.YAMLError as error:
@@ -82,7 +90,7 @@ def read(text: str, name: str = "pack.yaml") -> Document:
         raise NotationError(name, message, line, column) from None
     except (RecursionError, ValueError, TypeError):
         raise NotationError(name, f"{name} cannot be read.") from None
-    return Document(data, dict(_places(node, "")) if node is not None else {})
+    return Document(data, node)
 
 
 def to_yaml(data: Any) -> str:

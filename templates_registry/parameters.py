@@ -55,7 +55,8 @@ def answered(fit: QueryFit, definition: Definition, values: Mapping[str, Value])
     needed = names_in(fit.spec) | {item.name for item in definition.parameters if item.required}
     lacking = [item for item in definition.parameters if item.name in needed and item.name not in values]
     if lacking and fit.status != "missing":
-        return replace(fit, status="missing", reason=f"needs an answer: {lacking[0].question or lacking[0].name}")
+        reason = f"needs an answer ({lacking[0].name}): {lacking[0].question or lacking[0].name}"
+        return replace(fit, status="missing", reason=reason, optional=False)  # somebody must know
     return replace(fit, spec=_filled(fit.spec, values)) if values else fit
 
 

@@ -56,10 +56,16 @@ def test_it_ranks_without_choosing_and_suggests_the_custom_one_when_nothing_is_l
 def test_it_asks_with_what_the_probe_found_and_takes_the_only_answer_there_is(people: Desk, tenants: Pack) -> None:
     made = operations.create(tenants)
     report = operations.fit(people.profile, made)
-    assert (report.queries[0].status, report.queries[0].reason) == ("missing", "needs an answer: Which tenant?")
+    assert (report.queries[0].status, report.queries[0].reason) == (
+        "missing",
+        "needs an answer (tenant): Which tenant?",
+    )
     assert [(choice.value, choice.label) for choice in report.parameters[0].choices] == [(7, "Ann"), (8, "Bob")]
     off = operations.apply(people.profile, made)
-    assert (off.queries[0].enabled, off.queries[0].disabled_reason) == (False, "needs an answer: Which tenant?")
+    assert (off.queries[0].enabled, off.queries[0].disabled_reason) == (
+        False,
+        "needs an answer (tenant): Which tenant?",
+    )
 
     on = operations.apply(people.profile, made, strategy="replace", parameters={"tenant": "8"})
     assert on.queries[0].enabled
