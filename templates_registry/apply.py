@@ -19,12 +19,12 @@ from servicevault import catalog
 from templates_registry.definition import parse_definition
 from templates_registry.detection import FitReport
 from templates_registry.detection import fit as fit_source
-from templates_registry.fitting import QueryFit, fit_query, pack_views, with_variant
+from templates_registry.fitting import QueryFit, pack_views
 from templates_registry.loader import load_packs
 from templates_registry.models import Application, Template
 from templates_registry.naming import target_field
 from templates_registry.pack import Definition
-from templates_registry.parameters import Value, answered, values_of
+from templates_registry.parameters import Value, fitted, require_known, values_of
 
 Strategy = Literal["replace", "merge"]
 
@@ -88,7 +88,6 @@ def apply_template(
         stale = before if strategy == "replace" else {fit.key for fit in fits}
         profile.queries.filter(key__in=list(stale)).delete()
         made = [_query(profile, template, fit, position, before) for position, fit in enumerate(fits)]
-        profile.parameters = {**profile.parameters, **(values or {})}
         keep_in_profile(profile, template, Keep(definition, schema), merge=strategy == "merge")
         Application.objects.update_or_create(
             profile=profile,
@@ -102,23 +101,6 @@ def apply_template(
         )
     return AppliedTemplate(
         profile, template, tuple(query for query, _ in made), fits, tuple(text for _, texts in made for text in texts)
-    )
-
-
-def fitted(
-    definition: Definition,
-    schema: SourceSchema,
-    *,
-    variants: Mapping[str, str] | None = None,
-    values: Mapping[str, Value] | None = None,
-) -> tuple[QueryFit, ...]:
-    """The pack's queries as this source takes them, with the answers in them."""
-    chosen = variants or {}
-    return tuple(
-        answered(
-            fit_query(with_variant(query, chosen.get(query.key, "")), definition, schema), definition, values or {}
-        )
-        for query in definition.queries
     )
 
 
@@ -169,12 +151,18 @@ def apply_to_source(
     variants: Mapping[str, str] | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> AppliedTemplate:
-    """`apply_template` on what the profile's source contains now, with the answers its probes find."""
+    """`apply_template` on what the profile's source contains now, with the answers its probes find.
+
+    Raises PackError for a parameter the template does not have.
+    """
     definition = parse_definition(template.definition)
+    require_known(definition, parameters or ())
     told = {**profile.parameters, **(parameters or {})}
     with gateway.open_source(profile, purpose="template") as session:
         schema = introspect(session)
         report = fit_source(definition, schema, session, parameters=told, variants=variants)
+    # What a probe or a default knows is asked again each time.
+    profile.parameters = {item.name: item.value for item in report.parameters if item.source == "given"}
     applied = apply_template(
         profile,
         template,

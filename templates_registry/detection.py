@@ -14,9 +14,9 @@ from importer.query.dumping import dump_spec
 from importer.sources.introspection import resolve_types
 from importer.sources.schema import PackView, SourceSchema
 from importer.sources.session import SourceSession, identifier
-from templates_registry.fitting import QueryFit, fit_query, pack_views, unmet, with_variant
+from templates_registry.fitting import QueryFit, pack_views, unmet
 from templates_registry.pack import Definition, Probe, Rule
-from templates_registry.parameters import Choice, ParameterAnswer, answered, values_of
+from templates_registry.parameters import Choice, ParameterAnswer, fitted, values_of
 from templates_registry.parameters import answers as parameter_answers
 
 Name = TypeVar("Name", bound=Hashable)
@@ -117,12 +117,7 @@ def fit(
     answers, warnings = _answers(definition, schema, session)
     told = parameter_answers(definition, parameters or {}, {answer.name: answer.choices for answer in answers})
     values = values_of(told)
-    queries = tuple(
-        answered(
-            fit_query(with_variant(query, (variants or {}).get(query.key, "")), definition, seen), definition, values
-        )
-        for query in definition.queries
-    )
+    queries = fitted(definition, seen, variants=variants, values=values)
     return FitReport(
         platform=definition.platform,
         score=_score(queries),

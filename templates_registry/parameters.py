@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
+from importer.errors import PackError
 from importer.query import nodes
 from importer.query.spec import Condition, FilterGroup, QuerySpec
-from templates_registry.fitting import QueryFit
+from importer.sources.schema import SourceSchema
+from templates_registry.fitting import QueryFit, fit_query, with_variant
 from templates_registry.pack import Definition, Parameter
 
 _NAMED = re.compile(r"\{([a-z0-9][a-z0-9_-]{0,63})\}")
@@ -58,6 +60,33 @@ def answered(fit: QueryFit, definition: Definition, values: Mapping[str, Value])
         reason = f"needs an answer ({lacking[0].name}): {lacking[0].question or lacking[0].name}"
         return replace(fit, status="missing", reason=reason, optional=False)  # somebody must know
     return replace(fit, spec=_filled(fit.spec, values)) if values else fit
+
+
+def fitted(
+    definition: Definition,
+    schema: SourceSchema,
+    *,
+    variants: Mapping[str, str] | None = None,
+    values: Mapping[str, Value] | None = None,
+) -> tuple[QueryFit, ...]:
+    """The pack's queries as this source takes them, in the chosen variants, with the answers in them."""
+    chosen = variants or {}
+    found = (
+        fit_query(with_variant(query, chosen.get(query.key, "")), definition, schema) for query in definition.queries
+    )
+    return tuple(answered(fit, definition, values or {}) for fit in found)
+
+
+def require_known(definition: Definition, names: Iterable[str]) -> None:
+    """Raise PackError for a name that is none of the pack's parameters: a typing error must not be an answer."""
+    known = [item.name for item in definition.parameters]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise PackError(
+            f"“{definition.name}” does not ask for “{unknown[0]}”.",
+            hint=f"It asks for: {', '.join(known) or 'nothing'}.",
+            code="validation_error",
+        )
 
 
 def names_in(spec: QuerySpec) -> set[str]:

@@ -15,6 +15,7 @@ from templates_registry.apply import AppliedTemplate, Strategy, apply_to_source
 from templates_registry.definition import parse_definition
 from templates_registry.detection import Candidate, FitReport
 from templates_registry.models import Application, Template
+from templates_registry.parameters import require_known
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def fit(
 ) -> FitReport:
     """What of the template this source can feed, what is missing and what must be asked (T21, T22)."""
     definition = parse_definition(template.definition)
+    require_known(definition, parameters or ())
     told = {**profile.parameters, **(parameters or {})}
     with gateway.open_source(profile, purpose="fit") as session:
         schema = introspect(session)

@@ -105,7 +105,6 @@ def upgrade(profile: ImportProfile) -> Upgrade:
     )
 
 
-@transaction.atomic
 def accept_upgrade(profile: ImportProfile, decisions: Mapping[str, Decision] | None = None) -> Upgrade:
     """Take over what the newer version changed and keep a person's edits; `decisions` settles conflicts by path.
 
@@ -116,11 +115,12 @@ def accept_upgrade(profile: ImportProfile, decisions: Mapping[str, Decision] | N
     open_ones = tuple(item for item in found.conflicts if decided.get(item.path) not in ("mine", "theirs"))
     if open_ones:
         raise Undecided(open_ones)
-    for key in dict.fromkeys(change.query for change in found.changes):
-        taken = [item for item in found.changes if item.query == key and decided.get(item.path) != "mine"]
-        _write(profile, key, taken, found.snapshot.get(key))
-    keep_in_profile(profile, found.template, found.keep, merge=True)
-    Application.objects.filter(profile=profile).update(version=found.template.version, queries=dict(found.snapshot))
+    with transaction.atomic():
+        for key in dict.fromkeys(change.query for change in found.changes):
+            taken = [item for item in found.changes if item.query == key and decided.get(item.path) != "mine"]
+            _write(profile, key, taken, found.snapshot.get(key))
+        keep_in_profile(profile, found.template, found.keep, merge=True)
+        Application.objects.filter(profile=profile).update(version=found.template.version, queries=dict(found.snapshot))
     return found
 
 

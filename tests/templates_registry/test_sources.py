@@ -69,12 +69,16 @@ def test_it_asks_with_what_the_probe_found_and_takes_the_only_answer_there_is(pe
 
     on = operations.apply(people.profile, made, strategy="replace", parameters={"tenant": "8"})
     assert on.queries[0].enabled
+    with pytest.raises(PackError, match="It asks for: tenant"):
+        operations.apply(people.profile, made, strategy="replace", parameters={"tennant": "8"})
     people.profile.refresh_from_db()
     assert people.profile.parameters == {"tenant": 8}
     assert people.outcomes(people.run(), "users") == {"read": 1, "created": 1}
     people.execute("DELETE FROM users WHERE tenant = 8")
     people.profile.parameters = {}
-    assert operations.fit(people.profile, made).parameters[0].value == 7
+    operations.apply(people.profile, made, strategy="replace")
+    people.profile.refresh_from_db()
+    assert (operations.fit(people.profile, made).parameters[0].value, people.profile.parameters) == (7, {})
 
 
 @pytest.mark.req("T23", "T3")
