@@ -158,11 +158,16 @@ def test_the_source_is_described(api: Program, guide_shop: ImportProfile) -> Non
     assert any(found["records"] == 6 for found in filters)
 
 
-@pytest.mark.req("X8", "X9", "X11", "J3", "J4", "J5", "C9", "X18")
+@pytest.mark.req("M9", "X8", "X9", "X11", "J3", "J4", "J5", "C9", "X18")
 def test_an_import_is_started_watched_and_cancelled(
     api: Program, guide_shop: ImportProfile, django_capture_on_commit_callbacks: Any
 ) -> None:
     api.post(f"/profiles/{guide_shop.pk}/queries", GUIDE_QUERY)
+    body = {"profile_id": str(guide_shop.pk)}
+    missing = api.post("/jobs", body)  # the guide's example maps no address, which customers must have
+    assert (missing.status_code, list(missing.json()["errors"])) == (422, ["queries.customer_users"])
+    with_address = [*GUIDE_QUERY["fields"], {"source": "emails.email", "target": "email"}]
+    api.post(f"/profiles/{guide_shop.pk}/queries", GUIDE_QUERY | {"fields": with_address})
     body = {"profile_id": str(guide_shop.pk), "options": {"batch_size": 100, "timeout": 3600}}
     started = api.post("/jobs", body, **{"Idempotency-Key": "one"})
     assert started.status_code == 201, started.json()
