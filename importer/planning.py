@@ -123,6 +123,9 @@ def _selected(job: ImportJob, specs: list[QuerySpec]) -> list[QuerySpec]:
     if types:
         wanted = {spec.key for spec in specs if spec.target_type in types}
         specs = [spec for spec in specs if spec.key in wanted or derived_accounts.serves(spec, wanted)]
+    if rows := options.get("rows"):  # of a retry: query → external ids; a SQL query is read whole, for it has no WHERE
+        specs = [spec for spec in specs if spec.key in rows]
+        specs = [restrict(spec, ids=rows[spec.key]) if spec.kind == "builder" else spec for spec in specs]
     filters = options.get("import_filters") or {}
     narrowed: dict[str, Any] = {name: filters[name] for name in ("limit", "ids") if filters.get(name)}
     narrowed |= {name: _moment(filters[name]) for name in ("date_from", "date_to") if filters.get(name)}

@@ -198,6 +198,25 @@ class Record(serializers.Serializer[Any]):
         }
 
 
+class RecordShown(Record):
+    """A record with its data."""
+
+    source_data = serializers.JSONField(allow_null=True)
+    before_image = serializers.JSONField(allow_null=True)
+    after_image = serializers.JSONField(allow_null=True)
+    source_hash = serializers.CharField(allow_null=True)
+    source_bytes = serializers.IntegerField(allow_null=True)
+    matching = serializers.JSONField(allow_null=True)
+
+    def to_representation(self, instance: ImportRecord) -> dict[str, Any]:
+        return {
+            **super().to_representation(instance),
+            **{name: getattr(instance, name) for name in ("source_data", "before_image", "after_image", "matching")},
+            "source_hash": bytes(instance.source_hash).hex() if instance.source_hash is not None else None,
+            "source_bytes": getattr(instance, "source_bytes", None),
+        }
+
+
 def counters_of(view: JobView) -> dict[str, Any]:
     """Progress and counters under the guide's names."""
     counts = {counter.name: counter.count for counter in view.outcomes}

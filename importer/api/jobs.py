@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -184,49 +184,26 @@ class Report(JobApi):
         return Response(operations.job_report(self.job(pk)))
 
 
-class RecordParameters(PageParameters):
-    job_id = serializers.UUIDField(required=False)
-    profile_id = serializers.UUIDField(required=False)
-    import_action = serializers.ChoiceField(Outcome.values, required=False)
-    target_type = serializers.CharField(required=False, max_length=128)
-    target_id = serializers.UUIDField(required=False)
-    source_identifier = serializers.CharField(required=False, max_length=255)
-    error_code = serializers.CharField(required=False, max_length=64)
+class RetryBody(serializers.Serializer[Any]):
+    scope = serializers.ChoiceField(["failed", "all"], default="failed")
 
 
-class Records(JobApi):
+class Retry(JobApi):
+    rate = "import_start"
+
     @extend_schema(
-        operation_id="list_records",
-        parameters=[RecordParameters],
-        responses=page_of("RecordPage", shapes.Record),
-        tags=["records"],
+        operation_id="retry_job",
+        request=RetryBody,
+        responses={201: envelope("JobRetried", original_job_id=serializers.UUIDField(), new_job=shapes.Job())},
+        tags=["jobs"],
     )
-    def get(self, request: Request) -> Response:
-        """Audit entries of rows, of one job or of one target (R3, R9)."""
-        given = self.query(RecordParameters)
-        return listed(records_of(request.user, given), given, lambda record: shapes.Record(record).data)
-
-
-class OneRecord(JobApi):
-    @extend_schema(operation_id="get_record", responses=shapes.Record, tags=["records"])
-    def get(self, request: Request, pk: UUID) -> Response:
-        """One audit entry."""
-        record = records_of(request.user, {}).filter(pk=pk).first()
-        if record is None:
-            raise operations.Conflict("There is no such record.", code="not_found")
-        return Response(shapes.Record(record).data)
-
-
-def records_of(user: Any, given: dict[str, Any]) -> QuerySet[ImportRecord]:
-    """The records the person may see: those of own jobs, and of all visible ones for monitors."""
-    jobs = policy.restrict(ImportJob.objects.all(), user)
-    if not policy.has(user, "import.jobs.monitor"):
-        jobs = jobs.filter(created_by=user)
-    columns = {
-        "job_id": "run__job_id", "profile_id": "run__job__profile_id", "import_action": "action",
-        "target_type": "run__target_type", "target_id": "target_id", "source_identifier": "source_identifier",
-        "error_code": "code",
-    }  # fmt: skip
-    narrowed = {columns[name]: value for name, value in given.items() if name in columns}
-    found = ImportRecord.objects.filter(run__job__in=jobs.values("pk"), **narrowed)
-    return found.select_related("run").order_by("run_id", "id")
+    @once
+    def post(self, request: Request, pk: UUID) -> Response:
+        """A new job with the same options for the failed rows of this one, or for all (J7)."""
+        job = self.job(pk, "resume")
+        scope = self.body(RetryBody)["scope"]
+        with transaction.atomic():
+            new = operations.retry(job, by=request.user, scope=scope)
+            announce(new)
+        new.refresh_from_db()
+        return Response({"original_job_id": str(job.pk), "new_job": shapes.Job(new).data}, status=201)

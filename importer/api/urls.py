@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from importer.api import help, jobs, mapping, previews, profiles, queries, source
+from importer.api import help, jobs, mapping, previews, profiles, queries, records, source
 
 _OF = "profiles/<uuid:pk>"
 
@@ -54,6 +54,9 @@ urlpatterns = [
     path("jobs/<uuid:pk>/report", jobs.Report.as_view(), name="api_job_report"),
     path("jobs/<uuid:pk>/cancel", jobs.Cancel.as_view(), name="api_job_cancel"),
     path("jobs/<uuid:pk>/resume", jobs.Resume.as_view(), name="api_job_resume"),
-    path("records", jobs.Records.as_view(), name="api_records"),
-    path("records/<uuid:pk>", jobs.OneRecord.as_view(), name="api_record"),
+    path("jobs/<uuid:pk>/retry", jobs.Retry.as_view(), name="api_job_retry"),
+    path("records", records.Records.as_view(), name="api_records"),
+    path("records/bulk/retry", records.BulkRetry.as_view(), name="api_records_retry"),
+    path("records/bulk/approve", records.BulkApprove.as_view(), name="api_records_approve"),
+    path("records/<uuid:pk>", records.OneRecord.as_view(), name="api_record"),
 ]

@@ -26,6 +26,7 @@ class ImportJob(Job):
     mode = models.CharField(max_length=8, choices=Mode.choices)
     options = models.JSONField(default=dict, blank=True)
     trigger = models.CharField(max_length=12, default="manual")
+    retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
     snapshot_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     takeovers = models.PositiveSmallIntegerField(default=0, db_default=0)
 

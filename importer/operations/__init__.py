@@ -2,7 +2,7 @@
 
 from .drafts import change_draft, discard_draft, open_draft, redo, save_draft, undo
 from .failures import Conflict, InvalidFields, ProfileBusy, VersionConflict
-from .jobs import cancel, job_errors, job_report, resume, start_import
+from .jobs import Again, again, cancel, job_errors, job_report, resume, retry, start_import
 from .mapping import auto_map, coded_fields, parse_sql, sample_query, set_value_map
 from .previews import (
     Judged,
@@ -41,6 +41,7 @@ from .queries import (
 from .schema import SourceMap, source_map
 
 __all__ = [
+    "Again",
     "Conflict",
     "ConnectionTestFailed",
     "InvalidFields",
@@ -49,6 +50,7 @@ __all__ = [
     "ProfileBusy",
     "SourceMap",
     "VersionConflict",
+    "again",
     "analyze_joins",
     "auto_map",
     "body_of",
@@ -77,6 +79,7 @@ __all__ = [
     "reorder_queries",
     "restore_version",
     "resume",
+    "retry",
     "sample_query",
     "save_connection",
     "save_draft",

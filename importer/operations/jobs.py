@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 
 from importer import planning
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
-from importer.modes import mode_of
+from importer.modes import Outcome, mode_of
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy
 from importer.operations.profiles import check_active
 from importer.options import InvalidOption, checked
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import ACTIVE, JobStatus
+
+MOST_ROWS = 10_000  # R12
 
 
 def start_import(
@@ -31,7 +35,19 @@ def start_import(
     Raises InvalidOption for an option that cannot be right, Conflict for an inactive profile, ProfileBusy while
     another job of the profile is unfinished: of two simultaneous calls exactly one wins.
     """
-    given = checked(options or {})
+    return _start(profile, checked(options or {}), by=by, mode=mode, dry_run=dry_run, trigger=trigger)
+
+
+def _start(
+    profile: ImportProfile,
+    given: dict[str, Any],
+    *,
+    by: Any,
+    mode: str = "",
+    dry_run: bool = False,
+    trigger: str = "manual",
+    retry_of: ImportJob | None = None,
+) -> ImportJob:
     check_active(profile)
     try:
         wanted = str(given.pop("mode", None) or "")
@@ -47,6 +63,7 @@ def start_import(
                 mode=chosen,
                 options=given,
                 trigger=trigger,
+                retry_of=retry_of,
                 created_by=by,
             )
     except IntegrityError:
@@ -82,6 +99,68 @@ def resume(job: ImportJob) -> ImportJob:
     if not requeued and job.status not in (JobStatus.PENDING, JobStatus.RUNNING):
         raise Conflict(f"Job {job.number} is {job.status}.", hint="Only failed and cancelled jobs can be resumed.")
     return job
+
+
+def retry(job: ImportJob, *, by: Any, scope: str = "failed") -> ImportJob:
+    """A new job with the options of a finished one, for its failed rows only, or for `scope` "all" (J7).
+
+    The rows are read from the source again. Raises Conflict when the job goes on or has no failed row, and what
+    `start_import` raises.
+    """
+    if not job.is_finished:
+        raise Conflict(f"Job {job.number} is {job.status}.", hint="Cancel it or wait for its end.")
+    if scope not in ("failed", "all"):
+        raise InvalidFields({"scope": ["Use failed or all."]})
+    options = {name: value for name, value in job.options.items() if name != "rows"}
+    if scope == "failed":
+        failed = ImportRecord.objects.filter(run__job=job, action=Outcome.FAILED)
+        options["rows"] = _rows_by_query(failed)
+        if not options["rows"]:
+            raise Conflict(f"Job {job.number} has no failed row.", hint="Start a new import, or retry all rows.")
+    return _start(job.profile, options, by=by, mode=job.mode, trigger="retry", retry_of=job)
+
+
+@dataclass(frozen=True)
+class Again:
+    """Records that were put to work again, and those that could not be."""
+
+    job: ImportJob | None
+    selected: int
+    not_applicable: int
+
+
+def again(
+    records: QuerySet[ImportRecord], *, by: Any, applicable: Mapping[str, Collection[str] | None], mode: str
+) -> Again:
+    """One job that reads the rows of these records again and writes them in `mode` (R4, R5).
+
+    `applicable` names the outcomes that can be, each with the reasons it may have, None for any. Raises Conflict
+    when the records belong to several profiles or none can be.
+    """
+    selected = records.count()
+    chosen = Q(pk__in=[])
+    for action, codes in applicable.items():
+        chosen |= Q(action=action) if codes is None else Q(action=action, code__in=codes)
+    fitting = records.filter(chosen)
+    profiles = list(ImportProfile.objects.filter(jobs__runs__records__in=fitting).distinct()[:2])
+    if len(profiles) > 1:
+        raise Conflict("The records belong to several profiles.", hint="Choose records of one profile.")
+    rows = _rows_by_query(fitting)
+    if not rows:
+        return Again(None, selected, selected)
+    job = _start(profiles[0], {"rows": rows}, by=by, mode=mode, trigger="retry")
+    return Again(job, selected, selected - sum(len(ids) for ids in rows.values()))
+
+
+def _rows_by_query(records: QuerySet[ImportRecord]) -> dict[str, list[str]]:
+    """External ids by query. Raises Conflict above 10,000: then the whole query is the quicker way."""
+    found: dict[str, list[str]] = {}
+    pairs = records.order_by("run_id", "id").values_list("run__key", "source_identifier").distinct()
+    for number, (key, identifier) in enumerate(pairs.iterator()):
+        if number >= MOST_ROWS:
+            raise Conflict(f"These are more than {MOST_ROWS:,} rows.", hint="Start an import of the whole query.")
+        found.setdefault(key, []).append(identifier)
+    return found
 
 
 def cancel(job: ImportJob) -> ImportJob:

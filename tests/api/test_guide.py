@@ -201,3 +201,29 @@ def test_the_languages_are_described(api: Program) -> None:
     assert {"accounts", "customer_users", "agents", "tickets", "ticket_comments", "time_entries"} <= set(targets)
     assert any(field["must_map"] for field in targets["tickets"]["fields"])
     assert "trim" in {item["name"] for item in api.get("/transformations").json()["transformations"]}
+
+
+@pytest.mark.req("R3", "R4", "R5", "R12", "J7", "J8")
+def test_the_guides_bulk_calls_on_records(api: Program, alice: Any, finished_job: Any) -> None:
+    alice.grants.create(permission="import.records.manage")
+    records = {
+        record["import_action"]: record for record in api.get(f"/records?job_id={finished_job.pk}").json()["data"]
+    }
+    failed, waiting = records["failed"], records["review"]
+    shown = api.get(f"/records/{failed['id']}").json()
+    assert shown["problems"][0]["field"] == "created_at"
+    assert {"source_data", "before_image", "after_image", "source_hash", "source_bytes"} <= set(shown)
+    errors = api.get(f"/jobs/{finished_job.pk}/errors").json()
+    assert errors["groups"] == [{"query": "tickets", "code": "not_a_date", "count": 1}]
+    body = {"record_ids": [waiting["id"]], "criteria": {"job_id": str(finished_job.pk), "import_action": "skipped"}}
+    approved = api.post("/records/bulk/approve", body)
+    assert (approved.status_code, approved.json()["job"], approved.json()["not_found"]) == (200, None, 1)
+    retried = api.post(
+        "/records/bulk/retry",
+        {"record_ids": [failed["id"], waiting["id"]], "retry_options": {"mode": "create", "skip_duplicates": True}},
+    )
+    assert retried.status_code == 202, retried.json()
+    assert (retried.json()["selected"], retried.json()["not_applicable"]) == (2, 1)
+    assert (retried.json()["job"]["mode"], retried.json()["job"]["trigger"]) == ("create", "retry")
+    assert api.post("/records/bulk/retry", {}).status_code == 422
+    assert api.post(f"/jobs/{finished_job.pk}/retry").json()["code"] == "profile_busy"
