@@ -7,12 +7,14 @@
 
   // -- a swap keeps what the person is typing, what is open, and where the page stands --
   let held = null;
-  const hold = () => {
+  const hold = (event) => {
     const focused = document.activeElement;
     held = {
       id: focused?.id,
       value: isText(focused) && focused.closest("#b-blocks") ? focused.value : null,
       caret: focused?.selectionStart,
+      action: event.detail.requestConfig?.formData?.getAll?.("action").at(-1) || "",
+      block: focused?.closest?.(".b-block")?.id,
       open: [...document.querySelectorAll("#b-blocks details[id]")].map((item) => [item.id, item.open]),
       top: $(".b-middle").scrollTop,
     };
@@ -22,7 +24,11 @@
     for (const [id, open] of held.open) if ($(`#${CSS.escape(id)}`)) $(`#${CSS.escape(id)}`).open = open;
     $(".b-middle").scrollTop = held.top;
     const again = held.id && document.getElementById(held.id);
+    const block = $(`#${held.block || "none"}`);
+    const empty = /add|group|condition/.test(held.action) && [...(block?.querySelectorAll("[data-combo]") || [])].filter((input) => !input.value && input.closest(".b-condition, .b-card"));
     if (again && again !== document.activeElement) again.focus({ preventScroll: true });
+    else if (empty?.length) empty.at(-1).focus();
+    else if (document.activeElement === document.body) block?.querySelector("h2").focus({ preventScroll: true });
     if (again && held.value !== null && again.value !== held.value && again.tagName !== "SELECT" && !combo.chosen) {
       again.value = held.value; // typed while the answer was on its way
       again.setSelectionRange?.(held.caret, held.caret);
@@ -133,11 +139,16 @@
   document.addEventListener("DOMContentLoaded", () => {
     document.body.append(box);
     const on = (name, action) => document.body.addEventListener(name, action);
-    on("htmx:beforeOnLoad", (event) => { if (event.detail.xhr.getResponseHeader("Content-Type")?.includes("html")) hold(); });
-    on("htmx:afterRequest", (event) => {
+    on("htmx:beforeOnLoad", (event) => { if (event.detail.xhr.getResponseHeader("Content-Type")?.includes("html")) hold(event); });
+    on("htmx:afterRequest", () => {
+      const back = held?.id || held?.block;
       restore();
       const dialog = $("#b-question");
-      if (dialog?.open && event.detail.elt.closest?.("form")) { dialog.close(); dialog.showModal(); }
+      if (dialog?.open && !dialog.matches(":modal")) {
+        dialog.removeAttribute("open"); // shown as a plain part of the page for browsers without scripts
+        dialog.showModal();
+        dialog.addEventListener("close", () => { dialog.remove(); $(`#${CSS.escape(back || "main")}`)?.focus(); });
+      }
       const used = new Set($("#b-blocks").dataset.used.split("\n"));
       for (const branch of document.querySelectorAll(".b-branch")) branch.classList.toggle("b-used", used.has(branch.dataset.table));
     });
@@ -155,7 +166,12 @@
       else if (!panel.hidden && !panel.contains(document.activeElement) && shown !== document.activeElement) soon(() => hide(), 400);
       else if (panel.hidden) clearTimeout(timer);
     });
-    on("input", ({ target }) => { if (target.matches("[data-combo]")) list(target); else if (target.matches("[data-quiet]")) clearTimeout(timer); });
+    on("input", ({ target }) => { if (target.matches("[data-combo]")) list(target); });
+    document.addEventListener("input", (event) => {
+      if (!event.target.matches("[data-adds]")) return;
+      event.stopPropagation(); // it is no change by itself: its button adds it
+      event.target.form.querySelector("[value='fields.step']").click();
+    }, true);
     on("mousedown", (event) => {
       const item = event.target.closest(".b-combo-item");
       if (item) { event.preventDefault(); choose(item); }
@@ -166,7 +182,7 @@
       if (link) { event.preventDefault(); clearTimeout(timer); shown = link.dataset.within === undefined ? null : shown; show(link, link.dataset.within !== undefined); }
       if (target.closest("[data-close]")) { event.preventDefault(); hide(true); }
       if (target.matches("[data-combo]")) list(target, true);
-      if (target.closest("[data-cancel]")) { event.preventDefault(); $("#b-question").remove(); }
+      if (target.closest("[data-cancel]")) { event.preventDefault(); $("#b-question").close(); }
       if (target.closest("[data-help]")) $("#b-help").showModal();
       const tab = target.closest(".b-result-tab");
       if (tab) select(tab);

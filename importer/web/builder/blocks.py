@@ -58,26 +58,29 @@ def blocks_of(bench: Workbench, facts: result.Facts) -> dict[str, Any]:
     }
 
 
+def _shown_name(bench: Workbench, table: Table) -> str:
+    """The table's name, with its schema where the name alone would not find it."""
+    return table.name if table.schema in bench.schema.search_schemas else table.full_name
+
+
 MOST_NAMES = 300  # in the list of the table inputs; the tree on the left finds the others
 
 
 def _table_names(bench: Workbench) -> list[str]:
-    named = [
-        table.name if table.schema in bench.schema.search_schemas else table.full_name for table in bench.schema.tables
-    ]
+    named = [_shown_name(bench, table) for table in bench.schema.tables]
     return [*(view.name for view in bench.schema.views), *named][:MOST_NAMES]
 
 
 def _join(bench: Workbench, number: int, join: Body) -> JoinView:
     alias, take = alias_of(join), join.get("take") or {}
-    first = next(iter(take.get("order_by") or []), {})
+    first: Any = next(iter(take.get("order_by") or []), {})
     first = first if isinstance(first, dict) else {"expression": str(first)}
     known = bench.find(join)
     return JoinView(
         number=number,
         join=join,
         alias=alias,
-        table=known.full_name if isinstance(known, Table) else str(join.get("table") or ""),
+        table=_shown_name(bench, known) if isinstance(known, Table) else str(join.get("table") or ""),
         is_known=known is not None or bench.source is None,
         pairs=join.get("conditions") or [],
         take=str(take.get("mode") or "all"),

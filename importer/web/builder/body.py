@@ -31,6 +31,8 @@ def plain(body: Mapping[str, Any]) -> Body:
             join.pop("on", None)
     for field in found["fields"]:
         field["transformation"] = _steps(field)
+        field["write_rule"] = field.get("write_rule") or "overwrite"
+        field["empty_values"] = field.get("empty_values") or None
     for name in ("filters", "having"):
         found[name] = _group(found.get(name))
     return found

@@ -53,6 +53,10 @@ class Row:
         return _element(self.target)
 
     @property
+    def short_type(self) -> str:
+        return short_type(self.source_type)
+
+    @property
     def note(self) -> str:
         return f"b-fields-{self.element}-note"
 
@@ -127,6 +131,19 @@ def _row(bench: Workbench, name: str, index: int | None, required: bool) -> Row:
         reference=" or ".join(words(kind).lower() for kind in reference.types) if reference else "",
         choices=known.choices if known else (),
     )
+
+
+_SHORT = {
+    "character varying": "varchar",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+    "double precision": "double",
+}
+
+
+def short_type(name: str) -> str:
+    """A type as people write it."""
+    return next((short for long, short in _SHORT.items() if name.startswith(long)), name)
 
 
 def _element(target: str) -> str:

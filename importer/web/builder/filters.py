@@ -124,14 +124,21 @@ def _control(operator: FilterOperator, family: str) -> str:
 
 
 def _values(item: Body, operator: FilterOperator) -> tuple[list[str], str]:
-    value, unit = item.get("value"), str(item.get("unit") or "month")
+    value: Any = item.get("value")
+    unit = str(item.get("unit") or "month")
     if operator.arity == "unit" and isinstance(value, dict):
         value, unit = value.get("value"), str(value.get("unit") or unit)
     listed = value if isinstance(value, list) else [value, item["value2"]] if "value2" in item else [value]
     texts = [_text(each) for each in listed]
     if operator.arity == "list":
-        return [", ".join(f'"{text}"' if "," in text or '"' in text else text for text in texts)], unit
+        return [", ".join(_quoted(text) for text in texts)], unit
     return [*texts, "", ""][:2], unit
+
+
+def _quoted(text: str) -> str:
+    """An item of a list as it must be typed."""
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"' if set(text) & set(",\"'") else text
 
 
 def _text(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 from django.http import QueryDict
 
@@ -30,7 +31,7 @@ def grouping_of(bench: Workbench) -> Grouping:
     """How rows are folded, as the block shows it; one empty column stands for the next."""
     distinct = bench.body.get("distinct_on")
     if isinstance(distinct, dict):
-        first = next(iter(distinct.get("order_by") or []), {})
+        first: Any = next(iter(distinct.get("order_by") or []), {})
         first = first if isinstance(first, dict) else {"expression": str(first)}
         order, direction = str(first.get("expression") or ""), str(first.get("direction") or "asc")
         return Grouping("distinct", [*(distinct.get("columns") or []), ""], order, direction)

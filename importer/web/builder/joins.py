@@ -139,7 +139,7 @@ def add(bench: Workbench, post: QueryDict) -> Body:
     body = copy.deepcopy(bench.body)
     if post.get("join"):
         try:
-            join = json.loads(post["join"])
+            join = json.loads(post.get("join", ""))
         except ValueError:
             join = None
         if not _is_join(join):

@@ -179,11 +179,11 @@ def _asked(request: PageRequest, bench: Workbench, question: Ask) -> HttpRespons
     again = [
         (name, value) for name, values in request.POST.lists() for value in values if name != "csrfmiddlewaretoken"
     ]
-    more = {"question": question, "again": again}
+    more: dict[str, Any] = {"question": question, "again": again}
     return _blocks(request, bench, **more) if request.htmx else _page(request, bench, **more)
 
 
-def _refused(request: PageRequest, bench: Workbench, error: ImporterError, *, block: str = "") -> HttpResponse:
+def _refused(request: PageRequest, bench: Workbench, error: Exception, *, block: str = "") -> HttpResponse:
     messages.error(request, str(error))
     if request.htmx:
         return _blocks(request, bench)
@@ -198,7 +198,7 @@ def save(request: PageRequest, pk: Any, key: str) -> HttpResponse:
     try:
         saved = operations.save_draft(bench.draft, by=request.user, overwrite=request.POST.get("overwrite") == "1")
     except operations.VersionConflict as conflict:
-        stale = {"conflict": conflict}
+        stale: dict[str, Any] = {"conflict": conflict}
         return _blocks(request, bench, **stale) if request.htmx else _page(request, bench, status=409, **stale)
     except QueryProblems as error:
         more = f" and {len(error.problems) - 1} more" if len(error.problems) > 1 else ""

@@ -20,10 +20,10 @@ from importer.operations import masking
 from importer.operations.previews import Judged
 from importer.operations.samples import transformed
 from importer.operations.schema import suggest_joins
-from importer.query.preview import Count
+from importer.query.preview import Count, Sample
 from importer.query.problems import Problem, QueryProblems
 from importer.web.builder import fields, joins
-from importer.web.builder.body import Body, base_of, conditions, is_joined, runnable, unfinished
+from importer.web.builder.body import Body, base_of, conditions, is_joined, runnable, sources_of, unfinished
 from importer.web.builder.workbench import Option, Workbench, workbench
 from servicevault.web.pages import PageRequest, members_only
 
@@ -133,9 +133,19 @@ def _asked(bench: Workbench, body: Body) -> Result:
     except ImporterError as error:
         return Result(Facts(bench.digest), trouble=error)
     facts = Facts(bench.digest, previewed.steps, previewed.judged.rows, problems=previewed.judged.problems)
-    sample = previewed.sample
+    sample = replace(previewed.sample, rows=_hidden(bench, previewed.sample))
     facts = replace(facts, samples=_samples(bench, [name for name, _ in sample.columns], sample.rows))
     return Result(facts, previewed.judged, sample.columns, sample.rows, sample.query_ms, masked=previewed.masked)
+
+
+def _hidden(bench: Workbench, sample: Sample) -> tuple[tuple[Any, ...], ...]:
+    """The rows with personal data hidden by what the source columns look like, where the target does not tell."""
+    columns = {str(item.get("target")): bench.column_of(sources_of(item)[0]) for item in bench.body["fields"]}
+    roles = [
+        (column.role or "") if (column := columns.get(name)) and not masking.role_of_target(name) else ""
+        for name, _ in sample.columns
+    ]
+    return tuple(masking.masked(row, roles) for row in sample.rows)
 
 
 def _previewed(bench: Workbench, body: Body) -> operations.Previewed:
@@ -217,9 +227,10 @@ def readable(text: str) -> str:
     named = re.sub(r"%\((\w+)\)s|%%", lambda match: f":{match[1]}" if match[1] else "%", text)
     plain = re.sub(r"OPERATOR\(pg_catalog\.([^)]+)\)", r"\1", named).replace("pg_catalog.", "")
     try:
-        return ";\n".join(sqlglot.transpile(plain, read="postgres", write="postgres", pretty=True))
+        written = ";\n".join(sqlglot.transpile(plain, read="postgres", write="postgres", pretty=True))
     except SqlglotError:
         return plain
+    return re.sub(r"%\((\w+)\)s", r":\1", written)
 
 
 @dataclass(frozen=True)
