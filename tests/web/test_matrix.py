@@ -21,7 +21,9 @@ def browsers(request: pytest.FixtureRequest, logged_in: Callable[[Any], Any], cl
 
 @pytest.fixture
 def places(ticket: Any, finished_job: Any, profile: Any) -> dict[str, str]:
+    type(profile).objects.filter(pk=profile.pk).update(host="127.0.0.1", port=1)  # refuses at once
     return {
+        "query": "tickets",
         "ticket": str(ticket.pk),
         "comment": str(ticket.comments.first().pk),
         "job": str(finished_job.pk),
