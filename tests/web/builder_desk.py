@@ -10,7 +10,7 @@ from importer.sources.params import ConnectionParams
 from tests.importer.desk import READER, READER_PASSWORD, make_reader
 
 HOSTILE = '"><img src=x onerror=alert(1)><b hx-get="/logout" hx-trigger="load">'[:60]
-TABLES = f"""
+TABLES = """
 CREATE TABLE people (id integer PRIMARY KEY, full_name text NOT NULL, email text, org_id integer, active boolean,
     created_at timestamptz);
 CREATE TABLE orgs (id integer PRIMARY KEY, name text NOT NULL);

@@ -200,7 +200,7 @@ def test_it_offers_joins_with_evidence_and_multiplicity(bench: Bench) -> None:
     assert "people.org_id = orgs.id" in text
     assert "sampled values exist in orgs.id" in text
     assert "at most one of orgs: the number of rows stays." in text
-    assert "rows × 2.5" in text  # thirty cases of twelve people
+    assert "rows \u00d7 2.5" in text  # thirty cases of twelve people
 
 
 def test_it_adds_a_suggested_join_and_counts_after_it(bench: Bench) -> None:
@@ -208,7 +208,7 @@ def test_it_adds_a_suggested_join_and_counts_after_it(bench: Bench) -> None:
     proposal = next(item for item in posted(bench.page()) if item["table"] == "cases")
     bench.change("joins.add", join=json.dumps(proposal))
     text = bench.result()
-    assert "rows × 2.5" in text
+    assert "rows \u00d7 2.5" in text
     assert "LEFT JOIN" in text
 
 
@@ -434,6 +434,14 @@ def test_it_survives_a_filter_that_is_gone(tickets: Bench, place: str) -> None:
     assert len(tickets.body["filters"]["items"]) == 1
 
 
+def test_it_finds_the_filter_that_is_wrong_behind_an_unfinished_one(tickets: Bench) -> None:
+    tickets.change("filters.add").change("filters.add")
+    tickets.change("filters.set", place="1", field="cases.state", operator="=", value="many")
+    text = tickets.result()
+    assert "is not finished" in text.split('id="b-filters-0-note"')[1].split("</div>")[0]
+    assert "is not a value of it" in text.split('id="b-filters-1-note"')[1].split("</div>")[0]
+
+
 # -- one row per -------------------------------------------------------------------------------------------------
 
 
@@ -451,6 +459,24 @@ def test_it_groups_rows_and_keeps_the_first_of_a_key(bench: Bench) -> None:
     assert bench.body["having"]["items"] == []
     bench.change("one.set", mode="rows")
     assert (bench.body["group_by"], bench.body["distinct_on"]) == ([], None)
+
+
+# -- SQL of its own ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.req("Q24")
+def test_it_shows_a_query_written_in_sql_without_blocks(
+    bench: Bench, root: Any, logged_in: Callable[[Any], Any]
+) -> None:
+    from importer import operations
+
+    body = {"kind": "sql", "key": "raw", "target_type": "accounts", "sql": "SELECT id AS external_id, name FROM orgs"}
+    operations.save_query(bench.profile, body, by=root)
+    bench.key = "raw"
+    page = bench.page()
+    assert "Written in SQL" in page
+    assert "b-base-table" not in page
+    assert "<b>3</b>" in bench.result() or "First 3 rows" in bench.result()
 
 
 # -- result ------------------------------------------------------------------------------------------------------

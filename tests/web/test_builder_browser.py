@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from importer.models import ImportProfile
 from tests.web.builder_desk import HOSTILE
-from tests.web.test_browser import chromium, log_in, tab  # noqa: F401  (fixtures)
+from tests.web.test_browser import log_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
 
@@ -93,7 +93,7 @@ def test_it_is_worked_with_the_keyboard(alice: Any, shop: ImportProfile, tab: An
     assert tab.evaluate("document.activeElement.className") == "b-table"
     tab.keyboard.press("Tab")
     settled(tab, lambda: tab.keyboard.press("Enter"))
-    source = tab.get_by_label("Name required", exact=False)
+    source = tab.locator("#b-s-name")
     source.focus()
     tab.keyboard.type("full")
     settled(tab, lambda: (tab.keyboard.press("ArrowDown"), tab.keyboard.press("Enter")))
@@ -119,8 +119,10 @@ def test_it_runs_nothing_a_hostile_schema_says(alice: Any, shop: ImportProfile, 
     link.hover()
     tab.get_by_role("region", name="Table details").get_by_role("row").nth(2).wait_for()
     settled(tab, tab.locator(f"button[value={quoted(f'public.{HOSTILE}')}]").click)
-    tab.get_by_label("Title required").click()
-    settled(tab, lambda: (tab.keyboard.press("ArrowDown"), tab.keyboard.press("ArrowDown"), tab.keyboard.press("Enter")))
+    tab.locator("#b-s-title").click()
+    settled(
+        tab, lambda: (tab.keyboard.press("ArrowDown"), tab.keyboard.press("ArrowDown"), tab.keyboard.press("Enter"))
+    )
     for name in ("SQL", "Problems", "Preview"):
         tab.get_by_role("tab", name=name).click()
     tab.locator("#b-preview td").first.wait_for()
@@ -136,9 +138,9 @@ def quoted(text: str) -> str:
 
 
 @pytest.mark.req("U1")
-def test_it_works_without_scripts(alice: Any, shop: ImportProfile, chromium: Any, live_server: Any) -> None:  # noqa: F811
+def test_it_works_without_scripts(alice: Any, shop: ImportProfile, chromium: Any, live_server: Any) -> None:
     context = chromium.new_context(base_url=live_server.url, java_script_enabled=False)
-    tab = context.new_page()  # noqa: F811
+    tab = context.new_page()
     tab.set_default_timeout(15_000)
     log_in(tab, "alice")
     tab.goto(reverse("builder", args=[shop.pk]))
@@ -148,8 +150,8 @@ def test_it_works_without_scripts(alice: Any, shop: ImportProfile, chromium: Any
     tab.get_by_role("button", name="Start with it").click()
     tab.get_by_role("button", name="Auto Map").click()
     tab.get_by_text("First 3 rows").wait_for()
-    tab.get_by_label("Name required").fill("UPPER(orgs.name)")
-    tab.get_by_label("Name required").press("Enter")
+    tab.locator("#b-s-name").fill("UPPER(orgs.name)")
+    tab.locator("#b-s-name").press("Enter")
     tab.locator("#b-sql-text").get_by_text("UPPER(").wait_for()
     tab.get_by_role("button", name="Save query").click()
     tab.get_by_text("is saved.").wait_for()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -178,6 +179,32 @@ def _finished(group: Body) -> Body:
         elif not isinstance(item, dict) or is_finished(item):
             kept.append(item)
     return {"op": group["op"] if kept else "and", "items": kept}
+
+
+def original_path(body: Body, path: str) -> str:
+    """A path in what was run as a path in the body, where unfinished items stand between the others."""
+    root, numbers = path.partition("[")[0], [int(number) for number in re.findall(r"\[(\d+)\]", path)]
+    if root not in ("joins", "fields", "filters", "having") or not numbers:
+        return path
+    tail = path.rpartition("]")[2]
+    items, found = body[root]["items"] if root in ("filters", "having") else body[root], []
+    for number in numbers if root in ("filters", "having") else numbers[:1]:
+        kept = [place for place, item in enumerate(items) if _is_run(root, item)]
+        if number >= len(kept):
+            return path
+        found.append(kept[number])
+        items = items[kept[number]].get("items", []) if isinstance(items[kept[number]], dict) else []
+    return root + "".join(f"[{number}]" for number in found) + tail
+
+
+def _is_run(root: str, item: Any) -> bool:
+    if not isinstance(item, dict):
+        return True
+    if root == "joins":
+        return is_joined(item)
+    if root == "fields":
+        return any(sources_of(item))
+    return bool(_finished(item)["items"]) if "items" in item else is_finished(item)
 
 
 def unfinished(body: Body) -> list[Problem]:

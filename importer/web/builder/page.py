@@ -211,7 +211,8 @@ def save(request: PageRequest, pk: Any, key: str) -> HttpResponse:
     if not request.htmx:
         messages.success(request, f"“{saved.query.name}” is saved.")
         return redirect("builder_query", pk, bench.draft.key)
-    return _blocks(request, bench, saved_at=timezone.now())
+    # What was saved is written in its normal form: the preview is asked again, so that its counts belong to it.
+    return _blocks(request, bench, is_new=True, saved_at=timezone.now())
 
 
 @members_only

@@ -23,7 +23,16 @@ from importer.operations.schema import suggest_joins
 from importer.query.preview import Count, Sample
 from importer.query.problems import Problem, QueryProblems
 from importer.web.builder import fields, joins
-from importer.web.builder.body import Body, base_of, conditions, is_joined, runnable, sources_of, unfinished
+from importer.web.builder.body import (
+    Body,
+    base_of,
+    conditions,
+    is_joined,
+    original_path,
+    runnable,
+    sources_of,
+    unfinished,
+)
 from importer.web.builder.workbench import Option, Workbench, workbench
 from servicevault.web.pages import PageRequest, members_only
 
@@ -108,15 +117,16 @@ def result_of(bench: Workbench) -> Result:
     """Preview what can be run of the draft; what is found out is kept for the next page."""
     if bench.source is None:
         return Result(Facts(bench.digest), trouble=bench.trouble)
-    if not base_of(bench.body):
+    if not base_of(bench.body) and not bench.is_sql:
         return Result(Facts(bench.digest))
     body = runnable(bench.body)
-    look = () if body["fields"] else tuple(bench.options[:LOOK_COLUMNS])
+    look = () if body["fields"] or bench.is_sql else tuple(bench.options[:LOOK_COLUMNS])
     found = _asked(bench, _looked_at(body, look) if look else body)
     if look:
         found = _as_columns(bench, found, look)
-    left = [*unfinished(bench.body), *([] if body["fields"] else [_NO_FIELDS])]
-    listed = sorted([*left, *found.facts.problems], key=lambda problem: not problem.is_error)
+    left = [*unfinished(bench.body), *([] if body["fields"] or bench.is_sql else [_NO_FIELDS])]
+    known = [replace(problem, path=original_path(bench.body, problem.path)) for problem in found.facts.problems]
+    listed = sorted([*left, *known], key=lambda problem: not problem.is_error)
     facts = replace(found.facts, problems=tuple(listed), proposals=tuple(_proposals(bench)))
     cache.set(_place(bench), facts, KEPT_SECONDS)
     return replace(found, facts=facts)

@@ -93,6 +93,11 @@ class Workbench:
         return self.query is not None and 0 < self.draft.base_version < self.query.version
 
     @property
+    def is_sql(self) -> bool:
+        """Whether somebody wrote the query as SQL; it has no tables and filters to build with then."""
+        return self.body.get("kind") == "sql"
+
+    @property
     def schema(self) -> SourceSchema:
         return self.source.schema if self.source else SourceSchema(())
 
@@ -105,7 +110,7 @@ class Workbench:
 
     @cached_property
     def tables(self) -> list[Placed]:
-        listed = [base_of(self.body), *self.body["joins"]] if base_of(self.body) else []
+        listed = [base_of(self.body), *self.body["joins"]] if base_of(self.body) and not self.is_sql else []
         return [Placed(alias_of(ref), ref, self.find(ref)) for ref in listed]
 
     def find(self, ref: Body) -> Table | PackView | None:
