@@ -5,43 +5,50 @@
   const $ = (selector, root = document) => root.querySelector(selector);
   const isText = (element) => element?.matches?.("input:not([type=checkbox],[type=radio]), textarea, select") || false;
 
-  // -- a swap keeps what the person is typing, what is open, and where the page stands --
+  // -- a swap keeps what was typed meanwhile, what is open, where the focus is and where the page stands --
   let held = null;
-  const hold = (event) => {
+  const isDirty = (input) => !input.matches("[data-adds]") && (input.tagName === "SELECT"
+    ? [...input.options].some((option) => option.defaultSelected !== option.selected && (option.defaultSelected || option.index))
+    : input.value !== input.defaultValue);
+  const hold = ({ detail: { requestConfig: { elt: sender, formData: sent } } }) => {
     const focused = document.activeElement;
+    const inputs = [...document.querySelectorAll("#b-blocks [id]")].filter((input) => isText(input) && isDirty(input));
     held = {
       id: focused?.id,
-      value: isText(focused) && focused.closest("#b-blocks") ? focused.value : null,
       caret: focused?.selectionStart,
-      action: event.detail.requestConfig?.formData?.getAll?.("action").at(-1) || "",
+      action: sent?.getAll("action").at(-1) || "",
       block: focused?.closest?.(".b-block")?.id,
+      typed: inputs.filter((input) => input.form !== sender || !sent.getAll(input.name).includes(input.value)).map(({ id, value }) => [id, value]),
       open: [...document.querySelectorAll("#b-blocks details[id]")].map((item) => [item.id, item.open]),
       top: $(".b-middle").scrollTop,
     };
   };
   const restore = () => {
     if (!held) return;
-    for (const [id, open] of held.open) if ($(`#${CSS.escape(id)}`)) $(`#${CSS.escape(id)}`).open = open;
-    $(".b-middle").scrollTop = held.top;
-    const again = held.id && document.getElementById(held.id);
+    const { id, caret, action, typed, open, top } = held;
+    for (const [name, value] of typed) if (document.getElementById(name)) document.getElementById(name).value = value;
+    // htmx listens to the new inputs when they have settled: what was not sent yet is said again then.
+    setTimeout(() => typed.forEach(([name]) => {
+      const input = document.getElementById(name);
+      if (input && isDirty(input)) input.dispatchEvent(new Event("input", { bubbles: true }));
+    }), 80);
+    for (const [name, value] of open) if (document.getElementById(name)) document.getElementById(name).open = value;
+    $(".b-middle").scrollTop = top;
+    const again = id && document.getElementById(id);
     const block = $(`#${held.block || "none"}`);
-    const empty = /add|group|condition/.test(held.action) && [...(block?.querySelectorAll("[data-combo]") || [])].filter((input) => !input.value && input.closest(".b-condition, .b-card"));
-    if (again && again !== document.activeElement) again.focus({ preventScroll: true });
-    else if (empty?.length) empty.at(-1).focus();
+    const empty = /add|group|condition/.test(action) ? [...(block?.querySelectorAll(".b-condition [data-combo], .b-card [data-combo]") || [])].filter((input) => !input.value) : [];
+    if (again && again !== document.activeElement) {
+      again.focus({ preventScroll: true });
+      if (caret != null && again.type === "text") again.setSelectionRange(caret, caret);
+    } else if (empty.length) empty.at(-1).focus();
     else if (document.activeElement === document.body) block?.querySelector("h2").focus({ preventScroll: true });
-    if (again && held.value !== null && again.value !== held.value && again.tagName !== "SELECT" && !combo.chosen) {
-      again.value = held.value; // typed while the answer was on its way
-      again.setSelectionRange?.(held.caret, held.caret);
-      again.dispatchEvent(new Event("input", { bubbles: true }));
-    }
-    combo.chosen = false;
     held = null;
   };
 
   // -- a list of columns or tables below an input, by table and with types --
   const box = Object.assign(document.createElement("div"), { id: "b-combo", hidden: true });
   box.setAttribute("role", "listbox");
-  const combo = { input: null, items: [], at: -1, chosen: false };
+  const combo = { input: null, items: [], at: -1 };
   const close = () => {
     box.hidden = true;
     combo.input?.setAttribute("aria-expanded", "false");
@@ -57,7 +64,6 @@
   };
   const choose = (item) => {
     combo.input.value = item.dataset.value;
-    combo.chosen = true;
     close();
     combo.input.form.requestSubmit();
   };
@@ -139,7 +145,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     document.body.append(box);
     const on = (name, action) => document.body.addEventListener(name, action);
-    on("htmx:beforeOnLoad", (event) => { if (event.detail.xhr.getResponseHeader("Content-Type")?.includes("html")) hold(event); });
+    on("htmx:beforeOnLoad", (event) => { if (event.detail.xhr.responseText.includes('id="b-blocks"')) hold(event); });
     on("htmx:afterRequest", () => {
       const back = held?.id || held?.block;
       restore();

@@ -19,7 +19,7 @@ from importer.models import QueryDraft
 from importer.query.problems import QueryProblems
 from importer.web.builder import fields, filters, grouping, joins, queries, result, tables, transformations
 from importer.web.builder.blocks import blocks_of
-from importer.web.builder.body import plain
+from importer.web.builder.body import plain, unfinished
 from importer.web.builder.sentence import sentence
 from importer.web.builder.workbench import Ask, Change, Workbench, profile_for, source_of, workbench
 from permissions.policy import Denied
@@ -196,6 +196,8 @@ def save(request: PageRequest, pk: Any, key: str) -> HttpResponse:
     """Save what the person sees; somebody else's newer version is only replaced on request (U2)."""
     bench = workbench(request, pk, key)
     try:
+        if left := unfinished(bench.body):
+            raise QueryProblems(left)
         saved = operations.save_draft(bench.draft, by=request.user, overwrite=request.POST.get("overwrite") == "1")
     except operations.VersionConflict as conflict:
         stale: dict[str, Any] = {"conflict": conflict}

@@ -74,6 +74,11 @@ class Result:
     masked: bool = True
 
     @property
+    def headings(self) -> list[tuple[str, str, str]]:
+        """Name, type in short, type."""
+        return [(name, fields.short_type(type_name), type_name) for name, type_name in self.columns]
+
+    @property
     def shown_rows(self) -> list[list[str | None]]:
         return [[shown(value) for value in row] for row in self.rows]
 
