@@ -16,6 +16,7 @@ from importer.sources.params import ConnectionParams
 from importer.web.builder import workbench
 from tests.conftest import person
 from tests.web.builder_desk import HOSTILE
+from tests.web.test_safety import Dangers
 
 HTMX = {"HTTP_HX_REQUEST": "true"}
 
@@ -356,6 +357,7 @@ def test_it_joins_columns_and_sets_the_write_rule(bench: Bench) -> None:
 
 def test_it_keeps_or_ignores_columns_nobody_reads(tickets: Bench) -> None:
     tickets.change("fields.keep:cases.state").change("fields.ignore:cases.opened_at")
+    tickets.client.post(tickets.url("builder_save"))
     assert tickets.body["fields"][-1]["target"] == "custom_fields.state"
     page = tickets.page()
     assert "fields.keep:cases.person_id" in page
@@ -562,6 +564,9 @@ def test_it_saves_nothing_with_an_error(tickets: Bench) -> None:
     tickets.map(queue="cases.nothing")
     answer = tickets.client.post(tickets.url("builder_save"), **HTMX)
     assert "Not saved:" in answer.content.decode()
+    tickets.change("fields.remove", target="queue").change("filters.add")
+    answer = tickets.client.post(tickets.url("builder_save"), **HTMX)
+    assert "Not saved: The filter is not finished." in answer.content.decode()
     assert not tickets.profile.queries.exists()
 
 
@@ -636,6 +641,7 @@ def test_it_escapes_the_names_and_values_of_a_hostile_source(bench: Bench) -> No
     ).content.decode()
     for text in (bench.page(show="1"), bench.result(), detail):
         assert "<img" not in text
+        assert Dangers(text).found == []
         assert '<b hx-get="/logout"' not in text
 
 

@@ -71,6 +71,32 @@ def test_it_builds_saves_and_reopens_a_query(alice: Any, shop: ImportProfile, ta
     assert tab.misdeeds == []
 
 
+@pytest.mark.req("U2", "F9")
+def test_it_loses_nothing_that_is_typed_meanwhile(alice: Any, shop: ImportProfile, tab: Any) -> None:
+    log_in(tab, "alice")
+    begin(tab, shop, "tickets")
+    tab.get_by_label("Table to start with").fill("cases")
+    settled(tab, lambda: tab.keyboard.press("Enter"))
+    tab.route("**/change", lambda route: (tab.wait_for_timeout(300), route.continue_()))  # a slow line
+    tab.locator("#b-s-title").fill("UPPER(cases.title)")
+    tab.locator("#b-s-external-95id").fill("cases.id")
+    tab.locator("#b-s-description").click()
+    tab.keyboard.type("cases.descriptio", delay=40)
+    tab.wait_for_timeout(450)  # the first answers arrive while the last letter is typed
+    tab.keyboard.type("n")
+    wanted = {"title": "UPPER(cases.title)", "external_id": "cases.id", "description": "cases.description"}
+    saved: dict[str, Any] = {}
+    for _ in range(50):
+        tab.wait_for_timeout(200)
+        draft = shop.drafts.get()
+        saved = {item["target"]: item["source"] for item in draft.steps[draft.place]["fields"]}
+        if saved == wanted:
+            break
+    assert saved == wanted
+    assert tab.locator("#b-s-description").input_value() == "cases.description"
+    assert tab.misdeeds == []
+
+
 @pytest.mark.req("U3", "U6", "I10")
 def test_it_is_worked_with_the_keyboard(alice: Any, shop: ImportProfile, tab: Any) -> None:
     log_in(tab, "alice")

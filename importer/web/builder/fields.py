@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -143,7 +144,8 @@ _SHORT = {
 
 def short_type(name: str) -> str:
     """A type as people write it."""
-    return next((short for long, short in _SHORT.items() if name.startswith(long)), name)
+    whole = re.sub(r"\(\d+(,\d+)?\)", "", name)
+    return next((short for long, short in _SHORT.items() if whole.startswith(long)), whole)
 
 
 def _element(target: str) -> str:

@@ -208,6 +208,7 @@ def save(request: PageRequest, pk: Any, key: str) -> HttpResponse:
         return _blocks(request, bench) if request.htmx else redirect(_at(bench, ""))
     except (ImporterError, Denied) as error:
         return _refused(request, bench, error)
+    _keep_ignored(bench)
     bench = _with(bench, bench.draft)
     bench.query = saved.query
     if not request.htmx:
@@ -215,6 +216,13 @@ def save(request: PageRequest, pk: Any, key: str) -> HttpResponse:
         return redirect("builder_query", pk, bench.draft.key)
     # What was saved is written in its normal form: the preview is asked again, so that its counts belong to it.
     return _blocks(request, bench, is_new=True, saved_at=timezone.now())
+
+
+def _keep_ignored(bench: Workbench) -> None:
+    """Columns the person chose to ignore are no part of the query; the draft goes on knowing them."""
+    if ignored := bench.body.get("ignored_columns"):
+        bench.draft.steps = [{**bench.draft.steps[0], "ignored_columns": ignored}]
+        bench.draft.save()
 
 
 @members_only
