@@ -16,7 +16,16 @@ from importer.query.expressions import render
 from importer.query.functions import AGGREGATES
 from importer.query.rendering import quote_text
 from importer.sources.schema import Relation, Table
-from importer.web.builder.body import Body, alias_of, base_of, columns_in, free_alias, sources_of, without
+from importer.web.builder.body import (
+    Body,
+    alias_of,
+    base_of,
+    columns_in,
+    conditions,
+    free_alias,
+    sources_of,
+    without,
+)
 from importer.web.builder.tables import chosen_table, start_with
 from importer.web.builder.workbench import Ask, Change, Workbench
 
@@ -222,13 +231,12 @@ def _natural_order(bench: Workbench, join: Body) -> str:
 
 def _combined(bench: Workbench, join: Body) -> list[Body]:
     """Each column that is used of the joined table, as a list of its values."""
-    used = dict.fromkeys(
-        column.name
-        for field in bench.body["fields"]
-        for text in sources_of(field)
-        for column in columns_in(text)
-        if bench.owner(column) == alias_of(join)
-    )
+    texts = [text for field in bench.body["fields"] for text in sources_of(field)]
+    texts += [
+        str(item.get("field") or "") for root in ("filters", "having") for _, item in conditions(bench.body[root])
+    ]
+    columns = [column for text in [*texts, *bench.body["group_by"]] for column in columns_in(text)]
+    used = dict.fromkeys(column.name for column in columns if bench.owner(column) == alias_of(join))
     return [{"column": name, "function": "STRING_AGG", "separator": ", "} for name in used]
 
 
