@@ -66,6 +66,11 @@ class JobRule:
         return ProfileRule().allowed(user, "execute", obj.profile)
 
 
+def sees_records(user: Any, job: ImportJob) -> bool:
+    """Rows of the source, with values: the starter's, and whoever may look at other people's errors (G1)."""
+    return job.created_by_id == user.pk or policy.has(user, "import.jobs.monitor")
+
+
 def register() -> None:
     policy.register(ImportProfile, ProfileRule())
     policy.register(ImportJob, JobRule())

@@ -8,7 +8,10 @@ class ImporterConfig(AppConfig):
     verbose_name = "Imports"
 
     def ready(self) -> None:
-        """Say how profiles and jobs are seen, before the first view asks."""
+        """Say how profiles and jobs are seen, and how failures are told, before the first view asks."""
         from importer import access
+        from importer.api import failures as told
+        from servicevault.api import failures
 
         access.register()
+        failures.register(told.tell)

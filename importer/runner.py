@@ -30,7 +30,7 @@ from importer.query import preview
 from importer.sources.audit import require_unprivileged
 from importer.sources.failures import ConnectionFailed
 from importer.sources.session import SourceSession
-from servicevault.jobs import lifecycle
+from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
 
@@ -60,7 +60,8 @@ def work(job_id: Any, *, sink: ProgressSink | None = None, patient: bool = True)
     try:
         _Session(job, sink or NullSink()).run()
     except Stopped:
-        lifecycle.cancel(ImportJob, job_id)
+        if not lifecycle.cancel(ImportJob, job_id) and shutdown.is_asked():
+            lifecycle.hand_back(ImportJob, job_id)
     except KeyboardInterrupt:
         raise  # the caller decides; the job can be resumed
     except ImporterError as error:
@@ -275,6 +276,8 @@ class _Session:
         known = all(total is not None or status == RunStatus.DONE for total, status in runs)
         total = max(sum(total or 0 for total, _ in runs), counters["read"]) if known else None
         self.sink.update(Progress(self.operation, counters["read"], total))
+        if shutdown.is_asked():
+            self.stop.set()
         self._check_policy(counters)
 
     def _check_policy(self, counters: dict[str, int]) -> None:

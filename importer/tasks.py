@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.db import transaction
 
 from importer import runner
 from importer.models import ImportJob
@@ -29,3 +30,8 @@ def enqueue(job: ImportJob) -> None:
     """Ask a worker to start the job; call it after the transaction that made the job has committed."""
     if job.status == JobStatus.PENDING:
         run_job.delay(str(job.pk))
+
+
+def announce(job: ImportJob) -> None:
+    """Send the worker's message after the commit. Robust: if the broker is away, the scheduler hands the job over."""
+    transaction.on_commit(lambda: enqueue(job), robust=True)

@@ -6,12 +6,13 @@ Three verbs: `restrict` for lists, `fetch` for one object, `can` for templates a
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol, TypeVar
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404
-from guardian.shortcuts import get_objects_for_user
+from guardian.shortcuts import assign_perm, get_objects_for_user, get_users_with_perms, remove_perm
 
 M = TypeVar("M", bound=Model)
 
@@ -100,6 +101,24 @@ def can(user: Any, action: str, obj: Model) -> bool:
 def granted(user: Any, permission: str, model: type[M]) -> QuerySet[M]:
     """Objects the person was given `permission` on, one by one or through a group."""
     return get_objects_for_user(user, permission, klass=model, with_superuser=False, accept_global_perms=False)
+
+
+def holders(obj: Model, rights: Mapping[str, str]) -> dict[Any, set[str]]:
+    """People with rights of their own on the object: person → names, where `rights` maps a name to its permission."""
+    names = {permission: name for name, permission in rights.items()}
+    held: Any = get_users_with_perms(obj, attach_perms=True, with_group_users=False)
+    found = {person: {names[item] for item in items if item in names} for person, items in held.items()}
+    return {person: items for person, items in found.items() if items}
+
+
+def set_holders(obj: Model, permissions: Collection[str], wanted: Mapping[Any, Collection[str]]) -> None:
+    """Give each person exactly the wanted ones of these permissions on the object; people not named lose theirs."""
+    for person, items in holders(obj, {name: name for name in permissions}).items():
+        for name in items - set(wanted.get(person, ())):
+            remove_perm(name, person, obj)
+    for person, names in wanted.items():
+        for name in names:
+            assign_perm(name, person, obj)
 
 
 def _missing(user: Any, action: str, obj: Model) -> str:

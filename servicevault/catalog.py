@@ -72,6 +72,26 @@ class UniqueKey:
 
 
 @dataclass(frozen=True)
+class Lookup:
+    """A short table of this side whose values a mapping may look up; nothing else can be read that way."""
+
+    name: str
+    table: str
+    keys: tuple[str, ...]  # columns to find a row by
+    values: tuple[str, ...]  # columns to take
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule about whole rows that people may switch on for a mapping (M13)."""
+
+    label: str
+    field: str  # that the problem is shown at
+    broken: str  # SQL condition over p, x and i (`i.target_id`: the row it was imported as), window functions allowed
+    message: str
+
+
+@dataclass(frozen=True)
 class Target:
     """A table that rows can be imported into."""
 
@@ -94,6 +114,7 @@ class Target:
     natural_keys: Mapping[str, str] = field(default_factory=dict)  # resolver name → SQL over t with %s for the value
     warnings: Mapping[str, str] = field(default_factory=dict)  # code → SQL condition over p and x
     defaults: Mapping[str, str] = field(default_factory=dict)  # column → SQL when the value is NULL on create
+    rules: Mapping[str, Rule] = field(default_factory=dict)  # by the code a broken one gives
 
     @cached_property
     def field_map(self) -> Mapping[str, Field]:
@@ -123,10 +144,27 @@ class UnknownTarget(LookupError):
 
 
 _targets: dict[str, Target] = {}
+_lookups: dict[str, Lookup] = {}
 
 
 def register(target: Target) -> None:
     _targets[target.name] = target
+
+
+def register_lookup(lookup: Lookup) -> None:
+    _lookups[lookup.name] = lookup
+
+
+def lookups() -> list[Lookup]:
+    return list(_lookups.values())
+
+
+def lookup(name: str) -> Lookup:
+    """The registered lookup. Raises UnknownTarget, naming those that exist."""
+    try:
+        return _lookups[name]
+    except KeyError:
+        raise UnknownTarget(f"“{name}” cannot be looked up in. Known: {', '.join(_lookups)}.") from None
 
 
 def get(name: str) -> Target:

@@ -68,6 +68,7 @@ if not SECRET_KEY or not FIELD_ENCRYPTION_KEYS:
 
 DEBUG = _flag("DEBUG", False)
 ALLOWED_HOSTS = _names("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]" if EMBEDDED else "")
+TRUSTED_PROXIES = _names("TRUSTED_PROXIES")  # addresses or networks whose X-Forwarded-For is believed
 CSRF_TRUSTED_ORIGINS = _names("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
@@ -84,11 +85,15 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django.contrib.postgres",
     "guardian",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_htmx",
     "django_celery_beat",
 ]
 
 MIDDLEWARE = [
+    "servicevault.web.middleware.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "servicevault.web.middleware.ContentSecurityPolicy",
@@ -158,6 +163,33 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "servicevault.api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["servicevault.api.parsing.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "servicevault.api.documents.Document",
+    "EXCEPTION_HANDLER": "servicevault.api.failures.handle",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Service Vault",
+    "DESCRIPTION": "Imports any PostgreSQL help desk. Failures have one body: message, code, errors, request_id.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
+RATE_LIMITS: dict[str, tuple[int, int]] = {}  # name → requests, seconds; names in servicevault.api.limits (G30)
+
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -174,6 +206,8 @@ CELERY_BEAT_SCHEDULE = {"wake-jobs": {"task": "importer.tasks.wake_jobs", "sched
 
 IMPORT_ALLOW_LOOPBACK = _flag("IMPORT_ALLOW_LOOPBACK", EMBEDDED)
 IMPORT_HOST_ALLOWLIST = _names("IMPORT_HOST_ALLOWLIST")
+IMPORT_PACK_URLS = _names("IMPORT_PACK_URLS")  # hosts that packs may be fetched from, over https
+IMPORT_PACK_KEYS = _names("IMPORT_PACK_KEYS")  # public Ed25519 keys in base64 whose packs install without a warning
 IMPORT_ALLOW_PRIVILEGED_SOURCE = _flag("IMPORT_ALLOW_PRIVILEGED_SOURCE", False)
 IMPORT_SOURCE_REQUIRE_AUTH = os.environ.get("IMPORT_SOURCE_REQUIRE_AUTH", "scram-sha-256")
 IMPORT_SOURCE_STATEMENT_TIMEOUT = _number("IMPORT_SOURCE_STATEMENT_TIMEOUT", 300, 1, 86_400)

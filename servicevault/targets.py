@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from servicevault.catalog import Field, Reference, Target, UniqueKey
+from servicevault.catalog import Field, Lookup, Reference, Rule, Target, UniqueKey, register_lookup
 from servicevault.catalog import register as register_target
 from servicevault.models.people import AccountType
 from servicevault.models.tickets import AuthorKind, Channel, Priority, Status, TextFormat
@@ -263,6 +263,33 @@ TIME_ENTRIES = Target(
         "account_taken_from_ticket": "x.account_external_id <> "
         "(SELECT k.account_id FROM tickets k WHERE k.id = x.ticket_external_id)",
     },
+    rules={
+        "end_after_start": Rule(
+            "Ends after it starts", "ended_at", "p.ended_at <= p.started_at", "The work ends before it starts."
+        ),
+        "at_most_a_day": Rule(
+            "At most 24 hours",
+            "duration",
+            "p.duration > 1440 OR p.ended_at > p.started_at + interval '24 hours'",
+            "The work takes more than 24 hours.",
+        ),
+        "no_second_entry": Rule(
+            "No second entry with the same agent, start and duration",
+            "started_at",
+            "x.user_external_id IS NOT NULL AND (EXISTS (SELECT FROM time_entries t WHERE t.user_id = x.user_external_id "
+            "AND t.started_at = p.started_at AND t.duration = p.duration AND t.deleted_at IS NULL "
+            "AND t.id IS DISTINCT FROM i.target_id) "
+            "OR row_number() OVER (PARTITION BY x.user_external_id, p.started_at, p.duration ORDER BY p.n) > 1)",
+            "There is an entry of the same agent with this start and duration.",
+        ),
+    },
+)
+
+LOOKUPS = (
+    Lookup("billing_rates", "billing_rates", ("name", "id"), ("rate", "name", "id")),
+    Lookup("ticket_statuses", "ticket_statuses", ("key", "name", "id"), ("type", "key", "name", "id")),
+    Lookup("ticket_priorities", "ticket_priorities", ("key", "name", "id"), ("key", "name", "level", "id")),
+    Lookup("ticket_categories", "ticket_categories", ("key", "name", "id"), ("key", "name", "id")),
 )
 
 
@@ -270,3 +297,5 @@ def register() -> None:
     """Make the domain's targets known to the importer."""
     for target in (ACCOUNTS, AGENTS, CUSTOMER_USERS, TICKETS, TICKET_COMMENTS, TIME_ENTRIES):
         register_target(target)
+    for lookup in LOOKUPS:
+        register_lookup(lookup)

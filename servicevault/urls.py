@@ -5,7 +5,10 @@ from __future__ import annotations
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView
 
+from servicevault.api import documentation as pages
 from servicevault.web import home, session, tickets
 
 urlpatterns = [
@@ -18,7 +21,14 @@ urlpatterns = [
     path("tickets/<uuid:pk>/comments/<uuid:comment>/body", tickets.comment_body, name="comment_body"),
     path("from/<str:source_key>/<str:entity>/<path:external_id>", tickets.from_source, name="from_source"),
     path("", include("importer.urls")),
+    path("api/import/", include("importer.api.urls")),
+    path("api/import/", include("templates_registry.api.urls")),
+    path("api/schema", SpectacularAPIView.as_view(), name="api_schema"),
+    path("docs", pages.Documentation.as_view(), name="docs"),
+    path("api/docs", RedirectView.as_view(pattern_name="docs"), name="api_docs"),
     path("admin/", admin.site.urls),
 ]
 
 handler403 = "servicevault.web.errors.denied"
+handler404 = "servicevault.web.errors.not_found"
+handler500 = "servicevault.web.errors.unforeseen"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,12 +17,14 @@ from importer.sources.introspection import introspect
 from importer.sources.schema import SourceSchema
 from servicevault import catalog
 from templates_registry.definition import parse_definition
-from templates_registry.detection import resolved_views
-from templates_registry.fitting import QueryFit, fit_query, pack_views
+from templates_registry.detection import FitReport
+from templates_registry.detection import fit as fit_source
+from templates_registry.fitting import QueryFit, pack_views
 from templates_registry.loader import load_packs
-from templates_registry.models import Template
+from templates_registry.models import Application, Template
 from templates_registry.naming import target_field
 from templates_registry.pack import Definition
+from templates_registry.parameters import Value, fitted, require_known, values_of
 
 Strategy = Literal["replace", "merge"]
 
@@ -41,6 +43,14 @@ class TemplateConflict(ImporterError):
 
 
 @dataclass(frozen=True)
+class Keep:
+    """A definition and the source it is held against, views resolved."""
+
+    definition: Definition
+    schema: SourceSchema
+
+
+@dataclass(frozen=True)
 class AppliedTemplate:
     """What applying a template did."""
 
@@ -49,14 +59,22 @@ class AppliedTemplate:
     queries: tuple[ImportQuery, ...]
     fits: tuple[QueryFit, ...]
     warnings: tuple[str, ...] = ()
+    report: FitReport | None = None  # where the source was asked
 
 
 def apply_template(
-    profile: ImportProfile, template: Template, *, schema: SourceSchema, strategy: Strategy | None = None
+    profile: ImportProfile,
+    template: Template,
+    *,
+    schema: SourceSchema,
+    strategy: Strategy | None = None,
+    variants: Mapping[str, str] | None = None,
+    values: Mapping[str, Value] | None = None,
 ) -> AppliedTemplate:
     """Copy a template's queries, views, order and defaults into the profile.
 
-    Variants and optional parts follow `schema`; a query that does not fit is stored switched off, with the reason.
+    Variants and optional parts follow `schema`, or what `variants` says by query; `values` answer the pack's
+    questions. A query that does not fit is stored switched off, with the reason.
     Without a strategy a profile that has queries is left alone: TemplateConflict names what would change.
     """
     definition = parse_definition(template.definition)
@@ -66,17 +84,43 @@ def apply_template(
         if before and strategy is None:
             new = {query.key for query in definition.queries}
             raise TemplateConflict(profile, sorted(set(before) | new))
-        fits = tuple(fit_query(query, definition, schema) for query in definition.queries)
+        fits = fitted(definition, schema, variants=variants, values=values)
         stale = before if strategy == "replace" else {fit.key for fit in fits}
         profile.queries.filter(key__in=list(stale)).delete()
         made = [_query(profile, template, fit, position, before) for position, fit in enumerate(fits)]
-        _keep_in_profile(profile, template, definition, schema, merge=strategy == "merge")
+        keep_in_profile(profile, template, Keep(definition, schema), merge=strategy == "merge")
+        Application.objects.update_or_create(
+            profile=profile,
+            defaults={
+                "template": template,
+                "name": template.name,
+                "version": template.version,
+                "queries": {fit.key: stored(fit) for fit in fits},
+                "variants": dict(variants or {}),
+            },
+        )
     return AppliedTemplate(
         profile, template, tuple(query for query, _ in made), fits, tuple(text for _, texts in made for text in texts)
     )
 
 
-def ensure_template(profile: ImportProfile, platform: str) -> AppliedTemplate:
+def stored(fit: QueryFit) -> dict[str, Any]:
+    """A query as a profile keeps it."""
+    spec, _ = mapped_by_name(fit.spec, fit.plain)
+    return {
+        "name": fit.name,
+        "target_type": spec.target_type,
+        "spec": dump_spec(replace(spec, name=fit.name, value_maps={})),
+        "value_maps": {name: dict(entries) for name, entries in spec.value_maps.items()},
+        "enabled": fit.status != "missing",
+        "disabled_reason": fit.reason[:255] if fit.status == "missing" else "",
+        "variant": fit.variant,
+    }
+
+
+def ensure_template(
+    profile: ImportProfile, platform: str, *, parameters: Mapping[str, Any] | None = None
+) -> AppliedTemplate:
     """Apply the platform's template to a profile that has no queries, or only an untouched copy of it.
 
     Opens the source, so that variants follow what is there now. What a person wrote stays as it is.
@@ -89,12 +133,45 @@ def ensure_template(profile: ImportProfile, platform: str) -> AppliedTemplate:
         return AppliedTemplate(profile, template, tuple(before), ())
     if before and profile.template_id != template.pk:
         raise TemplateConflict(profile, [query.key for query in before])
+    previous = Application.objects.filter(profile=profile, template=template).first()
+    return apply_to_source(
+        profile,
+        template,
+        strategy="replace" if before else None,
+        variants=previous.variants if previous else None,
+        parameters=parameters,
+    )
+
+
+def apply_to_source(
+    profile: ImportProfile,
+    template: Template,
+    *,
+    strategy: Strategy | None = None,
+    variants: Mapping[str, str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> AppliedTemplate:
+    """`apply_template` on what the profile's source contains now, with the answers its probes find.
+
+    Raises PackError for a parameter the template does not have.
+    """
     definition = parse_definition(template.definition)
+    require_known(definition, parameters or ())
+    told = {**profile.parameters, **(parameters or {})}
     with gateway.open_source(profile, purpose="template") as session:
         schema = introspect(session)
-        views, refused = resolved_views(definition, schema, session)
-    applied = apply_template(profile, template, schema=schema.with_views(views), strategy="replace" if before else None)
-    return replace(applied, warnings=(*refused, *applied.warnings))
+        report = fit_source(definition, schema, session, parameters=told, variants=variants)
+    # What a probe or a default knows is asked again each time.
+    profile.parameters = {item.name: item.value for item in report.parameters if item.source == "given"}
+    applied = apply_template(
+        profile,
+        template,
+        schema=schema.with_views(report.views),
+        strategy=strategy,
+        variants=variants,
+        values=values_of(report.parameters),
+    )
+    return replace(applied, warnings=(*report.refused, *applied.warnings), report=report)
 
 
 def template_for(platform: str) -> Template:
@@ -118,9 +195,10 @@ def template_for(platform: str) -> Template:
 def _query(
     profile: ImportProfile, template: Template, fit: QueryFit, position: int, before: dict[str, ImportQuery]
 ) -> tuple[ImportQuery, list[str]]:
-    spec, warnings = mapped_by_name(fit.spec, fit.plain)
-    enabled, reason = fit.status != "missing", fit.reason
-    value_maps: dict[str, Any] = {name: dict(entries) for name, entries in spec.value_maps.items()}
+    _, warnings = mapped_by_name(fit.spec, fit.plain)
+    made = stored(fit)
+    enabled, reason = made.pop("enabled"), fit.reason
+    value_maps: dict[str, Any] = made.pop("value_maps")
     old = before.get(fit.key)
     if old is not None and profile.template_id == template.pk:
         # A newer copy of the same template: entries people added to value maps, and what they switched off, stay.
@@ -130,16 +208,12 @@ def _query(
     query = ImportQuery.objects.create(
         profile=profile,
         key=fit.key,
-        name=fit.name,
-        entity=old.entity if old is not None and old.target_type == spec.target_type else spec.entity or fit.key,
-        target_type=spec.target_type,
-        spec=dump_spec(replace(spec, name=fit.name, value_maps={})),
+        entity=old.entity if old is not None and old.target_type == made["target_type"] else fit.spec.entity or fit.key,
         value_maps=value_maps,
-        variant=fit.variant,
         position=position,
         enabled=enabled,
-        disabled_reason=reason[:255],
         version=old.version + 1 if old is not None else 1,
+        **made,
     )
     gaps = [f"{fit.name}: {gap} is not in the source and stays empty." for gap in fit.missing_optional]
     off = [f"{fit.name}: {reason}; the query is off."] if reason and not fit.optional else []
@@ -166,9 +240,9 @@ def mapped_by_name(spec: QuerySpec, plain: frozenset[str]) -> tuple[QuerySpec, l
     return replace(spec, fields=tuple(fields)), warnings
 
 
-def _keep_in_profile(
-    profile: ImportProfile, template: Template, definition: Definition, schema: SourceSchema, *, merge: bool
-) -> None:
+def keep_in_profile(profile: ImportProfile, template: Template, keep: Keep, *, merge: bool) -> None:
+    """Write the views, the order and the defaults of a template into the profile."""
+    definition, schema = keep.definition, keep.schema
     accepted = {view.name for view in schema.views}
     views = [
         {"name": view.name, "sql": view.sql, "key": view.key, "key_source": view.key_source, "comment": view.comment}
@@ -191,6 +265,6 @@ def _keep_in_profile(
     profile.save(
         update_fields=[
             "template", "template_version", "views", "priority_order", "has_custom_queries", "account_strategy",
-            "source_timezone", "updated_at",
+            "source_timezone", "parameters", "updated_at",
         ]
     )  # fmt: skip

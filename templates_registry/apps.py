@@ -27,4 +27,8 @@ class TemplatesRegistryConfig(AppConfig):
     verbose_name = "Templates"
 
     def ready(self) -> None:
+        from servicevault.api import failures
+        from templates_registry.api import failures as told
+
         post_migrate.connect(load_shipped_packs, sender=self)
+        failures.register(told.tell, first=True)  # its failures are the importer's too, and say more

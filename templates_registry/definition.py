@@ -357,11 +357,12 @@ def _probes(members: Members) -> Iterator[Probe]:
 
 def _parameters(members: Members) -> Iterator[Parameter]:
     for parameter in _objects(members, "parameters", MAX_PROBES):
-        parameter.only("name", "question", "type", "required", "probe")
+        parameter.only("name", "question", "type", "required", "probe", "default")
         yield Parameter(
             name=_slug(parameter, "name"),
             question=parameter.text("question", limit=1000),
             type=parameter.choice("type", _ANSWERS, "text"),
             required=parameter.flag("required", default=False),
             probe=parameter.text("probe"),
+            default=parameter.text("default"),
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
 
 from psycopg import sql
 
@@ -14,8 +14,12 @@ from importer.query.dumping import dump_spec
 from importer.sources.introspection import resolve_types
 from importer.sources.schema import PackView, SourceSchema
 from importer.sources.session import SourceSession, identifier
-from templates_registry.fitting import QueryFit, fit_query, pack_views, unmet
+from templates_registry.fitting import QueryFit, pack_views, unmet
 from templates_registry.pack import Definition, Probe, Rule
+from templates_registry.parameters import Choice, ParameterAnswer, fitted, values_of
+from templates_registry.parameters import answers as parameter_answers
+
+Name = TypeVar("Name", bound=Hashable)
 
 MOST_CANDIDATES = 10
 LIKELY_FROM = 40  # a lower score is no reason to propose a pack
@@ -50,6 +54,7 @@ class ProbeAnswer:
     value: Any
     source: str  # "probe", or "question" when a person must answer
     question: str = ""
+    choices: tuple[Choice, ...] = ()  # of a probe that lists values
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,9 @@ class FitReport:
     score: int  # 0-100: share of the queries that are not optional and fit
     queries: tuple[QueryFit, ...]
     probes: tuple[ProbeAnswer, ...] = ()
+    parameters: tuple[ParameterAnswer, ...] = ()
     warnings: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()  # the warnings that are about views
     views: tuple[PackView, ...] = field(default=())  # with the columns they yield here
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,6 +77,7 @@ class FitReport:
             "score": self.score,
             "queries": [_query_dict(query) for query in self.queries],
             "probes": [asdict(answer) for answer in self.probes],
+            "parameters": [asdict(answer) for answer in self.parameters],
             "warnings": list(self.warnings),
         }
 
@@ -78,29 +86,45 @@ def detect(
     schema: SourceSchema, definitions: Iterable[Definition], *, session: SourceSession | None = None
 ) -> list[Candidate]:
     """Candidates, the best first, at most ten. Rules about rows and version hints need the session."""
+    return [found for _, found in detect_named(schema, dict(enumerate(definitions)), session=session)]
+
+
+def detect_named(
+    schema: SourceSchema, definitions: Mapping[Name, Definition], *, session: SourceSession | None = None
+) -> list[tuple[Name, Candidate]]:
+    """`detect` for definitions that have names of the caller's."""
     deadline = time.monotonic() + DETECTION_SECONDS
-    found = [_candidate(schema, definition, session, deadline) for definition in definitions if definition.fingerprint]
-    ranked = sorted(found, key=lambda candidate: (-candidate.score, candidate.platform))
-    return [candidate for candidate in ranked if candidate.score > 0][:MOST_CANDIDATES]
+    found = [
+        (name, _candidate(schema, definition, session, deadline))
+        for name, definition in definitions.items()
+        if definition.fingerprint
+    ]
+    ranked = sorted(found, key=lambda item: (-item[1].score, item[1].platform))
+    return [item for item in ranked if item[1].score > 0][:MOST_CANDIDATES]
 
 
 def fit(
-    definition: Definition, schema: SourceSchema, session: SourceSession, *, parameters: Mapping[str, Any] | None = None
+    definition: Definition,
+    schema: SourceSchema,
+    session: SourceSession,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    variants: Mapping[str, str] | None = None,
 ) -> FitReport:
     """Hold a pack against a source; its views are prepared there and its probes run, read-only."""
     views, refused = resolved_views(definition, schema, session)
     seen = schema.with_views(views)
-    queries = tuple(fit_query(query, definition, seen) for query in definition.queries)
-    lacking = [item for item in definition.parameters if item.required and not (parameters or {}).get(item.name)]
-    if lacking:
-        reason = f"needs an answer: {lacking[0].question or lacking[0].name}"
-        queries = tuple(replace(query, status="missing", reason=reason) for query in queries)
     answers, warnings = _answers(definition, schema, session)
+    told = parameter_answers(definition, parameters or {}, {answer.name: answer.choices for answer in answers})
+    values = values_of(told)
+    queries = fitted(definition, seen, variants=variants, values=values)
     return FitReport(
         platform=definition.platform,
         score=_score(queries),
         queries=queries,
         probes=tuple(answers),
+        parameters=told,
+        refused=tuple(refused),
         warnings=(*refused, *warnings, *_gap_warnings(queries)),
         views=views,
     )
@@ -164,7 +188,7 @@ def _version_hint(definition: Definition, schema: SourceSchema, session: SourceS
     if probe is None or session is None or any(unmet(schema, probe.requires)):
         return ""
     try:
-        return str(_ask(probe, session) or "")
+        return str(_answer(probe, session).value or "")
     except ImporterError:
         if not session.is_open:
             raise
@@ -183,7 +207,7 @@ def _answers(
         if any(unmet(schema, probe.requires)):
             continue
         try:
-            answers.append(ProbeAnswer(probe.name, _ask(probe, session), "probe", probe.question))
+            answers.append(_answer(probe, session))
         except ImporterError as error:
             if not session.is_open:
                 raise
@@ -192,12 +216,13 @@ def _answers(
     return answers, warnings
 
 
-def _ask(probe: Probe, session: SourceSession) -> Any:
-    """The probe's value: the first column of its first row, or of all rows for a list."""
+def _answer(probe: Probe, session: SourceSession) -> ProbeAnswer:
+    """The probe's value: the first column of its first row, or of all rows for a list, whose second is a label."""
     rows = session.fetch_all(sql.SQL(probe.sql), None, timeout_seconds=session.limits.preview_timeout_seconds)
+    choices = tuple(Choice(row[0], str(row[1]) if len(row) > 1 else "") for row in rows[:500])
     if probe.type == "list":
-        return [row[0] for row in rows[:500]]
-    return rows[0][0] if rows else None
+        return ProbeAnswer(probe.name, [choice.value for choice in choices], "probe", probe.question, choices)
+    return ProbeAnswer(probe.name, rows[0][0] if rows else None, "probe", probe.question, choices[:1])
 
 
 def _score(queries: tuple[QueryFit, ...]) -> int:

@@ -65,6 +65,12 @@ def fit_query(query: QueryDefinition, definition: Definition, schema: SourceSche
     return fitting or min(reversed(judged), key=_distance)
 
 
+def with_variant(query: QueryDefinition, variant: str) -> QueryDefinition:
+    """The query with this form only, where it has it."""
+    forms = tuple(form for form in query.forms if form.variant == variant)
+    return replace(query, forms=forms) if variant and forms else query
+
+
 def unmet(schema: SourceSchema, requirements: Iterable[Requirement]) -> Iterator[Gap | str]:
     """Per requirement that is not met a Gap, or a sentence about a column of another kind."""
     for need in dict.fromkeys(requirements):

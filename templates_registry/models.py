@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 class Template(models.Model):
     """A pack: queries, mappings, value maps and probes for one platform (T6).
 
-    System templates come from `packs/*.yaml` and are replaced by `manage.py load_templates`.
+    System templates come from `packs/` and are replaced by `manage.py import_templates sync`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -22,6 +22,8 @@ class Template(models.Model):
     description = models.TextField(blank=True)
     version = models.CharField(max_length=32, default="1.0.0")
     definition = models.JSONField()
+    source = models.TextField(blank=True)  # the text of pack.yaml, as it came; what it means is `definition`
+    files = models.JSONField(default=dict, blank=True)  # the other files of the pack: path → text
     is_system = models.BooleanField(default=False, editable=False)
     is_active = models.BooleanField(default=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
@@ -38,3 +40,18 @@ class Template(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Application(models.Model):
+    """What a profile got from its template: against this an upgrade tells a person's edits from the pack's (T17)."""
+
+    profile = models.OneToOneField("importer.ImportProfile", on_delete=models.CASCADE, related_name="application")
+    template = models.ForeignKey(Template, null=True, on_delete=models.SET_NULL, related_name="applications")
+    name = models.CharField(max_length=255)  # stays when the template is deleted (T16)
+    version = models.CharField(max_length=32)
+    queries = models.JSONField(default=dict)  # key → the query as it was stored
+    variants = models.JSONField(default=dict)  # key → the variant a person chose
+    applied_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"

@@ -88,6 +88,7 @@ class Parameter:
     type: str = "text"
     required: bool = False
     probe: str = ""
+    default: str = ""  # where neither a person nor the probe knows
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,14 @@ def committed_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None
             connection.execute(SWEEP)
 
 
+@pytest.fixture(autouse=True)
+def unhurried(settings: Any) -> None:
+    """No test waits because another one asked often; tests of the limits set their own."""
+    from servicevault.api.limits import LIMITS
+
+    settings.RATE_LIMITS = dict.fromkeys(LIMITS, (10**9, 60))
+
+
 # --- people ----------------------------------------------------------------------------------------------------------
 # Tests are told through five people; tests/matrix.py says what each of them gets.
 
@@ -199,12 +207,21 @@ def profile(alice: Any, bob: Any) -> Any:
     from guardian.shortcuts import assign_perm
 
     from importer.models import ImportProfile, Visibility
+    from importer.query.dumping import dump_spec
+    from importer.query.parsing import parse_spec
 
     profile = ImportProfile.objects.create(
-        name="Old desk", host="db.example.com", database="desk", username="reader", source_key="old-desk",
+        name="Old desk", host="127.0.0.1", port=9, database="desk", username="reader", source_key="old-desk",
         visibility=Visibility.RESTRICTED, created_by=alice,
     )  # fmt: skip
-    profile.queries.create(key="tickets", name="Tickets", entity="tickets", target_type="tickets", spec={})
+    sources = {"external_id": "id", "title": "subject", "description": "body"}
+    query = {
+        "base_table": "tickets",
+        "target_type": "tickets",
+        "fields": [{"source": source, "target": target} for target, source in sources.items()],
+    }
+    spec = dump_spec(parse_spec(query))
+    profile.queries.create(key="tickets", name="Tickets", entity="tickets", target_type="tickets", spec=spec)
     assign_perm("importer.view_importprofile", bob, profile)
     return profile
 

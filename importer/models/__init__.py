@@ -2,6 +2,7 @@
 
 from .drafts import QueryDraft, QueryVersion
 from .jobs import Chunk, ImportJob, JobKind, QueryRun, RunStatus, sum_counters
+from .mappings import MappingMemory
 from .profiles import ImportProfile, ImportQuery, MappingVersion, SourceEntity, SSLMode, Visibility
 from .records import ExternalRef, ImportRecord, PendingReference
 
@@ -13,6 +14,7 @@ __all__ = [
     "ImportQuery",
     "ImportRecord",
     "JobKind",
+    "MappingMemory",
     "MappingVersion",
     "PendingReference",
     "QueryDraft",

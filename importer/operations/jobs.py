@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from importer import planning
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import mode_of
-from importer.operations.failures import Conflict, ProfileBusy
+from importer.operations.failures import Conflict, InvalidFields, ProfileBusy
 from importer.operations.profiles import check_active
 from importer.options import InvalidOption, checked
 from servicevault.jobs import lifecycle
@@ -37,6 +38,7 @@ def start_import(
         chosen = mode_of(mode or wanted or profile.import_mode)
     except ValueError:
         raise InvalidOption(f"“{mode}” is not a mode.", hint="Use create, update or upsert.") from None
+    _check_queries(profile, given.get("selected_queries") or ())
     try:
         with transaction.atomic():
             return ImportJob.objects.create(
@@ -50,6 +52,17 @@ def start_import(
     except IntegrityError:
         running = ImportJob.objects.filter(profile=profile, status__in=ACTIVE).values_list("number", flat=True)
         raise ProfileBusy(profile, list(running)) from None
+
+
+def _check_queries(profile: ImportProfile, selected: Collection[str]) -> None:
+    """Raise InvalidFields listing what keeps queries from being loaded, whatever the data (M9)."""
+    found = {
+        f"queries.{spec.key}": problems
+        for spec in planning.specs_of(profile)
+        if (not selected or spec.key in selected) and (problems := planning.target_problems(spec))
+    }
+    if found:
+        raise InvalidFields(found)
 
 
 def resume(job: ImportJob) -> ImportJob:

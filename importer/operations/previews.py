@@ -9,14 +9,16 @@ from typing import Any
 from django.utils import timezone
 
 from importer.errors import ImporterError
+from importer.mapping.compatibility import type_problems
+from importer.mapping.fields import field_problems
 from importer.models import ImportProfile, ImportQuery
 from importer.operations import masking
 from importer.operations.profiles import check_active
 from importer.operations.schema import looking, source_map, table_of
-from importer.planning import stored_spec
 from importer.query import preview as asking
 from importer.query.compiled import CompiledQuery
 from importer.query.compiler import compile_query
+from importer.query.dumping import dump_spec
 from importer.query.parsing import parse_spec
 from importer.query.preview import Count, JoinAnalysis, Sample
 from importer.query.problems import Problem, QueryProblems
@@ -110,15 +112,18 @@ def judge(session: SourceSession, profile: ImportProfile, body: Mapping[str, Any
     except QueryProblems as error:
         return Judged(None, None, tuple(error.problems))
     target = catalog.get(spec.target_type)
-    problems = validate(spec, schema, target_fields=target.known, must_map=_needed(spec))
+    problems = validate(spec, schema, target_fields=target.known, must_map=_needed(spec)) + field_problems(spec)
     if any(problem.is_error for problem in problems):
         return Judged(spec, _compiled_or_none(spec, profile, schema), tuple(problems))
     compiled = compile_for(profile, spec, schema)
     problems += asking.validate_on_source(session, compiled)
     if not any(problem.is_error for problem in problems):
         compiled = asking.columns_on_source(session, compiled)
+        types = {column.name: column.type_name for column in session.describe(compiled.sql, compiled.params)}
+        problems += type_problems(spec, types)
         problems += asking.check_identifier(session, compiled)
-    return Judged(spec, compiled, tuple(problems))
+        problems += asking.check_fan_out(session, spec, schema)
+    return Judged(spec, compiled, tuple(sorted(problems, key=lambda problem: not problem.is_error)))
 
 
 def compile_for(profile: ImportProfile, spec: QuerySpec, schema: SourceSchema) -> CompiledQuery:
@@ -229,15 +234,21 @@ def body_of(query: ImportQuery) -> dict[str, Any]:
     return {**query.spec, "key": query.key, "name": query.name, "entity": query.entity, "value_maps": query.value_maps}
 
 
-def profile_queries(profile: ImportProfile) -> list[tuple[ImportQuery, QuerySpec]]:
-    """The stored queries in run order with what they mean."""
-    found = [(query, stored_spec(query)) for query in profile.queries.all()]
+def dumped(spec: QuerySpec) -> dict[str, Any]:
+    """A query as JSON, in its stored form."""
+    return dump_spec(spec)
+
+
+def profile_queries(profile: ImportProfile) -> list[ImportQuery]:
+    """The stored queries in run order: as the profile says, else parents first (E28)."""
     place = {key: number for number, key in enumerate(profile.priority_order)}
+    order = {target.name: target.order for target in catalog.all_targets()}
     return sorted(
-        found,
-        key=lambda item: (
-            place.get(item[0].key, len(place)),
-            catalog.get(item[1].target_type).order,
-            item[0].position,
+        profile.queries.all(),
+        key=lambda query: (
+            place.get(query.key, len(place)),
+            order.get(query.target_type, 1000),
+            query.position,
+            query.key,
         ),
     )

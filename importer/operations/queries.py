@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from importer.errors import QueryError
+from importer.mapping import memory
 from importer.models import ImportProfile, ImportQuery, QueryVersion
 from importer.operations.failures import InvalidFields, VersionConflict
 from importer.operations.previews import Judged, judge
@@ -46,6 +47,7 @@ def save_query(
     if spec.kind == "sql" and by is not None:
         policy.require(by, RAW_SQL)
     query, is_new = store_query(profile, spec, by=by, key=key, version=version)
+    memory.remember_query(profile.source_key, spec, user=by)
     return SavedQuery(query, judged, is_new)
 
 

@@ -28,7 +28,7 @@ from importer.sources.turns import cancel_older
 KEPT_SECONDS = 600  # I4
 MOST_TABLES = 20  # I5: of one call
 EMAIL_ROLES = ("email",)
-TIME_ROLES = ("amount_of_time", "started", "ended")
+TIME_ROLES = ("amount_of_time", "time_start", "time_end")
 
 
 @dataclass(frozen=True)

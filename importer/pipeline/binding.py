@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from psycopg import sql
@@ -21,8 +22,18 @@ class Bind:
 
 
 def name(*parts: str) -> sql.Composable:
-    """A quoted identifier: `name("p", "title")` is `"p"."title"`."""
-    return sql.Identifier(*parts)
+    """A quoted identifier: `name("p", "title")` is `"p"."title"`; for statements that take parameters."""
+    return sql.Identifier(*(part.replace("%", "%%") for part in parts))
+
+
+def literal(text: str) -> sql.Composable:
+    """A text as a literal, for statements that take parameters: the key of a JSON column."""
+    return sql.Literal(text.replace("%", "%%"))
+
+
+def literals(texts: Iterable[str]) -> sql.Composable:
+    """The same as an array of texts."""
+    return sql.SQL("ARRAY[{}]::text[]").format(sql.SQL(", ").join(literal(text) for text in texts))
 
 
 def fragment(text: str) -> sql.SQL:

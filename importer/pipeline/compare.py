@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from psycopg import sql
 
 from importer.modes import Mode
-from importer.pipeline.binding import Bind, name
+from importer.pipeline.binding import Bind, literals, name
 from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.work import is_number, stored, stored_columns
 
@@ -65,7 +65,7 @@ def _differences(plan: LoadPlan) -> Iterator[tuple[str, sql.Composable]]:
     for column, mapped in updatable(plan):
         new, old = sql.SQL("w.{}").format(stored(column)), name("t", column)
         if column == plan.target.json_column and mapped is None:
-            yield column, sql.SQL("({old} || {new}) IS DISTINCT FROM {old}").format(old=old, new=new)
+            yield column, sql.SQL("{} IS DISTINCT FROM {}").format(merged(plan, old, new), old)
             continue
         rule = mapped.write_rule if mapped else "overwrite"
         keeps_empty = mapped is not None and mapped.keep_empty
@@ -80,6 +80,34 @@ def _differences(plan: LoadPlan) -> Iterator[tuple[str, sql.Composable]]:
         elif keeps_empty or required or column in {"created_at", "updated_at", "created_by_id"}:
             differs = sql.SQL("{} IS NOT NULL AND {}").format(new, differs)
         yield column, differs
+
+
+def merged(plan: LoadPlan, old: sql.Composable, new: sql.Composable) -> sql.Composable:
+    """The JSON column after an update: other keys stay, mapped ones follow their write rules (M15, M16)."""
+    ruled: dict[str, list[str]] = {"overwrite": [], "if_empty": [], "never": [], "append": []}
+    cleared = []
+    for mapped in plan.mapped:
+        if mapped.field.json_key:
+            ruled[mapped.write_rule].append(mapped.field.json_key)
+            if mapped.write_rule == "overwrite" and not mapped.keep_empty:
+                cleared.append(mapped.field.json_key)
+    kept, added = old, new
+    if cleared:  # what is still there comes back from `new`, which has no empty values
+        kept = sql.SQL("({} - {})").format(old, literals(cleared))
+    if ruled["never"]:
+        added = sql.SQL("({} - {})").format(added, literals(ruled["never"]))
+    if ruled["if_empty"]:
+        added = sql.SQL("({} - ARRAY(SELECT k FROM unnest({}) k WHERE coalesce({} ->> k, '') <> ''))").format(
+            added, literals(ruled["if_empty"]), old
+        )
+    if ruled["append"]:
+        # A key whose text holds the new one already keeps it.
+        added = sql.SQL(
+            "({added} || coalesce((SELECT jsonb_object_agg(k, CASE WHEN position({new} ->> k IN coalesce({old} ->> k, '')) > 0 "
+            "THEN {old} ->> k ELSE concat_ws(E'\n', nullif({old} ->> k, ''), {new} ->> k) END) "
+            "FROM unnest({keys}) k WHERE {new} ? k), '{{}}'))"
+        ).format(added=added, new=new, old=old, keys=literals(ruled["append"]))
+    return sql.SQL("({} || {})").format(kept, added)
 
 
 def _appended_differs(mapped: Mapped | None, old: sql.Composable, new: sql.Composable) -> sql.Composable:

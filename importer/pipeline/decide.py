@@ -10,7 +10,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from importer.modes import AgentStrategy, Mode
-from importer.pipeline import matching, references
+from importer.pipeline import checks, matching, references
 from importer.pipeline.binding import Bind, fragment, name
 from importer.pipeline.findings import Finding, findings_array, row_findings
 from importer.pipeline.plan import LoadPlan
@@ -31,7 +31,8 @@ def decide(plan: LoadPlan, bind: Bind) -> sql.Composed:
     """INSERT into `work`. Per slice it also takes record_prefix, record_base, target_prefix, target_base, version."""
     failures, held, warnings = row_findings(plan, bind)
     unresolved, unresolved_warnings = references.reference_findings(plan)
-    warnings += unresolved_warnings
+    broken, doubtful = checks.check_findings(plan, bind)
+    warnings += unresolved_warnings + doubtful
     warnings += [
         Finding(fragment(condition), code, _WARNING_TEXT.get(code, code))
         for code, condition in plan.target.warnings.items()
@@ -60,7 +61,9 @@ def decide(plan: LoadPlan, bind: Bind) -> sql.Composed:
         source_number=name("q", "source_number"),
         unresolved=name("q", "unresolved"),
         action=_verdict(plan, bind, conflicts),
-        judged=_judged(plan, bind, failures=failures + unresolved, held=held, warnings=warnings, conflicts=conflicts),
+        judged=_judged(
+            plan, bind, failures=failures + unresolved + broken, held=held, warnings=warnings, conflicts=conflicts
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from importer.pipeline.binding import Bind, name
 from importer.pipeline.plan import LoadPlan, Mapped
-from importer.pipeline.prepare import canonical_text, cell, feeds, is_local, stored_type, value
+from importer.pipeline.prepare import canonical_text, cell, checked_steps, fault, feeds, is_local, stored_type, value
 
 SHOWN_CHARACTERS = 200  # of a value in an error message
 
@@ -80,11 +80,29 @@ def row_findings(plan: LoadPlan, bind: Bind) -> tuple[list[Finding], list[Findin
     held: list[Finding] = []
     warnings: list[Finding] = []
     for mapped in plan.mapped:
+        failures += _step_findings(mapped, bind, warns=False)
+        warnings += _step_findings(mapped, bind, warns=True)
         failures += _type_findings(mapped, bind)
         held += _unmapped_values(mapped, bind)
         warnings += _value_warnings(plan, mapped, bind)
     failures += _field_rules(plan, bind)
     return failures, held, warnings
+
+
+def _step_findings(mapped: Mapped, bind: Bind, *, warns: bool) -> list[Finding]:
+    """What a transformation of the field could not take."""
+    steps = {step.kind.code: step.kind for step in checked_steps(mapped) if step.kind.warns is warns}
+    said = fault(mapped.field.name)
+    return [
+        Finding(
+            sql.SQL("split_part({}, ' ', 1) = {}").format(said, bind(code, "text")),
+            code,
+            f"{mapped.field.name} {kind.message}.",
+            mapped.field.name,
+            sql.SQL("substr({}, {})").format(said, bind(len(code) + 2, "integer")),
+        )
+        for code, kind in steps.items()
+    ]
 
 
 def _type_findings(mapped: Mapped, bind: Bind) -> list[Finding]:

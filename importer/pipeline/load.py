@@ -20,7 +20,7 @@ from psycopg import errors, sql
 
 from importer.errors import JobFailed
 from importer.modes import Outcome
-from importer.pipeline import chunks, compare, decide, staging, work, write
+from importer.pipeline import chunks, compare, decide, early, staging, work, write
 from importer.pipeline.binding import Bind
 from importer.pipeline.defaults import default_account
 from importer.pipeline.faults import fail_point
@@ -54,6 +54,7 @@ class Loader:
         self.run_id = run_id
         self.job_id = job_id
         self.warned = self.unlinked = 0  # of the slice decided last
+        self._made = early.maker(plan)
         self.filters = plan.skips_unchanged and self._has_references()
         types: dict[str, str] = dict(
             connection.execute(
@@ -142,7 +143,7 @@ class Loader:
     def _as_a_set(self, rows: list[tuple[int, Row]], batch: int) -> Counts:
         counts: Counts = Counter()
         while rows:
-            staging.stage(self.connection, rows)
+            staging.stage(self.connection, rows, made=self._made)
             fail_point("after_stage")
             found = self._decide()
             if found[decide.EXISTING]:

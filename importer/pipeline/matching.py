@@ -10,7 +10,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from importer.modes import Strategy
-from importer.pipeline.binding import Bind, fragment, name
+from importer.pipeline.binding import Bind, fragment, literal, name
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.prepare import cell, value
 from servicevault.catalog import UniqueKey
@@ -133,7 +133,7 @@ def _written_otherwise(plan: LoadPlan, column: str, raw: sql.Composable) -> sql.
     return sql.SQL(
         "SELECT FROM external_refs e JOIN importer_importrecord r ON r.id = e.record_id "
         "WHERE e.target_id = t.id AND e.entity_id = {entity} AND btrim(r.source_data ->> {column}) <> {raw}"
-    ).format(entity=sql.Literal(plan.entity_id), column=sql.Literal(column), raw=raw)
+    ).format(entity=sql.Literal(plan.entity_id), column=literal(column), raw=raw)
 
 
 def _score(plan: LoadPlan, primary: tuple[str, ...], secondary: tuple[str, ...]) -> sql.Composable:

@@ -12,9 +12,19 @@ from uuid import UUID
 
 from importer.modes import AgentStrategy, Mode, Strategy
 from importer.pipeline.transforms import Transform
-from servicevault.catalog import Field, Target, Unresolved
+from servicevault.catalog import Field, Rule, Target, Unresolved
 
 WriteRule = Literal["overwrite", "if_empty", "never", "append"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One validation of a field: a name of `checks.KINDS` or of the target's rules."""
+
+    name: str
+    params: Mapping[str, Any] = attribute(default_factory=dict)
+    warns: bool = False  # the row goes in all the same
+    message: str = ""  # instead of ours
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Mapped:
     resolve_by: str = ""  # natural key that finds the reference when no external id does
     entity: str = ""  # only this entity is searched
     unresolved: Unresolved | None = None  # instead of the reference's default
+    checks: tuple[Check, ...] = ()  # validations people chose for the field (M13)
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,12 @@ class LoadPlan:
     @property
     def fields(self) -> Mapping[str, Mapped]:
         return {mapped.field.name: mapped for mapped in self.mapped}
+
+    @property
+    def rules(self) -> list[tuple[Check, Rule]]:
+        """The target's rules that are switched on."""
+        named = self.target.rules
+        return [(check, named[check.name]) for mapped in self.mapped for check in mapped.checks if check.name in named]
 
     @property
     def skips_unchanged(self) -> bool:

@@ -7,14 +7,17 @@ is evaluated twice: cells (text, transformed) → values (typed) → p (derived 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from psycopg import sql
 
 from importer.pipeline.binding import Bind, fragment, name
 from importer.pipeline.plan import LoadPlan, Mapped
+from importer.pipeline.transforms import Transform, numbers
 from servicevault.catalog import Field
 
 _PRECISION = re.compile(r"\(\d+\)")  # of "timestamp(0) without time zone"
@@ -59,6 +62,11 @@ def value(field_name: str) -> sql.Composable:
     return name("p", field_name)
 
 
+def fault(field_name: str) -> sql.Composable:
+    """ "code value" where a transformation of the field could not take its input."""
+    return name("p", f"fault:{field_name}")
+
+
 def canonical(text: str) -> str:
     """A source value as a value map compares it: trimmed, case-folded, numbers without trailing zeros (E32)."""
     stripped = text.strip()
@@ -73,24 +81,45 @@ def canonical(text: str) -> str:
 
 def _cells(plan: LoadPlan, bind: Bind) -> sql.Composable:
     columns = sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(mapped.column), sql.SQL("json" if _is_document(mapped) else "text"))
+        sql.SQL("{} {}").format(name(mapped.column), sql.SQL("json" if _is_document(mapped) else "text"))
         for mapped in {mapped.column: mapped for mapped in plan.mapped}.values()
     )
+    chains = {mapped.field.name: _chain(mapped, number, bind) for number, mapped in enumerate(plan.mapped)}
     found = [
-        sql.SQL("{} AS {}").format(_cell(mapped, bind), sql.Identifier(mapped.field.name)) for mapped in plan.mapped
+        sql.SQL("{} AS {}").format(_emptied(mapped, chains[mapped.field.name].text), name(mapped.field.name))
+        for mapped in plan.mapped
+    ]
+    found += [
+        sql.SQL("{} AS {}").format(chain.fault, name(f"fault:{field}"))
+        for field, chain in chains.items()
+        if chain.fault is not None
     ]
     found += [
         sql.SQL("CASE WHEN pg_input_is_valid({0}, 'timestamp') THEN {0}::timestamp END AS {1}").format(
-            _cell(mapped, bind), sql.Identifier(f"local:{mapped.field.name}")
+            _emptied(mapped, chains[mapped.field.name].text), name(f"local:{mapped.field.name}")
         )
         for mapped in plan.mapped
         if is_local(mapped)
     ]
-    cells = sql.SQL(", ").join(found)
     return sql.SQL(
         "SELECT s.n, s.key, s.ordinal, s.problem, {cells} FROM pg_temp.stage s "
-        "CROSS JOIN LATERAL json_to_record(s.row) AS j({columns}) OFFSET 0"
-    ).format(cells=cells, columns=columns)
+        "CROSS JOIN LATERAL json_to_record(s.row) AS j({columns}){early}{steps} OFFSET 0"
+    ).format(
+        cells=sql.SQL(", ").join(found),
+        columns=columns,
+        early=_made(plan),
+        steps=sql.SQL("").join(step for chain in chains.values() for step in chain.steps),
+    )
+
+
+def _made(plan: LoadPlan) -> sql.Composable:
+    """The values that Python made before the rows were copied in."""
+    fields = [mapped.field.name for mapped in plan.mapped if early_steps(mapped)]
+    if not fields:
+        return sql.SQL("")
+    return sql.SQL(" CROSS JOIN LATERAL json_to_record(s.made) AS m({})").format(
+        sql.SQL(", ").join(sql.SQL("{} text").format(name(field)) for field in fields)
+    )
 
 
 def _is_document(mapped: Mapped) -> bool:
@@ -101,22 +130,72 @@ def _is_document(mapped: Mapped) -> bool:
 def is_local(mapped: Mapped) -> bool:
     """Whether the source writes the value as an instant without zone."""
     plain = _PRECISION.sub("", mapped.source_type)
-    return mapped.field.type == "timestamptz" and plain in {"timestamp without time zone", "date"}
+    return (
+        mapped.field.type == "timestamptz"
+        and not mapped.transforms
+        and plain in {"timestamp without time zone", "date"}
+    )
 
 
-def _cell(mapped: Mapped, bind: Bind) -> sql.Composable:
-    text: sql.Composable = name("j", mapped.column)
-    if _is_document(mapped):
+@dataclass(frozen=True)
+class _Chain:
+    """A cell's way through its transformations."""
+
+    text: sql.Composable
+    steps: tuple[sql.Composable, ...] = ()  # LATERAL subqueries: a value used twice is computed once
+    fault: sql.Composable | None = None  # "code value" of the step that could not take its input
+
+
+def early_steps(mapped: Mapped) -> tuple[Transform, ...]:
+    """The transformations that Python does before the row is copied in."""
+    return tuple(itertools.takewhile(lambda step: step.kind.early is not None, mapped.transforms))
+
+
+def checked_steps(mapped: Mapped) -> tuple[Transform, ...]:
+    """The transformations that do not take every text."""
+    return tuple(step for step in mapped.transforms if step.kind.good is not None)
+
+
+def _chain(mapped: Mapped, number: int, bind: Bind) -> _Chain:
+    early = early_steps(mapped)
+    text: sql.Composable = name("m", mapped.field.name) if early else name("j", mapped.column)
+    if _is_document(mapped) and not early:
         text = sql.SQL("{}::text").format(text)
-    for step in mapped.transforms:
-        built = step.kind.build(text, step.params, bind)
-        if step.kind.numeric:
-            built = sql.SQL("CASE WHEN pg_input_is_valid({cell}, 'numeric') THEN {built} ELSE {cell} END").format(
-                cell=text, built=built
-            )
-        text = built
+    transforms = mapped.transforms[len(early) :]
+    if len(transforms) == 1 and transforms[0].kind.good is None:
+        return _Chain(transforms[0].kind.build(text, transforms[0].params, bind))
+    steps, faults = [], []
+    for place, step in enumerate(transforms):
+        alias = f"s{number}_{place}"
+        steps.append(sql.SQL(" CROSS JOIN LATERAL ({} OFFSET 0) AS {}").format(_step(step, text, bind), name(alias)))
+        text = name(alias, "v")
+        if step.kind.good is not None:
+            faults.append(name(alias, "f"))
+    return _Chain(text, tuple(steps), sql.SQL("coalesce({})").format(sql.SQL(", ").join(faults)) if faults else None)
+
+
+def _step(step: Transform, text: sql.Composable, bind: Bind) -> sql.Composable:
+    """SELECT of `v`, and of `f` where the input may be refused: blank is nothing, the rest is good or a fault."""
+    kind = step.kind
+    if kind.good is None:
+        return sql.SQL("SELECT {} AS v").format(kind.build(text, step.params, bind))
+    filled = sql.SQL("i.c")
+    return sql.SQL(
+        "SELECT CASE WHEN g.good THEN {value} END AS v, CASE WHEN NOT g.good THEN {code} || ' ' || left(i.c, 200) END AS f "
+        "FROM (SELECT nullif(btrim({text}), '') AS c OFFSET 0) i "
+        "CROSS JOIN LATERAL (SELECT CASE WHEN i.c IS NOT NULL THEN coalesce({good}, false) END AS good OFFSET 0) g"
+    ).format(
+        value=kind.build(filled, step.params, bind),
+        code=bind(kind.code, "text"),
+        text=text,
+        good=kind.good(filled, step.params, bind),
+    )
+
+
+def _emptied(mapped: Mapped, text: sql.Composable) -> sql.Composable:
+    """A blank is a value only where text is stored."""
     if mapped.field.type != "text" or mapped.field.choices or mapped.value_map or mapped.field.reference:
-        text = sql.SQL("nullif(btrim({}), '')").format(text)
+        return sql.SQL("nullif(btrim({}), '')").format(text)
     return text
 
 
@@ -126,16 +205,21 @@ def _values(plan: LoadPlan, bind: Bind) -> sql.Composable:
     for field in _all_fields(plan):
         mapped = mapped_fields.get(field.name)
         if mapped is None:
-            columns.append(sql.SQL("NULL::{} AS {}").format(sql.SQL(stored_type(field)), sql.Identifier(field.name)))
+            columns.append(sql.SQL("NULL::{} AS {}").format(sql.SQL(stored_type(field)), name(field.name)))
             continue
         text = name("c", field.name)
-        columns.append(sql.SQL("{} AS {}").format(_typed(plan, mapped, text, bind), sql.Identifier(field.name)))
-        columns.append(sql.SQL("{} AS {}").format(text, sql.Identifier(f"cell:{field.name}")))
-        if is_local(mapped):
-            columns.append(name("c", f"local:{field.name}"))
+        columns.append(sql.SQL("{} AS {}").format(_typed(plan, mapped, text, bind), name(field.name)))
+        columns.append(sql.SQL("{} AS {}").format(text, name(f"cell:{field.name}")))
+        columns += [name("c", extra) for extra in _extras(mapped)]
     return sql.SQL("SELECT c.n, c.key, c.ordinal, c.problem, {columns} FROM ({cells}) c OFFSET 0").format(
         columns=sql.SQL(", ").join(columns), cells=_cells(plan, bind)
     )
+
+
+def _extras(mapped: Mapped) -> list[str]:
+    """Columns that travel with the field's value."""
+    found = [f"local:{mapped.field.name}"] if is_local(mapped) else []
+    return [*found, f"fault:{mapped.field.name}"] if checked_steps(mapped) else found
 
 
 def _all_fields(plan: LoadPlan) -> list[Field]:
@@ -154,6 +238,7 @@ def _target_sql(plan: LoadPlan) -> Iterator[str]:
     target = plan.target
     for group in (target.derived, target.fallbacks, target.defaults, target.warnings):
         yield from group.values()
+    yield from (rule.broken for _, rule in plan.rules)
     yield from (key.value for key in target.unique_keys)
 
 
@@ -173,12 +258,9 @@ def _typed(plan: LoadPlan, mapped: Mapped, text: sql.Composable, bind: Bind) -> 
         case "email":
             return sql.SQL("lower(normalize({}, NFC))").format(text)
         case "boolean":
-            return sql.SQL(
-                "CASE WHEN lower({0}) IN ('true','t','yes','y','on','1') THEN true "
-                "WHEN lower({0}) IN ('false','f','no','n','off','0') THEN false END"
-            ).format(text)
+            return numbers.boolean(text)
         case "minutes":
-            return _minutes(text)
+            return numbers.minutes(text)
         case "timestamptz":
             return _instant(mapped, text, bind(plan.timezone, "text"))
         case "tags":
@@ -223,17 +305,6 @@ def canonical_text(text: sql.Composable) -> sql.Composable:
     ).format(text)
 
 
-def _minutes(text: sql.Composable) -> sql.Composable:
-    """Whole minutes of a number, of "1:30", or of "1h 30m", "90m", "1.5h" (E20)."""
-    return sql.SQL(
-        "CASE WHEN pg_input_is_valid({0}, 'numeric') AND abs({0}::numeric) < 1e9 THEN round({0}::numeric)::integer "
-        "WHEN {0} ~ '^\\d{{1,6}}:[0-5]\\d$' THEN split_part({0}, ':', 1)::integer * 60 + split_part({0}, ':', 2)::integer "
-        "WHEN {0} ~* '^(\\d{{1,6}}(\\.\\d+)?\\s*h)?\\s*(\\d{{1,6}}(\\.\\d+)?\\s*m)?$' THEN round("
-        "coalesce(substring({0} from '(?i)([\\d.]+)\\s*h')::numeric, 0) * 60 + "
-        "coalesce(substring({0} from '(?i)([\\d.]+)\\s*m')::numeric, 0))::integer END"
-    ).format(text)
-
-
 def _instant(mapped: Mapped, text: sql.Composable, zone: sql.Composable) -> sql.Composable:
     """The instant; a text without offset is read in the profile's zone (E40)."""
     if is_local(mapped):
@@ -247,7 +318,7 @@ def _instant(mapped: Mapped, text: sql.Composable, zone: sql.Composable) -> sql.
     aware = sql.SQL(
         "CASE WHEN pg_input_is_valid({0}, 'timestamptz') THEN CASE WHEN {0}::timestamptz BETWEEN {1} THEN {0}::timestamptz END END"
     ).format(text, _SHOWABLE)
-    if _PRECISION.sub("", mapped.source_type) == "timestamp with time zone":
+    if _PRECISION.sub("", mapped.source_type) == "timestamp with time zone" and not mapped.transforms:
         return aware
     return sql.SQL(
         "CASE WHEN {text} ~ '(Z|[+-]\\d\\d(:?\\d\\d)?)$' AND {text} ~ ':' THEN {aware} ELSE {local} END"
@@ -264,11 +335,10 @@ def _derived_columns(plan: LoadPlan) -> Iterator[sql.Composable]:
             current = sql.SQL("CASE WHEN btrim({0}) <> '' THEN {0} ELSE {1} END").format(
                 name("p", field.name), fragment(field.blank)
             )
-        yield sql.SQL("{} AS {}").format(current, sql.Identifier(field.name))
+        yield sql.SQL("{} AS {}").format(current, name(field.name))
         if field.name in mapped:
             yield name("p", f"cell:{field.name}")
-            if is_local(mapped[field.name]):
-                yield name("p", f"local:{field.name}")
+            yield from (name("p", extra) for extra in _extras(mapped[field.name]))
 
 
 def feeds(plan: LoadPlan, field: Field) -> bool:

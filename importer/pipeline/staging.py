@@ -7,7 +7,7 @@ one table per run that holds the whole result until its chunks are done.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import psycopg
@@ -16,6 +16,8 @@ from psycopg import sql
 NUL = b"\\u0000"
 KEY_BYTES = 1024  # a longer key is no external id (E23: 255 characters) and does not fit an index entry
 SLICE_BYTES = 8 * 1024 * 1024  # X13
+
+Made = Callable[[bytes], bytes]
 
 
 @dataclass(slots=True)
@@ -77,25 +79,29 @@ def create_slice_tables(connection: psycopg.Connection, work: sql.Composed) -> N
     """The temporary tables of this connection; made anew for each query because `work` follows its columns."""
     connection.execute("DROP TABLE IF EXISTS pg_temp.stage, pg_temp.incoming, pg_temp.work")
     connection.execute(
-        'CREATE TEMPORARY TABLE stage (n integer, key text COLLATE "C", ordinal integer, hash bytea, problem text, row json)'
+        'CREATE TEMPORARY TABLE stage (n integer, key text COLLATE "C", ordinal integer, hash bytea, problem text, row json, made json)'
     )
     connection.execute('CREATE TEMPORARY TABLE incoming (n integer, key text COLLATE "C", hash bytea)')
     connection.execute(work)
 
 
-def stage(connection: psycopg.Connection, rows: Iterable[tuple[int, Row]]) -> None:
-    """COPY the slice's rows in; what an earlier slice left is gone first."""
+def stage(connection: psycopg.Connection, rows: Iterable[tuple[int, Row]], *, made: Made | None = None) -> None:
+    """COPY the slice's rows in; what an earlier slice left is gone first.
+
+    `made` gives beside a row's JSON the values that Python makes of it, as JSON.
+    """
     connection.execute("TRUNCATE pg_temp.stage, pg_temp.work")
-    with connection.cursor().copy("COPY pg_temp.stage (n, key, ordinal, hash, problem, row) FROM STDIN") as copy:
+    with connection.cursor().copy("COPY pg_temp.stage (n, key, ordinal, hash, problem, row, made) FROM STDIN") as copy:
         buffer = bytearray()
         for number, row in rows:
-            buffer += b"%d\t%b\t%d\t\\\\x%b\t%b\t%b\n" % (
+            buffer += b"%d\t%b\t%d\t\\\\x%b\t%b\t%b\t%b\n" % (
                 number,
                 _escaped(stored_key(row.key)),
                 row.ordinal,
                 row.digest.hex().encode(),
                 row.problem.encode() or b"\\N",
                 row.data.replace(b"\\", b"\\\\") if b"\\" in row.data else row.data,
+                b"\\N" if made is None else made(row.data).replace(b"\\", b"\\\\"),
             )
             if len(buffer) > 65_536:
                 copy.write(bytes(buffer))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from psycopg import sql
 
-from importer.pipeline.binding import fragment, name
+from importer.pipeline.binding import fragment, literal, name
 from importer.pipeline.findings import Finding
 from importer.pipeline.plan import LoadPlan
 from servicevault.catalog import UniqueKey
@@ -80,7 +80,7 @@ def values(plan: LoadPlan, conflicts: Conflicts) -> Iterator[tuple[str, sql.Comp
             yield column, fragment(plan.target.fallbacks[column])
         elif column == plan.target.json_column and mapped is None:
             pairs = sql.SQL(", ").join(
-                sql.SQL("{}, {}").format(sql.Literal(m.field.json_key), name("p", m.field.name))
+                sql.SQL("{}, {}").format(literal(m.field.json_key), name("p", m.field.name))
                 for m in plan.mapped
                 if m.field.json_key
             )

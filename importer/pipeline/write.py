@@ -6,7 +6,7 @@ from psycopg import sql
 
 from importer.pipeline import references
 from importer.pipeline.binding import Bind, fragment, name
-from importer.pipeline.compare import updatable
+from importer.pipeline.compare import merged, updatable
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.work import stored, stored_columns
 from servicevault import catalog
@@ -57,7 +57,7 @@ def update_changed(plan: LoadPlan, bind: Bind) -> sql.Composed:
         old = name("t", column)
         touched = touched or column == "updated_at"
         if column == plan.target.json_column and mapped is None:
-            new = sql.SQL("{} || {}").format(old, new)
+            new = merged(plan, old, new)
         elif mapped and mapped.write_rule == "append":
             new = _appended(plan, mapped.field.type, old, new)
         assignments.append(

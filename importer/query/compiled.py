@@ -142,6 +142,22 @@ class CompiledQuery:
         )
         return composed, {**self.params, "sample": rows}
 
+    def distinct(self, value: str, key: str, *, rows: int, most: int) -> Statement:
+        """(value as text, how often, a key, rows looked at) of the first `rows` rows, the commonest `most` values."""
+        composed = sql.SQL(
+            "SELECT i.v, pg_catalog.count(*) AS n, pg_catalog.min(i.k), "
+            "pg_catalog.sum(pg_catalog.count(*)) OVER ()::pg_catalog.int8 FROM "
+            "(SELECT q.{value}::pg_catalog.text AS v, q.{key}::pg_catalog.text AS k FROM ({inner}) AS q LIMIT {rows}) AS i "
+            "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {most}"
+        ).format(
+            value=identifier(value),
+            key=identifier(key),
+            inner=self.sql,
+            rows=cast(sql.Placeholder("distinct_rows"), "int8"),
+            most=cast(sql.Placeholder("distinct_most"), "int8"),
+        )
+        return composed, {**self.params, "distinct_rows": rows, "distinct_most": most}
+
     def explain(self) -> Statement:
         """The planner's estimate as JSON; runs nothing."""
         return sql.SQL("EXPLAIN (FORMAT JSON) {}").format(self.sql), self.params
@@ -185,6 +201,12 @@ class CompiledQuery:
             inner=inner,
         )
         return composed, params
+
+    def first_rows(self, limit: int, *, max_row_bytes: int = MAX_ROW_BYTES) -> Statement:
+        """The first `limit` of `rows()`."""
+        inner, params = self.rows(max_row_bytes=max_row_bytes)
+        composed = sql.SQL("SELECT * FROM ({}) AS f LIMIT {}").format(inner, cast(sql.Placeholder("first"), "int8"))
+        return composed, {**params, "first": limit}
 
     def _range(self, lo: str | None, hi: str | None) -> tuple[tuple[Composable, ...], Mapping[str, Any]]:
         if self.key is None:

@@ -97,6 +97,11 @@ def _field(field: Field) -> Json:
         "write_rule": field.write_rule,
         "empty_values": field.empty_values,
     }
+    if field.validations:
+        data["validations"] = [
+            {"name": item.name, "params": dict(item.params), "severity": item.severity, "message": item.message}
+            for item in field.validations
+        ]
     if reference:
         data["reference"] = {"by": reference.by, "entity": reference.entity, "unresolved": reference.unresolved}
     return data

@@ -169,10 +169,10 @@ def _fields(members: Members) -> tuple[Field, ...]:
 def _field(members: Members) -> Field:
     members.only(
         "source", "source_tree", "sources", "sources_tree", "target", "transformation", "params", "separator",
-        "write_rule", "empty_values", "reference",
+        "write_rule", "empty_values", "reference", "validations",
     )  # fmt: skip
     source = members.expression("source")
-    sources = members.expressions("sources", spec.MAX_FIELDS)
+    sources = members.expressions("sources", spec.MAX_FIELDS) or _concat_parts(members)
     target = members.text("target")
     if (source is None) == (not sources) and not members.problems:
         members.fault("source", "A field has either a source or sources.")
@@ -190,7 +190,34 @@ def _field(members: Members) -> Field:
         write_rule=cast(Any, members.choice("write_rule", ("overwrite", "if_empty", "never", "append"), "overwrite")),
         empty_values=cast(Any, members.choice("empty_values", ("", "write", "keep"), "") or None),
         reference=_reference(members),
+        validations=_validations(members),
     )
+
+
+def _concat_parts(members: Members) -> tuple[nodes.Node, ...]:
+    """The parts of a concat that names them among its parameters: they are sources (M4)."""
+    given = members.data.get("transformation")
+    inner = given.get("params") if isinstance(given, Mapping) and given.get("name") == "concat" else None
+    params = inner or (members.data.get("params") if given == "concat" else None)
+    if not isinstance(params, Mapping) or "parts" not in params:
+        return ()
+    return Members(params, members.at("params"), members.problems).expressions("parts", spec.MAX_FIELDS)
+
+
+def _validations(members: Members) -> tuple[spec.Validation, ...]:
+    """The list `validations`: names, or objects with name, params (or one value), severity and message."""
+    found = []
+    for index, item in enumerate(members.items("validations", 20)):
+        path = f"{members.at('validations')}[{index}]"
+        inner = Members({"name": item} if isinstance(item, str) else item, path, members.problems)
+        inner.only("name", "rule", "params", "value", "severity", "message")
+        params = inner.pairs("params") or ((("value", inner.data["value"]),) if inner.has("value") else ())
+        name = inner.text("name", "rule").strip().lower()
+        if not name:
+            inner.fault("name", "The validation has no name.")
+        severity = inner.choice("severity", ("error", "warning"), "error")
+        found.append(spec.Validation(name, params, cast(Any, severity), inner.text("message")))
+    return tuple(found)
 
 
 def _reference(members: Members) -> spec.Reference | None:
@@ -212,6 +239,7 @@ def _transformations(members: Members) -> tuple[tuple[tuple[str, spec.Params], .
         inner.only("name", "params")
         params = inner.pairs("params") or (members.pairs("params") if len(given) == 1 else ())
         name = inner.text("name").strip().lower()
+        name = spec.TRANSFORMATION_ALIASES.get(name, name)
         if name == "concat":
             value = dict(params).get("separator", separator)
             separator = value if isinstance(value, str) and not text_fault(value) else separator

@@ -15,12 +15,13 @@ from typing import Any, Literal, Protocol
 from psycopg import sql
 
 from importer.errors import QueryError, SourceTimeout
-from importer.sources.schema import SourceSchema
+from importer.sources.schema import PackView, SourceSchema, Table
 
+from .binding import BoundQuery, bind
 from .compiled import CompiledQuery
 from .compiler import compile_query
 from .composing import identifier
-from .nodes import Number
+from .nodes import Column, Number
 from .problems import Problem
 from .spec import Field, FilterGroup, Join, OrderItem, QuerySpec, Take
 
@@ -141,27 +142,81 @@ def check_identifier(session: Session, compiled: CompiledQuery) -> list[Problem]
 
 
 def analyze_joins(session: Session, spec: QuerySpec, schema: SourceSchema) -> list[JoinAnalysis]:
-    """What each join does to the rows before it (Q16): three counts a join, filters left out."""
+    """What each join does to the rows before it (Q16): three or four counts a join, filters left out."""
     found = []
+    before = _rows(session, _upto(spec, 0), schema) if spec.joins else 0
     for index, join in enumerate(spec.joins):
-        before = _rows(session, _upto(spec, index), schema)
         after = _rows(session, _upto(spec, index + 1), schema)
-        matched = _rows(session, _matching(spec, index), schema)
-        distinct = max(0, min(matched, before))
-        fan_out = round(after / before, 2) if before else 1.0
+        matched = min(before, _rows(session, _matching(spec, index), schema))
+        match join.type:
+            case "inner":
+                pairs = after
+            case "left":
+                pairs = after - (before - matched)
+            case _:
+                # Rows of the joined table without a partner are there too.
+                pairs = _rows(session, _upto(replace(spec, joins=_inner(spec.joins, index)), index + 1), schema)
         impact: Literal["low", "medium", "high"] = (
             "high" if matched > 10_000 else "medium" if matched > 1_000 else "low"
         )
-        multiplicity: Literal["1:1", "1:n"] = "1:n" if after > before else "1:1"
+        multiplicity: Literal["1:1", "1:n"] = "1:n" if pairs > matched else "1:1"
+        fan_out = round(after / before, 2) if before else 1.0
         found.append(
-            JoinAnalysis(join.table.name, join.table.alias, distinct, before - distinct, multiplicity, fan_out, impact)
+            JoinAnalysis(join.table.name, join.table.alias, matched, before - matched, multiplicity, fan_out, impact)
         )
+        before = after
     return found
 
 
+def check_fan_out(
+    session: Session, spec: QuerySpec, schema: SourceSchema, seconds: float = EXACT_SECONDS
+) -> list[Problem]:
+    """A warning for each join that makes more rows of the ones before it, with the factor (Q31).
+
+    Only joins to columns that no key makes unique are counted, each within `seconds`, else estimated. A query
+    that folds its rows afterwards is not warned about.
+    """
+    if spec.kind == "sql" or spec.group_by or spec.distinct_on:
+        return []
+    bound = bind(spec, schema)
+    found = []
+    for index, join in enumerate(spec.joins):
+        if join.take.mode != "all" or _is_unique(bound, index):
+            continue
+        before = count(session, compile_query(_upto(spec, index), schema), seconds)
+        after = count(session, compile_query(_upto(spec, index + 1), schema), seconds)
+        factor = after.rows / before.rows if before.rows else 1.0
+        if factor > 1:
+            about = "" if before.exact and after.exact else "about "
+            message = f"The join with `{join.table.alias or join.table.name}` makes {about}{factor:.2f} rows of one."
+            hint = "Take the first or last of them, aggregate them, or keep the rows."
+            found.append(Problem(f"joins[{index}]", message, hint, "possible_fan_out", severity="warning"))
+    return found
+
+
+def _is_unique(bound: BoundQuery, index: int) -> bool:
+    """Whether a key of the joined table allows one partner at most."""
+    join = bound.spec.joins[index]
+    table = next((relation.source for relation in bound.relations if relation.ref == join.table), None)
+    equal = {item.right.name for item in join.conditions if item.operator == "=" and isinstance(item.right, Column)}
+    keys: list[tuple[str, ...]] = []
+    if isinstance(table, Table):
+        keys = [key for key in (table.primary_key, *table.unique_keys) if key]
+    elif isinstance(table, PackView) and table.key:
+        keys = [(table.key,)]
+    return any(equal.issuperset(key) for key in keys)
+
+
+def _inner(joins: tuple[Join, ...], index: int) -> tuple[Join, ...]:
+    return (*joins[:index], replace(joins[index], type="inner"))
+
+
 def steps(session: Session, spec: QuerySpec, schema: SourceSchema) -> list[int]:
-    """The row count after the base table, after each join, and after the filters (Q37)."""
+    """The row count after the base table, after each join, after the filters, and, where rows are folded, after that (Q37)."""
     counts = [_rows(session, _upto(spec, number), schema) for number in range(len(spec.joins) + 1)]
+    if spec.group_by or spec.distinct_on:
+        filtered = replace(_upto(spec, len(spec.joins)), filters=spec.filters)
+        counts.append(_rows(session, filtered, schema))
     return [*counts, _rows(session, spec, schema)]
 
 

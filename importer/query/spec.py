@@ -36,6 +36,7 @@ TRANSFORMATIONS = frozenset({
     "text_to_html", "case_when",
 })  # fmt: skip
 NO_TRANSFORMATION = frozenset({"direct", "custom", "math", "none", ""})
+TRANSFORMATION_ALIASES = {"uppercase": "upper", "lowercase": "lower"}  # F-055
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,16 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Validation:
+    """What a field's values must fulfil (M13)."""
+
+    name: str
+    params: Params = ()
+    severity: Literal["error", "warning"] = "error"
+    message: str = ""  # shown instead of ours
+
+
+@dataclass(frozen=True)
 class Field:
     target: str  # output name
     source: Node | None = None  # None only when `sources` are given
@@ -101,6 +112,7 @@ class Field:
     write_rule: Literal["overwrite", "if_empty", "never", "append"] = "overwrite"
     empty_values: Literal["write", "keep"] | None = None
     reference: Reference | None = None
+    validations: tuple[Validation, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -24,18 +24,26 @@ from .rendering import render
 from .spec import MANY_JOINS, Condition, FilterGroup, QuerySpec, RelativeDate, Value
 
 Complexity = Literal["simple", "moderate", "complex"]
+Alternatives = Mapping[str, Collection[Collection[str]]]
+NAME_PARTS: Alternatives = {"name": [("first_name", "last_name")]}  # E15: a name may come in two parts
 LARGE_TABLE = 1_000_000  # rows; Q31 unindexed_join
 
 
 def validate(
-    spec: QuerySpec, schema: SourceSchema, *, target_fields: Collection[str], must_map: Collection[str]
+    spec: QuerySpec,
+    schema: SourceSchema,
+    *,
+    target_fields: Collection[str],
+    must_map: Collection[str],
+    alternatives: Alternatives = NAME_PARTS,
 ) -> list[Problem]:
     """Errors and warnings of a query that need no data, errors first.
 
     `target_fields` are the fields of the target type, empty for "any"; `custom_fields.<key>` is always one.
+    `alternatives` are groups of fields that stand in for one that must be mapped.
     """
     bound = bind(spec, schema)
-    found = [*bound.problems, *_target_problems(spec, target_fields, must_map)]
+    found = [*bound.problems, *_target_problems(spec, target_fields, must_map, alternatives)]
     if not any(problem.code in ("unknown_table", "sql_rejected") for problem in found):
         found += [
             *_group_problems(bound),
@@ -77,7 +85,9 @@ def conditions(group: FilterGroup, path: str = "filters") -> Iterator[tuple[str,
 # -- targets
 
 
-def _target_problems(spec: QuerySpec, target_fields: Collection[str], must_map: Collection[str]) -> Iterator[Problem]:
+def _target_problems(
+    spec: QuerySpec, target_fields: Collection[str], must_map: Collection[str], alternatives: Alternatives
+) -> Iterator[Problem]:
     counts = Counter(field.target for field in spec.fields)
     for index, field in enumerate(spec.fields):
         path = f"fields[{index}].target"
@@ -95,9 +105,9 @@ def _target_problems(spec: QuerySpec, target_fields: Collection[str], must_map: 
             "source_identifier", f"No field fills `{spec.source_identifier}`.",
             "Map the source's key to it, so that a row is recognised again.", "missing_external_id",
         )  # fmt: skip
-    named = {"first_name", "last_name"} <= outputs  # E15: a name may come in two parts
     for target in must_map:
-        if target not in outputs and not (target == "name" and named) and target != spec.source_identifier:
+        stood_in = any(outputs.issuperset(group) for group in alternatives.get(target, ()))
+        if target not in outputs and not stood_in and target != spec.source_identifier:
             yield _warning("fields", f"`{target}` must be mapped.", "Map a field to it.", "unmapped_required")
 
 

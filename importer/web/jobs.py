@@ -13,11 +13,13 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from importer import operations
+from importer.access import sees_records
 from importer.errors import ImporterError
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
-from importer.web.profiles import PAGE, announce
-from importer.web.progress import JobView, view_of
+from importer.operations.progress import JobView, view_of
+from importer.tasks import announce
+from importer.web.profiles import PAGE
 from permissions import policy
 from servicevault.web.listing import page_of
 from servicevault.web.pages import PageRequest, members_only, render_page
@@ -64,7 +66,7 @@ def job_records(request: PageRequest, pk: Any) -> HttpResponse:
     """What happened to each source row, fifty a page, by outcome."""
     policy.require(request.user, PAGE)
     job = policy.fetch(_jobs(), request.user, "view", pk)
-    if not _sees_records(request.user, job):
+    if not sees_records(request.user, job):
         raise policy.Denied("import.jobs.monitor")
     action = request.GET.get("action", "")
     records = _records(job).order_by("id")
@@ -150,17 +152,12 @@ def _doubt(record: ImportRecord) -> dict[str, Any]:
     return {"field": matching.get("field"), "message": words}
 
 
-def _sees_records(user: Any, job: ImportJob) -> bool:
-    """Rows of the source, with values: the starter's, and whoever may look at other people's errors (G1)."""
-    return job.created_by_id == user.pk or policy.has(user, "import.jobs.monitor")
-
-
 def _context(user: Any, view: JobView) -> dict[str, Any]:
     job = view.job
     return {
         "view": view,
         "job": job,
-        "sees_records": _sees_records(user, job),
+        "sees_records": sees_records(user, job),
         "may_cancel": view.is_active and not job.cancel_requested and policy.can(user, "cancel", job),
         "may_resume": view.is_resumable and policy.can(user, "resume", job),
     }

@@ -16,9 +16,9 @@ from importer import operations
 from importer.errors import ImporterError
 from importer.models import ImportJob, ImportProfile
 from importer.modes import Mode
-from importer.tasks import enqueue
+from importer.operations.progress import JobView, listed
+from importer.tasks import announce
 from importer.web.forms import StartForm
-from importer.web.progress import JobView, listed
 from permissions import policy, roles
 from servicevault.web.listing import page_of
 from servicevault.web.pages import PageRequest, members_only, render_page
@@ -66,11 +66,6 @@ def start(request: PageRequest, pk: Any) -> HttpResponse:
         messages.error(request, str(error))
         return redirect("import")
     return redirect("job", job.pk)
-
-
-def announce(job: ImportJob) -> None:
-    """Send the worker's message after the commit. Robust: if the broker is away, the scheduler hands the job over."""
-    transaction.on_commit(lambda: enqueue(job), robust=True)
 
 
 def _page(request: PageRequest, *, status: int = 200) -> HttpResponse:

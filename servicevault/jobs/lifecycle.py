@@ -5,7 +5,8 @@ Nothing else assigns `status`. Times are the database's; `model` is a concrete s
     pending ─claim→ running ─complete→ completed
        │               ├─fail→ failed ─┐
        └──cancel──→ cancelled ←─cancel─┤
-              ↑ requeue (resume) ──────┘
+       ↑      ↑ requeue (resume) ──────┘
+       └─hand_back── running, when its worker is told to end
 """
 
 from __future__ import annotations
@@ -112,6 +113,15 @@ def requeue(model: type[Job], job_id: Any) -> bool:
     return bool(
         model._default_manager.filter(pk=job_id, status__in=RESUMABLE).update(
             status=JobStatus.PENDING, cancel_requested=False, attempts=0, completed_at=None, current_operation=""
+        )
+    )
+
+
+def hand_back(model: type[Job], job_id: Any) -> bool:
+    """Let another worker continue a running job at once: this one was told to end (J21)."""
+    return bool(
+        model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING, cancel_requested=False).update(
+            status=JobStatus.PENDING, lease_until=None, attempts=0, current_operation="Waiting for a worker"
         )
     )
 

@@ -1,5 +1,7 @@
 """The help desk's own tables (spec/domain.md)."""
 
+from servicevault.api.models import IdempotentRequest
+
 from .lookups import TicketCategory, TicketPriority, TicketStatus
 from .people import Account, AccountType, User, UserType
 from .tickets import Channel, Priority, Status, Ticket, TicketComment
@@ -10,6 +12,7 @@ __all__ = [
     "AccountType",
     "BillingRate",
     "Channel",
+    "IdempotentRequest",
     "Priority",
     "Status",
     "Ticket",

@@ -9,7 +9,7 @@ from django import template
 from django.templatetags.static import static
 from django.utils.html import format_html
 
-from importer.web.progress import spoken
+from importer.operations.progress import spoken
 from permissions import policy
 from servicevault.models.tickets import Status
 from servicevault.web.tickets import STATUS_LOOKS

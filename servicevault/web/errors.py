@@ -1,13 +1,17 @@
-"""Pages for requests that come to nothing: they name what is missing and whom to ask."""
+"""Answers to requests that come to nothing: they name what is missing and whom to ask; programs get JSON (C7)."""
 
 from __future__ import annotations
 
 from django.contrib.auth import get_user_model
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template import loader
 
 from permissions import roles
 from permissions.policy import Denied
+from servicevault.api.failures import failure_body
+
+API = "/api/"
 
 # Rights on single objects; the named permissions describe themselves in permissions.roles.
 OBJECT_RIGHTS = {
@@ -16,6 +20,24 @@ OBJECT_RIGHTS = {
     "delete_importprofile": "Delete this import profile",
     "execute_importprofile": "Run imports of this profile",
 }
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404."""
+    if request.path.startswith(API):
+        return JsonResponse(failure_body(request, "not_found", "There is no such address."), status=404)
+    return render(request, "404.html", status=404)
+
+
+def unforeseen(request: HttpRequest) -> HttpResponse:
+    """500: nothing about the failure, but the number under which the log has it."""
+    if request.path.startswith(API):
+        words = "Something failed here. The log has it under the request_id."
+        return JsonResponse(failure_body(request, "internal_error", words), status=500)
+    # Without context processors: what failed may be the database they ask.
+    return HttpResponse(
+        loader.get_template("500.html").render({"request_id": getattr(request, "request_id", "")}), status=500
+    )
 
 
 def denied(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from importer.models import ImportJob
-from importer.web.progress import listed
+from importer.operations.progress import listed
 from permissions import policy
 from servicevault.models import Account, Ticket, TicketComment, TimeEntry, User
 from servicevault.web.pages import PageRequest, members_only

@@ -13,6 +13,19 @@ POLICY = (
 )
 
 
+class RequestId:
+    """Give each request a number that its answer, its error page and the log share (C7)."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.request_id = secrets.token_hex(8)  # type: ignore[attr-defined]
+        response = self.get_response(request)
+        response.headers["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+        return response
+
+
 class ContentSecurityPolicy:
     """Send a strict Content-Security-Policy; templates read the nonce as `request.csp_nonce`."""
 

@@ -6,7 +6,10 @@ from typing import Any
 
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+
+from servicevault.api.limits import spend
+from servicevault.web.addresses import client_address
 
 
 class LogInForm(AuthenticationForm):
@@ -33,6 +36,17 @@ class LogIn(LoginView):
     form_class = LogInForm
     template_name = "registration/login.html"
     redirect_authenticated_user = True
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Ten tries a minute and address (G30): enough for people, too few for guessing."""
+        allowance = spend("login", client_address(request))
+        if allowance.allowed:
+            return super().post(request, *args, **kwargs)
+        form = self.form_class(request)
+        context = self.get_context_data(form=form, wait_seconds=allowance.reset)
+        return self.response_class(
+            request, self.template_name, context, status=429, headers={"Retry-After": str(allowance.reset)}
+        )
 
     def form_invalid(self, form: Any) -> Any:
         return self.render_to_response(self.get_context_data(form=form), status=422)

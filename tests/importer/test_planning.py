@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from importer import gateway, planning
+from importer import gateway, operations, planning
 from importer.errors import JobFailed
 from importer.models import ExternalRef, ImportJob, ImportRecord, MappingVersion, QueryRun, SourceEntity
 from importer.operations import save_connection
@@ -169,7 +169,7 @@ def test_dates_on_a_query_without_a_date_fail_before_anything_is_written(desk: D
         ({"external_id": "id", "name": "name", "is_superuser": "name"}, "is_superuser"),
         ({"external_id": "id", "name": "nothing_here"}, "nothing_here"),
         ({"external_id": "id", "name": {"source": "UPPER(id)"}}, ""),
-        ({"external_id": "id", "name": {"source": "name", "transformation": ["html_to_text"]}}, "html_to_text"),
+        ({"external_id": "id", "name": {"source": "name", "transformation": ["lower", "html_to_text"]}}, "html_to_text"),
         pytest.param(
             {"external_id": "id", "name": {"source": "name", "reference": {"by": "shoe size"}}},
             "shoe size"
@@ -180,7 +180,11 @@ def test_dates_on_a_query_without_a_date_fail_before_anything_is_written(desk: D
 def test_a_mapping_that_cannot_work_stops_the_job_and_is_named(desk: Desk, fields: dict[str, Any], named: str) -> None:
     desk.execute("CREATE TABLE c (id int PRIMARY KEY, name text); INSERT INTO c VALUES (1, 'x')")
     desk.query("accounts", "c", fields)
-    assert named in refusal(desk).error_message
+    try:
+        said = refusal(desk).error_message
+    except operations.InvalidFields as refused:  # what the mapping alone shows is said before there is a job (M9)
+        said = str(refused)
+    assert named in said
 
 
 @pytest.mark.req("X16")

@@ -129,7 +129,7 @@ def test_it_does_not_put_one_template_over_another_unasked(people: Desk, pack: P
 @pytest.mark.django_db
 @pytest.mark.req("T2")
 def test_it_names_the_platforms_it_knows() -> None:
-    with pytest.raises(PackError, match="Known: custom, freescout"):
+    with pytest.raises(PackError, match="Known: chatwoot, custom, freescout"):
         apply.template_for("otrs")
 
 

@@ -81,7 +81,7 @@ def test_it_misses_queries_while_a_needed_answer_is_missing(desk: Desk, pack: di
     definition = parse_definition(pack)
     with gateway.open_source(desk.profile, purpose="test") as session:
         schema = introspect(session)
-        assert fit(definition, schema, session).queries[0].reason == "needs an answer: Which tenant?"
+        assert fit(definition, schema, session).queries[0].reason == "needs an answer (tenant): Which tenant?"
         assert fit(definition, schema, session, parameters={"tenant": "7"}).queries[0].status == "fits"
 
 

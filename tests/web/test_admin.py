@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from importer.models import ImportProfile, ImportRecord
@@ -62,7 +63,49 @@ def test_it_keeps_a_password_that_is_not_replaced(browser: Any, alice: Any) -> N
 
 @pytest.mark.req("T6")
 def test_it_reads_a_template_before_it_saves_it(browser: Any) -> None:
-    form = {"name": "Mine", "platform": "mine", "version": "1.0.0", "definition": '{"nonsense": 1}', "is_active": "on"}
+    form = {"source": "name: Mine\nplatform: mine\nnonsense: 1\n", "is_active": "on"}
     text = browser.post(reverse("admin:templates_registry_template_add"), form).content.decode()
-    assert "nonsense" in text
+    assert "Line 3, column 11: nonsense: Unknown member" in text
     assert not Template.objects.filter(platform="mine").exists()
+
+
+TEMPLATE = """\
+name: Mine
+platform: mine
+database_type: postgresql
+configuration: {queries: {}}
+"""
+
+
+@pytest.mark.req("T9", "T11")
+def test_it_keeps_a_template_as_it_was_written_and_changes_it(browser: Any) -> None:
+    browser.post(reverse("admin:templates_registry_template_add"), {"source": TEMPLATE, "is_active": "on"})
+    made = Template.objects.get(platform="mine")
+    assert (made.name, made.source, made.is_active) == ("Mine", TEMPLATE, True)
+    address = reverse("admin:templates_registry_template_change", args=[made.pk])
+    browser.post(address, {"source": TEMPLATE + "version: 1.1.0\n"})
+    made.refresh_from_db()
+    assert (made.version, made.is_active) == ("1.1.0", False)
+    shipped = Template.objects.get(platform="zammad", is_system=True)
+    address = reverse("admin:templates_registry_template_change", args=[shipped.pk])
+    assert browser.post(address, {"source": TEMPLATE}).status_code == 403
+
+
+@pytest.mark.req("T11", "N-154")
+def test_it_exports_a_template_and_imports_it_again(browser: Any) -> None:
+    shipped = Template.objects.get(platform="zammad", is_system=True)
+    chosen = {"action": "export_zip", "_selected_action": [str(shipped.pk)]}
+    answer = browser.post(reverse("admin:templates_registry_template_changelist"), chosen)
+    assert answer["Content-Disposition"] == 'attachment; filename="zammad-1.0.0.zip"'
+    address = reverse("admin:templates_registry_template_import")
+    assert browser.get(address).status_code == 200
+    answer = browser.post(address, {"file": SimpleUploadedFile("zammad.zip", answer.content)}, follow=True)
+    assert "not signed; Root Admin installed it" in answer.content.decode()
+    assert Template.objects.filter(platform="zammad").count() == 2
+    answer = browser.post(address, {"file": SimpleUploadedFile("x.zip", b"no zip")})
+    assert "This is not a zip file." in answer.content.decode()
+
+
+@pytest.mark.req("T9", "G1")
+def test_it_lets_nobody_else_import(logged_in: Callable[[Any], Any], alice: Any) -> None:
+    assert logged_in(alice).get(reverse("admin:templates_registry_template_import")).status_code in (302, 403)

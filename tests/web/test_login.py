@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -76,3 +77,19 @@ def test_it_logs_out_by_post(logged_in: Callable[[Any], Any], alice: Any) -> Non
 def test_it_sends_the_whole_page_to_the_login_when_a_fragment_meets_the_end_of_a_session(client: Any) -> None:
     answer = client.get("/tickets", headers={"hx-request": "true", "hx-current-url": "http://testserver/tickets?q=ink"})
     assert answer["HX-Redirect"] == "/login?next=%2Ftickets%3Fq%3Dink"
+
+
+@pytest.mark.req("G30", "G31")
+def test_guessing_is_slowed_down_by_address(client: Any, alice: Any, settings: Any) -> None:
+    settings.RATE_LIMITS = {"login": (2, 86_400)}  # a day: the counter does not start anew in between
+    settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
+
+    def tries(address: str, **headers: str) -> int:
+        return client.post("/login", {"username": "alice", "password": "x"}, REMOTE_ADDR=address, **headers).status_code
+
+    guesser = f"192.0.2.{random.randrange(256)}"
+    assert [tries(guesser) for _ in range(3)] == [422, 422, 429]
+    assert tries(f"198.51.100.{random.randrange(256)}") == 422  # somebody else
+    # Behind a proxy we trust the guesser is the same; what a stranger claims to forward is not believed.
+    assert tries("10.1.1.1", HTTP_X_FORWARDED_FOR=f"203.0.113.7, {guesser}") == 429
+    assert tries(guesser, HTTP_X_FORWARDED_FOR="203.0.113.8") == 429

@@ -33,6 +33,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--url", default="", help="postgresql://user:pw@host:port/db; else SOURCE_URL")
         parser.add_argument("--template", default="", help="platform of a template, for example freescout")
+        parser.add_argument(
+            "--parameter", nargs="+", default=[], metavar="NAME=VALUE", help="answers to the template's questions"
+        )
         parser.add_argument("--name", default="", help="the profile's name")
         parser.add_argument("--timezone", default="", help="zone of the source's timestamps, for example Europe/Berlin")
         parser.add_argument("--mode", default="", help="create, update or upsert (default: the profile's)")
@@ -141,7 +144,8 @@ def _profile(options: dict[str, Any], console: Console) -> ImportProfile:
     if options["timezone"]:
         operations.set_timezone(profile, _zone(options["timezone"]))
     if options["template"]:
-        for warning in apply.ensure_template(profile, options["template"]).warnings:
+        answers = dict(item.partition("=")[::2] for item in options["parameter"])
+        for warning in apply.ensure_template(profile, options["template"], parameters=answers).warnings:
             console.print(warning, style="yellow", markup=False)
     return profile
 

@@ -72,6 +72,41 @@ def test_a_field_that_must_not_be_empty_is_never_cleared(company: Desk) -> None:
     assert again(company, name=" ").name == "Acme"
 
 
+@pytest.mark.req("M15", "M16")
+@pytest.mark.parametrize(
+    ("rule", "by_hand", "second", "expected"),
+    [
+        ("overwrite", "hand", "second", "second"),
+        ("overwrite", "hand", None, None),
+        ("if_empty", "hand", "second", "hand"),
+        ("if_empty", "", "second", "second"),
+        ("never", "hand", "second", "hand"),
+        ("append", "hand", "second", "hand\nsecond"),
+        ("append", "second thoughts", "second", "second thoughts"),
+        ("append", "hand", None, "hand"),
+    ],
+)
+def test_a_custom_field_has_its_write_rule_too(
+    company: Desk, rule: str, by_hand: str, second: str | None, expected: str | None
+) -> None:
+    kept = {"source": "c.notes", "write_rule": rule}
+    company.query("accounts", "c", {"external_id": "id", "name": "name", "custom_fields.kept": kept})
+    company.run()
+    assert Account.objects.get().custom_fields == {"kept": "first"}
+    Account.objects.update(custom_fields={"kept": by_hand, "mine": 1})
+    assert again(company, notes=second).custom_fields == {"mine": 1} | ({"kept": expected} if expected else {})
+
+
+@pytest.mark.req("M16", "DEC-20")
+def test_an_empty_value_keeps_a_custom_field_where_the_mapping_says_so(company: Desk) -> None:
+    kept = {"source": "c.notes", "empty_values": "keep"}
+    company.query(
+        "accounts", "c", {"external_id": "id", "name": "name", "custom_fields.a": kept, "custom_fields.b": "city"}
+    )
+    company.run()
+    assert again(company, notes=None, city=None, name="Acme 2").custom_fields == {"a": "first"}
+
+
 def test_custom_fields_are_merged_not_replaced(company: Desk) -> None:
     company.query("accounts", "c", {"external_id": "id", "name": "name", "custom_fields.old_city": "city"})
     company.run()
@@ -115,3 +150,12 @@ def test_naive_times_are_read_in_the_profiles_zone(desk: Desk) -> None:
     assert desk.record(job, "2").warnings[0]["code"] == "time_does_not_exist"
     assert desk.record(job, "3").warnings[0]["code"] == "time_is_ambiguous"
     assert desk.record(job, "4").warnings is None
+
+
+@pytest.mark.parametrize("key", ["growth %", "100%s", 'a "quoted" {key}', "späße"])
+def test_a_custom_field_may_have_any_name(company: Desk, key: str) -> None:
+    upper = {"source": "c.city", "transformation": ["trim", "upper"]}
+    company.query("accounts", "c", {"external_id": "id", "name": "name", f"custom_fields.{key}": upper})
+    company.run()
+    assert Account.objects.get().custom_fields == {key: "BONN"}
+    assert again(company, city="Ulm").custom_fields == {key: "ULM"}

@@ -115,3 +115,41 @@ def test_it_streams_the_rows_of_a_range(session: SourceSession, guide_schema: So
     query = compiled(guide_schema, customers())
     assert len(list(session.stream(*query.rows("10", "20"), size=4))) == 10
     assert [bound for (bound,) in session.fetch_all(*query.boundaries(30))] == ["30", "60"]
+
+
+@pytest.mark.req("Q16")
+def test_a_join_that_drops_some_and_multiplies_others_is_one_to_many(
+    session: SourceSession, guide_schema: SourceSchema
+) -> None:
+    kinds = {}
+    for kind in ("inner", "left", "right", "full"):
+        data = customers(joins=[{**TAKE, "type": kind, "condition": "emails.id < 60"}])
+        kinds[kind] = previews.analyze_joins(session, parse_spec(data), guide_schema)[0]
+    # 59 addresses of 50 customers: the ten customers without one make the inner join smaller than what was there.
+    assert {kind: found.multiplicity for kind, found in kinds.items()} == dict.fromkeys(kinds, "1:n")
+    assert {(found.matched_records, found.unmatched_records) for found in kinds.values()} == {(50, 10)}
+    assert kinds["inner"].fan_out < 1
+    single = customers(joins=[{"table": "users", "on": "users.id = customers.id", "type": "full"}])
+    assert previews.analyze_joins(session, parse_spec(single), guide_schema)[0].multiplicity == "1:1"
+
+
+@pytest.mark.req("Q31")
+def test_it_warns_of_a_join_that_multiplies_rows(session: SourceSession, guide_schema: SourceSchema) -> None:
+    def warned(**change: Any) -> list[tuple[str, str]]:
+        found = previews.check_fan_out(session, parse_spec(customers(**change)), guide_schema)
+        assert all(problem.code == "possible_fan_out" and not problem.is_error for problem in found)
+        return [(problem.path, problem.message) for problem in found]
+
+    unique = {"table": "users", "on": "users.id = customers.id"}
+    assert warned(joins=[TAKE]) == [("joins[0]", "The join with `emails` makes 1.50 rows of one.")]
+    assert warned(joins=[unique, TAKE])[0][0] == "joins[1]"
+    assert warned(joins=[unique]) == []
+    assert warned(joins=[{**TAKE, "take": {"mode": "first", "order_by": ["emails.id"]}}]) == []
+    assert warned(joins=[TAKE], distinct_on=["customers.id"]) == []
+
+
+@pytest.mark.req("Q37")
+def test_a_query_that_folds_rows_counts_before_and_after(session: SourceSession, guide_schema: SourceSchema) -> None:
+    fields = [{"source": "company", "target": "external_id"}, {"source": "COUNT(*)", "target": "n"}]
+    data = customers(fields=fields, group_by=["company"], filters=["customers.id <= 10"])
+    assert previews.steps(session, parse_spec(data), guide_schema) == [60, 10, 4]

@@ -208,3 +208,39 @@ def test_it_reads_back_what_it_stores(base, found_joins, found_fields, filters, 
 def _with_alias(join: spec.Join, index: int) -> spec.Join:
     table = spec.TableRef(join.table.name, join.table.schema, f"j{index}")
     return spec.Join(join.type, table, join.conditions, join.where, join.take)
+
+
+@pytest.mark.req("M4", "M7", "F-055")
+def test_transformations_are_written_in_many_ways() -> None:
+    def steps(**field: Any) -> tuple[Any, ...]:
+        data = {"base_table": "t", "target_type": "accounts", "fields": [{"target": "name", **field}]}
+        return parse_spec(data).fields[0].transformation
+
+    for nothing in (None, "direct", "custom", "math", "none", "", []):
+        assert steps(source="a", transformation=nothing) == ()
+    assert steps(source="a", transformation="Uppercase") == (("upper", ()),)
+    assert steps(source="a", transformation="truncate", params={"n": 3}) == (("truncate", (("n", 3),)),)
+    assert steps(source="a", transformation={"name": "round", "params": {"n": 1}}) == (("round", (("n", 1),)),)
+    assert steps(source="a", transformation=["trim", {"name": "split", "params": {"sep": "@", "n": 2}}]) == (
+        ("trim", ()), ("split", (("sep", "@"), ("n", 2))),
+    )  # fmt: skip
+    cases = [{"when": {"operator": "=", "value": 1}, "then": "open"}]
+    assert steps(source="a", transformation="case_when", params={"cases": cases}) == (
+        ("case_when", (("cases", cases),)),
+    )
+
+
+@pytest.mark.req("M4")
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"sources": ["t.a", "t.b"], "transformation": "concat", "params": {"separator": "-"}},
+        {"transformation": "concat", "params": {"parts": ["t.a", "t.b"], "separator": "-"}},
+        {"transformation": {"name": "concat", "params": {"parts": ["t.a", "t.b"], "separator": "-"}}},
+    ],
+)
+def test_a_concatenation_names_its_parts_as_sources_or_as_parameters(field: dict[str, Any]) -> None:
+    data = {"base_table": "t", "target_type": "accounts", "fields": [{"target": "name", **field}]}
+    found = parse_spec(data).fields[0]
+    assert ([node.name for node in found.sources], found.separator, found.transformation) == (["a", "b"], "-", ())
+    assert parse_spec(dump_spec(parse_spec(data))) == parse_spec(data)

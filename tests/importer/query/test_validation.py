@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,25 @@ def codes(schema: SourceSchema, **change: Any) -> set[tuple[str, str]]:
 def test_it_reports(guide_schema: SourceSchema, change: Any, expected: tuple[str, ...]) -> None:
     found = codes(guide_schema, **change)
     assert expected in found if len(expected) == 2 else expected[0] in {path for _, path in found}
+
+
+@pytest.mark.req("Q31")
+def test_it_warns_of_a_join_to_a_large_table_without_index(guide_schema: SourceSchema) -> None:
+    tables = tuple(
+        replace(table, row_estimate=2_000_000, indexes=(), unique_keys=()) if table.name == "emails" else table
+        for table in guide_schema.tables
+    )
+    assert ("unindexed_join", "joins[0]") in codes(replace(guide_schema, tables=tables), joins=[TAKE])
+    assert "unindexed_join" not in {code for code, _ in codes(guide_schema, joins=[TAKE])}
+
+
+@pytest.mark.req("Q31", "M9")
+def test_fields_that_stand_in_for_a_missing_one_are_enough(guide_schema: SourceSchema) -> None:
+    spec = parse_spec(customers(fields=[ID, {"source": "born", "target": "ended_at"}]))
+    options = {"target_fields": (), "must_map": ("duration",)}
+    with_end = validate(spec, guide_schema, **options, alternatives={"duration": [("ended_at",)]})
+    assert "unmapped_required" in {problem.code for problem in validate(spec, guide_schema, **options)}
+    assert "unmapped_required" not in {problem.code for problem in with_end}
 
 
 def test_it_puts_errors_before_warnings(guide_schema: SourceSchema) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py load_templates`: bring the shipped packs up to date."""
+"""`manage.py import_templates sync`: bring the shipped packs up to date."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Command(BaseCommand):
     help = "Install or update the templates that are shipped; profiles keep their copies."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("action", choices=["sync"], help="sync: install what is new, update what changed")
         parser.add_argument("--json", action="store_true", help="print one JSON list on standard output")
 
     def handle(self, **options: Any) -> None:

@@ -1,0 +1,215 @@
+"""Jobs as JSON: starting them, and what is told of them (J4, J17, X22)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from rest_framework import serializers
+
+from importer import operations
+from importer.models import ImportJob, ImportRecord
+from importer.operations.progress import JobView, view_of
+
+COUNTED = ("created", "updated", "unchanged", "skipped", "failed", "review")
+
+
+class StartBody(serializers.Serializer[Any]):
+    """Start an import of a profile; `options` as in X22, an unknown one is refused."""
+
+    profile_id = serializers.UUIDField()
+    options = serializers.DictField(required=False)
+
+
+class Options(serializers.Serializer[Any]):
+    options = serializers.DictField(required=False)
+
+
+class JobParameters(serializers.Serializer[Any]):
+    page = serializers.IntegerField(min_value=1, max_value=1_000_000, default=1)
+    per_page = serializers.IntegerField(min_value=1, max_value=100, default=15)
+    profile_id = serializers.UUIDField(required=False)
+    status = serializers.CharField(required=False, max_length=200, help_text="One state or several with commas.")
+    kind = serializers.CharField(required=False, max_length=32)
+    created_by = serializers.UUIDField(required=False)
+    date_from = serializers.DateField(required=False)
+    date_to = serializers.DateField(required=False)
+    search = serializers.CharField(required=False, max_length=255)
+
+
+class QueryProgress(serializers.Serializer[Any]):
+    key = serializers.CharField()
+    target_type = serializers.CharField()
+    status = serializers.CharField()
+    counters = serializers.DictField(child=serializers.IntegerField())
+
+
+class JobSummary(serializers.Serializer[Any]):
+    """A job with its counters."""
+
+    id = serializers.UUIDField()
+    number = serializers.IntegerField()
+    kind = serializers.CharField()
+    trigger = serializers.CharField()
+    profile_id = serializers.UUIDField()
+    profile_name = serializers.CharField()
+    status = serializers.CharField()
+    mode = serializers.CharField()
+    options = serializers.DictField()
+    progress_percentage = serializers.IntegerField(allow_null=True)
+    current_operation = serializers.CharField(allow_blank=True)
+    records_total = serializers.IntegerField(allow_null=True)
+    records_processed = serializers.IntegerField()
+    records_imported = serializers.IntegerField()
+    records_created = serializers.IntegerField()
+    records_updated = serializers.IntegerField()
+    records_unchanged = serializers.IntegerField()
+    records_skipped = serializers.IntegerField()
+    records_failed = serializers.IntegerField()
+    records_review = serializers.IntegerField()
+    rows_per_second = serializers.IntegerField(allow_null=True)
+    has_failures = serializers.BooleanField()
+    error_code = serializers.CharField(allow_blank=True)
+    error_message = serializers.CharField(allow_blank=True)
+    created_by = serializers.DictField(allow_null=True)
+    started_at = serializers.DateTimeField(allow_null=True)
+    completed_at = serializers.DateTimeField(allow_null=True)
+    duration = serializers.FloatField(allow_null=True)
+    heartbeat_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+    def to_representation(self, instance: ImportJob) -> dict[str, Any]:
+        view = view_of(instance)
+        return {
+            **counters_of(view),
+            **{
+                name: getattr(instance, name)
+                for name in ("number", "kind", "trigger", "status", "mode", "options", "error_code", "error_message")
+            },
+            "id": str(instance.pk),
+            "profile_id": str(instance.profile_id),
+            "profile_name": instance.profile.name,
+            "current_operation": instance.current_operation,
+            "has_failures": view.failed > 0,
+            "created_by": (
+                {"id": str(instance.created_by_id), "name": str(instance.created_by)} if instance.created_by else None
+            ),
+            "started_at": instance.started_at,
+            "completed_at": instance.completed_at,
+            "duration": _seconds(view.elapsed),
+            "heartbeat_at": instance.heartbeat_at,
+            "created_at": instance.created_at,
+        }
+
+
+class Job(JobSummary):
+    """A job with its queries and its first errors."""
+
+    queries = QueryProgress(many=True)
+    errors = serializers.ListField(child=serializers.DictField())
+
+    def to_representation(self, instance: ImportJob) -> dict[str, Any]:
+        queries = [
+            {
+                "key": run.key,
+                "target_type": run.target_type,
+                "status": run.status,
+                "counters": {"read": run.read, **{name: getattr(run, name) for name in COUNTED}},
+            }
+            for run in instance.runs.all()
+        ]
+        return {
+            **super().to_representation(instance),
+            "queries": queries,
+            "errors": operations.job_errors(instance),
+        }
+
+
+class JobStatus(serializers.Serializer[Any]):
+    """Where a job is; no counter falls while it runs (J4)."""
+
+    job_id = serializers.UUIDField()
+    status = serializers.CharField()
+    progress_percentage = serializers.IntegerField(allow_null=True)
+    current_operation = serializers.CharField(allow_blank=True)
+    records_total = serializers.IntegerField(allow_null=True)
+    records_processed = serializers.IntegerField()
+    records_imported = serializers.IntegerField()
+    records_created = serializers.IntegerField()
+    records_updated = serializers.IntegerField()
+    records_unchanged = serializers.IntegerField()
+    records_skipped = serializers.IntegerField()
+    records_failed = serializers.IntegerField()
+    records_review = serializers.IntegerField()
+    rows_per_second = serializers.IntegerField(allow_null=True)
+    started_at = serializers.DateTimeField(allow_null=True)
+    duration = serializers.FloatField(allow_null=True)
+    estimated_seconds_left = serializers.IntegerField(allow_null=True)
+
+    def to_representation(self, instance: ImportJob) -> dict[str, Any]:
+        view = view_of(instance)
+        speed = view.rows_per_second
+        left = max(0, view.total - view.read) if view.total is not None and view.is_active else None
+        return {
+            "job_id": str(instance.pk),
+            "status": instance.status,
+            "current_operation": instance.current_operation,
+            **counters_of(view),
+            "started_at": instance.started_at,
+            "duration": _seconds(view.elapsed),
+            "estimated_seconds_left": round(left / speed) if left is not None and speed else None,
+        }
+
+
+class Record(serializers.Serializer[Any]):
+    """What happened to one source row; personal data only for those who see other people's jobs."""
+
+    id = serializers.UUIDField()
+    import_job_id = serializers.UUIDField()
+    query = serializers.CharField()
+    source_table = serializers.CharField(allow_blank=True)
+    source_identifier = serializers.CharField()
+    target_type = serializers.CharField()
+    target_id = serializers.UUIDField(allow_null=True)
+    import_action = serializers.CharField()
+    code = serializers.CharField(allow_null=True)
+    confidence = serializers.FloatField(allow_null=True)
+    changed_fields = serializers.ListField(child=serializers.CharField(), allow_null=True)
+    problems = serializers.ListField(child=serializers.DictField())
+    warnings = serializers.ListField(child=serializers.DictField())
+    created_at = serializers.DateTimeField()
+
+    def to_representation(self, instance: ImportRecord) -> dict[str, Any]:
+        return {
+            "id": str(instance.pk),
+            "import_job_id": str(instance.run.job_id),
+            "query": instance.run.key,
+            "source_table": instance.run.source_table,
+            "source_identifier": instance.source_identifier,
+            "target_type": instance.run.target_type,
+            "target_id": str(instance.target_id) if instance.target_id else None,
+            "import_action": instance.action,
+            "code": instance.code,
+            "confidence": float(instance.confidence) if instance.confidence is not None else None,
+            "changed_fields": instance.changed_fields,
+            "problems": instance.problems or [],
+            "warnings": instance.warnings or [],
+            "created_at": instance.created_at,
+        }
+
+
+def counters_of(view: JobView) -> dict[str, Any]:
+    """Progress and counters under the guide's names."""
+    counts = {counter.name: counter.count for counter in view.outcomes}
+    return {
+        "progress_percentage": view.percent,
+        "records_total": view.total,
+        "records_processed": sum(counts.values()),
+        "records_imported": counts["created"],
+        **{f"records_{name}": counts[name] for name in COUNTED},
+        "rows_per_second": view.rows_per_second,
+    }
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return round(duration.total_seconds(), 3) if duration is not None else None

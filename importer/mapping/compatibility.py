@@ -1,0 +1,136 @@
+"""Compatibility: whether a source column can feed a target field, and by which transformation (M11)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from importer.query.binding import type_without_modifier
+from importer.query.problems import Problem
+from importer.query.scope import FAMILIES
+from importer.query.spec import QuerySpec
+from servicevault import catalog
+from servicevault.catalog import Field
+
+Level = Literal["compatible", "convertible", "incompatible"]
+Kind = Literal["text", "number", "boolean", "moment", "json", "list", "uuid", "interval", "bytes", "unknown"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a type fits a field; `transformation` names what converts it, "" when nothing is needed."""
+
+    level: Level
+    transformation: str = ""
+    reason: str = ""
+
+
+_OK = Fit("compatible")
+# Per field type: what each kind of source value needs. A kind that is missing cannot become the field.
+_FITS: Mapping[str, Mapping[Kind, str]] = {
+    "email": {"text": ""},
+    "integer": {"number": "", "text": "integer"},
+    "minutes": {"number": "", "text": "duration", "interval": "duration"},
+    "numeric": {"number": "", "text": "number"},
+    "boolean": {"boolean": "", "number": "boolean", "text": "boolean"},
+    "timestamptz": {"moment": "", "text": "datetime"},
+    "json": {"json": "", "list": "", "text": "", "number": ""},
+    "tags": {"list": "", "text": "", "json": ""},
+    "uuid": {"uuid": "", "text": "", "number": "uuid_from_id"},
+}
+
+
+def kind_of(source_type: str) -> Kind:
+    """The kind of value a PostgreSQL type holds; "unknown" for types of extensions and none at all."""
+    plain = type_without_modifier(source_type)
+    if plain.endswith("[]"):
+        return "list"
+    if plain == "bytea":
+        return "bytes"
+    if plain == "interval":
+        return "interval"
+    match FAMILIES.get(plain, ""):
+        case "date" | "timestamp":
+            return "moment"
+        case "text" | "number" | "boolean" | "json" | "uuid" as same:
+            return same
+    return "unknown"
+
+
+def judge(source_type: str, field: Field) -> Fit:
+    """How values of the type fit the field."""
+    kind = kind_of(source_type)
+    if kind == "bytes":
+        return Fit("incompatible", reason=f"{source_type} holds bytes; {field.name} does not.")
+    if kind == "unknown":
+        return _OK
+    if field.reference is not None:
+        if kind in {"text", "number", "uuid"}:
+            return _OK
+        return Fit("incompatible", reason=f"{field.name} takes the id of another row, not {source_type}.")
+    if field.choices:
+        if kind in {"text", "number", "boolean"}:
+            return Fit("convertible", "map", f"Each value becomes one of {', '.join(field.choices)}.")
+        return Fit("incompatible", reason=f"{source_type} cannot be one of {', '.join(field.choices)}.")
+    if field.type == "text":
+        if kind in {"list", "json"} and not field.json_key:
+            return Fit("convertible", "", f"{source_type} is stored as its text.")
+        return _OK
+    known = _FITS[field.type]
+    if kind not in known:
+        return Fit("incompatible", reason=f"{source_type} cannot become {field.name}, which is {_noun(field.type)}.")
+    if not known[kind]:
+        return _OK
+    return Fit("convertible", known[kind], f"{source_type} is read by “{known[kind]}”.")
+
+
+def _noun(field_type: str) -> str:
+    nouns = {"email": "an e-mail address", "integer": "a whole number", "minutes": "a duration", "numeric": "a number",
+             "boolean": "yes or no", "timestamptz": "a date and time", "uuid": "a UUID"}  # fmt: skip
+    return nouns.get(field_type, field_type)
+
+
+def type_problems(
+    spec: QuerySpec, types: Mapping[str, str], *, empty: Mapping[str, int] | None = None, sampled: int = 0
+) -> list[Problem]:
+    """Per field of the query what its type says (M11): an error where it cannot be, a warning where values may fail.
+
+    `types` are the columns' types on the source. `empty` counts the empty values of each column among `sampled` rows.
+    """
+    target = catalog.get(spec.target_type)
+    places = {field.target: index for index, field in enumerate(spec.fields)}
+    found = []
+    for column, source_type in types.items():
+        field = target.field(column)
+        if field is None:
+            continue
+        path = f"fields[{places[column]}]" if column in places else "fields"
+        steps = [name for name, _ in spec.fields[places[column]].transformation] if column in places else []
+        has_map = bool(spec.value_maps.get(column) or spec.value_maps.get(field.name))
+        fit = judge(source_type, field)
+        if fit.level == "incompatible" and not steps:
+            found.append(Problem(path, fit.reason, "Choose another column.", "type_mismatch"))
+        elif fit.transformation and not steps and not (fit.transformation == "map" and has_map):
+            hint = f"Add the transformation “{fit.transformation}”; values that do not fit it are reported row by row."
+            found.append(Problem(path, fit.reason, hint, "type_mismatch", severity="warning"))
+        if field.not_empty and (number := (empty or {}).get(column, 0)):
+            message = f"{number:,} of {sampled:,} sampled rows have no {field.name}, which must not be empty."
+            found.append(
+                Problem(
+                    path,
+                    message,
+                    "Those rows will fail; give a default or filter them.",
+                    "required_empty",
+                    severity="warning",
+                )
+            )
+    return found
+
+
+def empty_counts(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> dict[str, int]:
+    """How many of the sampled rows have nothing in each column."""
+    return {
+        column: sum(row[place] is None or (isinstance(row[place], str) and not str(row[place]).strip()) for row in rows)
+        for place, column in enumerate(columns)
+    }

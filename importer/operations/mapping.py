@@ -1,0 +1,176 @@
+"""Help with mapping: proposals, what rows would become, the values a coded field has, pasted SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from importer.mapping import auto, memory, sampling, value_maps
+from importer.mapping.auto import AutoMap, SourceColumn
+from importer.mapping.sampling import Impact, Sample
+from importer.mapping.value_maps import Observed, Suggestion
+from importer.models import ImportProfile, ImportQuery
+from importer.operations import masking
+from importer.operations.failures import InvalidFields
+from importer.operations.previews import read_query
+from importer.operations.profiles import check_active
+from importer.operations.schema import looking, source_map, table_of
+from importer.planning import plan_draft, stored_spec
+from importer.query.preview import EXACT_SECONDS, Count, count
+from importer.query.reading_sql import ParsedSelect, parse_select
+from importer.query.spec import Field as SpecField
+from importer.query.spec import QuerySpec, TableRef
+from importer.runner import connect_target
+from servicevault import catalog
+from servicevault.catalog import Field, Target
+
+
+@dataclass(frozen=True)
+class CodedField:
+    """A mapped field with fixed values: what the source has for it, and what each becomes."""
+
+    query: str
+    field: Field
+    values: tuple[Observed, ...]  # most frequent first
+    entries: Mapping[str, Any]  # the value map as it is stored
+    unmapped: tuple[Observed, ...]  # rows with these are held
+    suggestions: tuple[Suggestion, ...]
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The first rows of a query as a run would store them now."""
+
+    spec: QuerySpec
+    sample: Sample
+    rows: Count
+    impact: Impact
+    masked: bool
+
+
+def target_named(name: str) -> Target:
+    """The target type. Raises InvalidFields naming those there are."""
+    try:
+        return catalog.get(name)
+    except catalog.UnknownTarget as error:
+        raise InvalidFields({"target_type": [str(error)]}) from None
+
+
+def auto_map(
+    profile: ImportProfile,
+    target_type: str,
+    *,
+    body: Mapping[str, Any] | None = None,
+    columns: Sequence[str] = (),
+    taken: Sequence[str] = (),
+) -> AutoMap:
+    """Proposals for the fields of a target: from a query's tables, or from plain column names (M8, M17).
+
+    Mappings people confirmed for this source come first. What is mapped in the query, and `taken`, stays as it is.
+    """
+    target = target_named(target_type)
+    remembered = memory.recall(memory.of_source(profile.source_key), target_type)
+    if body is None:
+        return auto.auto_map(target, [SourceColumn(name) for name in columns], remembered=remembered, taken=taken)
+    schema = source_map(profile).schema
+    spec = _tables_of(body, target_type)
+    known = [str(item.get("target", "")) for item in body.get("fields") or [] if isinstance(item, Mapping)]
+    found = auto.columns_of_query(spec, schema)
+    if not found:
+        table_of(schema, spec.base.name, spec.base.schema)  # says which name is near
+    return auto.auto_map(target, found, remembered=remembered, taken=[*known, *taken])
+
+
+def _tables_of(body: Mapping[str, Any], target_type: str) -> QuerySpec:
+    """The query's tables, whatever is mapped so far. Raises QueryProblems for tables and joins that cannot be read."""
+    return read_query({**body, "fields": ["id"], "filters": [], "target_type": target_type})
+
+
+def columns_of(profile: ImportProfile, table: str, schema: str = "") -> list[SourceColumn]:
+    """The columns of one table as a mapping may name them."""
+    known = source_map(profile).schema
+    found = table_of(known, table, schema)
+    spec = QuerySpec(key="x", base=TableRef(found.name, found.schema), fields=(SpecField("x"),), target_type="x")
+    return auto.columns_of_query(spec, known)
+
+
+def parse_sql(profile: ImportProfile, text: str) -> ParsedSelect:
+    """A pasted SELECT as a query body, and what of it the builder cannot take over (Q32). Nothing is run."""
+    return parse_select(text, source_map(profile).schema)
+
+
+def sample_query(
+    profile: ImportProfile,
+    body: Mapping[str, Any],
+    *,
+    by: Any,
+    limit: int = 10,
+    mode: str = "",
+    reveal: bool = False,
+) -> Sampled:
+    """The first rows of a query with each cell as a run would store it, and what a run would do (X3, X5, U23).
+
+    Nothing is stored. References find what was imported before; rows of queries that did not run yet are not there.
+    Raises QueryError when the query cannot be loaded.
+    """
+    check_active(profile)
+    schema = source_map(profile).schema
+    spec = read_query(body)
+    with looking(profile, by) as session:
+        plan = plan_draft(profile, spec, session, schema, mode=mode)
+        taken = sampling.sample(session, plan, connect=connect_target, limit=sampling.MOST_ROWS)
+        rows = count(session, plan.compiled, EXACT_SECONDS)
+    impact = sampling.impact(taken, rows.rows)
+    shown = taken.rows[:limit] if reveal else tuple(_masked(row) for row in taken.rows[:limit])
+    return Sampled(spec, replace(taken, rows=shown), rows, impact, masked=not reveal)
+
+
+def _masked(row: sampling.SampledRow) -> sampling.SampledRow:
+    return replace(row, source=_hidden(row.source), target=_hidden(row.target), problems=(), warnings=())
+
+
+def _hidden(cells: Mapping[str, Any]) -> dict[str, Any]:
+    roles = [masking.role_of_target(name) for name in cells]
+    return dict(zip(cells, masking.masked(tuple(cells.values()), roles), strict=True))
+
+
+def coded_fields(profile: ImportProfile, query: ImportQuery, *, by: Any) -> list[CodedField]:
+    """The query's mapped fields with fixed values, each with the values the source has for it (U25)."""
+    schema = source_map(profile).schema
+    spec = stored_spec(query)
+    target = catalog.get(spec.target_type)
+    mapped = {item.target for item in spec.fields} if spec.kind == "builder" else set(target.known)
+    found = []
+    with looking(profile, by) as session:
+        for name in sorted(mapped):
+            field = target.field(name)
+            if field is None or not field.choices:
+                continue
+            seen = value_maps.observe(session, spec, schema, name)
+            entries = spec.value_maps.get(name) or spec.value_maps.get(field.name) or {}
+            unmapped = value_maps.unmapped(seen, entries, field)
+            guesses = value_maps.suggest([str(item.value) for item in unmapped], field)
+            found.append(
+                CodedField(query.key, field, seen.values, entries, tuple(unmapped), tuple(guesses), seen.complete)
+            )
+    return found
+
+
+def set_value_map(query: ImportQuery, field: str, entries: Mapping[str, Any], *, by: Any) -> ImportQuery:
+    """Store what each source value of a field becomes; None leaves a value empty. Raises InvalidFields."""
+    target = catalog.get(query.target_type)
+    known = target.field(field)
+    if known is None:
+        raise InvalidFields({"field": [f"“{field}” is not a field of {target.label}."]})
+    wrong = [
+        str(value) for value in entries.values() if value is not None and known.choices and value not in known.choices
+    ]
+    if wrong:
+        raise InvalidFields({"entries": [f"“{wrong[0]}” is no value of {field}: {', '.join(known.choices)}."]})
+    query.value_maps = {**query.value_maps, known.name: dict(entries)}
+    query.changed_by = by
+    query.version += 1
+    query.save(update_fields=["value_maps", "changed_by", "version", "updated_at"])
+    return query

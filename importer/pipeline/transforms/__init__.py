@@ -1,0 +1,102 @@
+"""Transformations of a cell, by name (M6): one registry for database and file sources, for preview and run.
+
+SQL in the target's PostgreSQL does the work. What it cannot say (HTML, UUIDs of version 5) is done in Python
+just before the row is copied in; a list of transformations may only begin with such a one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from importer.errors import QueryError
+from importer.pipeline.binding import Bind
+from importer.pipeline.transforms import dates, numbers, texts
+from importer.pipeline.transforms.kinds import Kind, Parameter
+
+__all__ = ["KINDS", "Kind", "Parameter", "Transform", "chain", "transform"]
+
+MAX_GROWTH = 100  # of a text by the replacements of one field: nested ones multiply
+MAX_PAD = 10_000  # characters
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (*texts.KINDS, *numbers.KINDS, *dates.KINDS)}
+
+
+@dataclass(frozen=True)
+class Transform:
+    """One step of a field's mapping."""
+
+    name: str
+    params: Mapping[str, Any]
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.name]
+
+
+def transform(name: str, params: Mapping[str, Any] | None = None) -> Transform:
+    """The step of that name. Raises QueryError for an unknown name, and for a parameter that does not fit."""
+    kind = KINDS.get(name)
+    if kind is None:
+        raise QueryError(f"“{name}” is not a transformation.", hint=f"Known: {', '.join(sorted(KINDS))}.")
+    given = dict(params or {})
+    known = {alias: parameter for parameter in kind.parameters for alias in (parameter.name, *parameter.aliases)}
+    unknown = [item for item in given if item not in known]
+    values = {known[item].name: value for item, value in given.items() if item in known}
+    missing = [parameter.name for parameter in kind.parameters if parameter.required and parameter.name not in values]
+    if missing or unknown:
+        raise QueryError(
+            f"Transformation “{name}” takes the parameters {', '.join(_names(kind)) or 'none'}.",
+            hint=f"Missing: {', '.join(missing) or 'none'}. Unknown: {', '.join(unknown) or 'none'}.",
+        )
+    values = {parameter.name: values.get(parameter.name, parameter.default) for parameter in kind.parameters}
+    for parameter in kind.parameters:
+        if fault := parameter.fault(values[parameter.name]) or _own_fault(kind, parameter, values[parameter.name]):
+            raise QueryError(f"“{parameter.name}” of the transformation “{name}” {fault}.")
+    return Transform(name, values)
+
+
+def chain(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Transform, ...]:
+    """The steps in order. Raises QueryError as `transform` does, and for one that must come first and does not."""
+    found = tuple(transform(name, params) for name, params in steps)
+    late = next(
+        (step for before, step in itertools.pairwise(found) if step.kind.early and not before.kind.early),
+        None,
+    )
+    if late is not None:
+        raise QueryError(f"“{late.name}” must be the first transformation of its field.", hint="Move it to the top.")
+    growth = math.prod(
+        max(1.0, len(step.params["new"]) / max(1, len(step.params["old"]))) for step in found if step.name == "replace"
+    )
+    if growth > MAX_GROWTH:
+        raise QueryError(
+            f"These replacements could make a text {growth:,.0f} times as long.", hint=f"At most {MAX_GROWTH}."
+        )
+    for step in found:
+        step.kind.build(sql.SQL("NULL"), step.params, Bind())  # refuses what only shows when SQL is made
+    return found
+
+
+def _names(kind: Kind) -> list[str]:
+    return [parameter.name for parameter in kind.parameters]
+
+
+def _own_fault(kind: Kind, parameter: Parameter, value: Any) -> str:
+    match parameter.type:
+        case "zone":
+            return dates.zone_fault(value)
+        case "date_format":
+            return dates.format_fault(value)
+    match kind.name, parameter.name:
+        case "format_date", "pattern":
+            return dates.pattern_fault(value)
+        case "pad_left", "length":
+            return "" if 0 <= value <= MAX_PAD else f"is a number of characters up to {MAX_PAD:,}"
+        case "replace", "old":
+            return "" if value else "must not be empty"
+    return ""

@@ -1,0 +1,96 @@
+"""Every failure has one body (C7) and one status (C15): `{message, code, errors?, request_id}` and what its kind adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as rest_handler
+
+from permissions.policy import Denied
+
+Told = tuple[int, str, str, dict[str, Any]]  # status, code, message, what the kind adds
+Teller = Callable[[Exception], Told | None]
+
+_tellers: list[Teller] = []
+_CODES = {
+    status.HTTP_400_BAD_REQUEST: "malformed_request",
+    status.HTTP_401_UNAUTHORIZED: "authentication_required",
+    status.HTTP_403_FORBIDDEN: "permission_denied",
+    status.HTTP_404_NOT_FOUND: "not_found",
+    status.HTTP_405_METHOD_NOT_ALLOWED: "method_not_allowed",
+    status.HTTP_406_NOT_ACCEPTABLE: "not_acceptable",
+    status.HTTP_415_UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
+    status.HTTP_422_UNPROCESSABLE_ENTITY: "validation_error",
+    status.HTTP_429_TOO_MANY_REQUESTS: "rate_limited",
+}
+
+
+def register(teller: Teller, *, first: bool = False) -> None:
+    """Let an app say how its failures are told; a special kind is asked `first`."""
+    _tellers.insert(0 if first else len(_tellers), teller)
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler. None for what nobody foresaw: that is a 500, told by `unforeseen`."""
+    request = context["request"]
+    for teller in (_told_here, *_tellers):
+        if told := teller(error):
+            code_status, code, message, more = told
+            return Response(_body(request, code, message, more), status=code_status)
+    answer = rest_handler(error, context)
+    if answer is not None:
+        answer.data = _body(request, _CODES.get(answer.status_code, "error"), _sentence(answer.data), {})
+    return answer
+
+
+def failure_body(request: HttpRequest, code: str, message: str) -> dict[str, Any]:
+    """The body of a failure outside of any endpoint."""
+    return _body(request, code, message, {})
+
+
+def _told_here(error: Exception) -> Told | None:
+    match error:
+        case Denied():
+            return 403, "permission_denied", str(error), {"required_permission": error.permission}
+        case PermissionDenied():
+            return 403, "permission_denied", "This is not allowed.", {}
+        case Http404():
+            return 404, "not_found", "There is nothing here, or nothing you may see.", {}
+        case exceptions.ValidationError():
+            errors = _flat(error.detail)
+            return 422, "validation_error", next(iter(errors.values()))[0], {"errors": errors}
+        case exceptions.NotAuthenticated():
+            return None
+        case _:
+            return None
+
+
+def _body(request: Any, code: str, message: str, more: dict[str, Any]) -> dict[str, Any]:
+    return {"message": message, "code": code, **more, "request_id": getattr(request, "request_id", "")}
+
+
+def _flat(detail: Any, path: str = "") -> dict[str, list[str]]:
+    """DRF's nested findings as one list of sentences for each member."""
+    if isinstance(detail, dict):
+        found: dict[str, list[str]] = {}
+        for name, inner in detail.items():
+            at = path if name == "non_field_errors" else f"{path}.{name}" if path else str(name)
+            found |= _flat(inner, at)
+        return found
+    if isinstance(detail, list) and any(isinstance(item, dict | list) for item in detail):
+        found = {}
+        for index, inner in enumerate(detail):
+            found |= _flat(inner, f"{path}[{index}]") if inner else {}
+        return found
+    return {path: [str(item) for item in detail] if isinstance(detail, list) else [str(detail)]}
+
+
+def _sentence(data: Any) -> str:
+    if isinstance(data, dict):
+        data = data.get("detail", data)
+    return str(data)

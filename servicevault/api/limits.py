@@ -1,0 +1,77 @@
+"""How often a person may ask: counters in the cache, shared by all processes (G30, G31)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from redis.exceptions import RedisError
+from rest_framework.exceptions import Throttled
+from rest_framework.throttling import BaseThrottle
+
+LIMITS: dict[str, tuple[int, int]] = {  # name → requests, seconds
+    "profiles": (60, 60),
+    "connection_test": (10, 60),
+    "builder": (30, 60),
+    "templates": (20, 60),
+    "monitoring": (120, 60),
+    "import_start": (60, 3600),
+    "records_bulk": (30, 60),
+    "login": (10, 60),
+}
+_in_this_process: dict[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What is left of a limit after this request."""
+
+    limit: int
+    remaining: int
+    reset: int  # seconds until the counter starts anew
+    allowed: bool
+
+    def headers(self) -> dict[str, str]:
+        found = {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(self.remaining),
+            "X-RateLimit-Reset": str(self.reset),
+        }
+        return found if self.allowed else {**found, "Retry-After": str(self.reset)}
+
+
+def spend(name: str, who: str) -> Allowance:
+    """Count one request of `who` against the limit of this name."""
+    limit, seconds = {**LIMITS, **settings.RATE_LIMITS}[name]
+    now = int(time.time())
+    window = now // seconds
+    used = _count(f"limit:{name}:{who}:{window}", seconds)
+    return Allowance(limit, max(0, limit - used), (window + 1) * seconds - now, allowed=used <= limit)
+
+
+def _count(key: str, seconds: int) -> int:
+    try:
+        cache.add(key, 0, seconds + 1)
+        return int(cache.incr(key))
+    except (RedisError, ValueError):  # the cache is away, or forgot the key between the two calls
+        if len(_in_this_process) > 10_000:
+            _in_this_process.clear()
+        _in_this_process[key] = _in_this_process.get(key, 0) + 1
+        return _in_this_process[key]
+
+
+class RateLimit(BaseThrottle):
+    """The limit a view names in `rate`; the answer carries its headers (see `ApiView.finalize_response`)."""
+
+    def allow_request(self, request: Any, view: Any) -> bool:
+        name = getattr(view, "rate", "")
+        if not name or not request.user.is_authenticated:
+            return True
+        allowance = spend(name, str(request.user.pk))
+        view.allowance = allowance
+        if not allowance.allowed:
+            raise Throttled(wait=allowance.reset)
+        return True

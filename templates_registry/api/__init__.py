@@ -1,0 +1,1 @@
+"""Templates for programs: the registry, detection, fit, applying and upgrading (T14)."""

@@ -1,0 +1,177 @@
+"""What holds for every endpoint (C1-C11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from importer.models import ImportProfile
+from permissions.models import ApiToken
+from servicevault.api import limits
+from tests.api.conftest import Program
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.req("C2")
+@pytest.mark.parametrize("scheme", ["Bearer", "Token", "bearer"])
+def test_a_token_opens_and_is_stored_hashed(alice: Any, scheme: str) -> None:
+    token, text = ApiToken.objects.make(alice, "ci")
+    assert text not in str(vars(token))
+    answer = Client().get("/api/import/profiles", headers={"Authorization": f"{scheme} {text}"})
+    assert answer.status_code == 200
+    token.refresh_from_db()
+    assert token.last_used_at
+
+
+@pytest.mark.req("C2", "C7")
+def test_tokens_that_are_wrong_revoked_expired_or_of_people_who_left_are_refused(alice: Any) -> None:
+    revoked, revoked_text = ApiToken.objects.make(alice, "revoked")
+    revoked.revoke()
+    expired, expired_text = ApiToken.objects.make(alice, "expired", days=1)
+    ApiToken.objects.filter(pk=expired.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    texts = [revoked_text, expired_text, "sv_nonsense", "", "a b", "\xff\xfe"]
+    for text in texts:
+        answer = Client().get("/api/import/profiles", headers={"Authorization": f"Bearer {text}"})
+        assert (answer.status_code, answer.json()["code"]) == (401, "authentication_required"), text
+        assert answer.json()["request_id"] == answer["X-Request-ID"]
+    _, text = ApiToken.objects.make(alice, "left")
+    alice.is_active = False
+    alice.save()
+    assert Client().get("/api/import/profiles", headers={"Authorization": f"Bearer {text}"}).status_code == 401
+
+
+@pytest.mark.req("C2")
+def test_a_session_needs_its_csrf_token(alice: Any) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(alice, backend="permissions.backends.EmailBackend")
+    assert client.get("/api/import/profiles").status_code == 200
+    refused = client.post("/api/import/jobs", {}, content_type="application/json")
+    assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+
+
+@pytest.mark.req("C1", "C7")
+@pytest.mark.parametrize("path", ["/api/import/profiles/", "/api/import/nothing", "/api/import/profiles/no-uuid"])
+def test_an_address_that_does_not_exist_is_told_in_json(client: Client, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.req("C5")
+def test_lists_are_cut_by_page(api: Program, shop: ImportProfile) -> None:
+    assert api.get("/profiles?page=9").json() == {"data": [], "meta": {"current_page": 9, "per_page": 15, "total": 1}}
+    for wrong in ("per_page=0", "per_page=101", "page=0", "page=x", "page=99999999999999999999"):
+        answer = api.get(f"/profiles?{wrong}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "validation_error"), wrong
+        assert wrong.split("=", maxsplit=1)[0] in answer.json()["errors"]
+
+
+@pytest.mark.req("C7", "C15")
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("{", 400),
+        ('{"name": "a\\u0000b"}', 400),
+        ('{"name": "\\ud800"}', 400),
+        ('{"port": NaN}', 400),
+        ("[" * 500 + "]" * 500, 400),
+        ("[" * 100_000, 400),
+        ("[]", 422),
+        ('"text"', 422),
+        ("{}", 422),
+    ],
+)
+def test_a_body_nobody_can_mean_is_refused(api: Program, body: str, status: int) -> None:
+    answer = api.call("post", "/profiles", body)
+    assert answer.status_code == status, answer.content
+    assert {"message", "code", "request_id"} <= set(answer.json())
+
+
+@pytest.mark.req("C10")
+def test_an_old_version_is_told_with_who_changed_it(api: Program, shop: ImportProfile, alice: Any) -> None:
+    place = f"/profiles/{shop.pk}"
+    assert api.put(place, {"notes": "one", "version": 1}).json()["profile"]["version"] == 2
+    answer = api.put(place, {"notes": "two", "version": 1})
+    assert (answer.status_code, answer.json()["code"]) == (409, "version_conflict")
+    assert answer.json()["changed_by"] == str(alice)
+    assert api.call("patch", place, {"name": "Shop 3"}).json()["profile"]["notes"] == "one"
+
+
+@pytest.mark.req("C11", "G9")
+def test_a_shared_profile_is_seen_and_not_changed(
+    api: Program, program: Callable[[Any], Program], shop: ImportProfile, bob: Any
+) -> None:
+    for permission in ("system.import.configure",):
+        bob.grants.create(permission=permission)
+    hers, his = api, program(bob)
+    place = f"/profiles/{shop.pk}"
+    hers.put(f"{place}/access", {"visibility": "restricted", "grants": []})
+    assert his.get(place).status_code == 404
+    assert his.get("/profiles").json()["meta"]["total"] == 0
+    shared = hers.put(
+        f"{place}/access", {"visibility": "restricted", "grants": [{"user_id": str(bob.pk), "rights": ["view"]}]}
+    )
+    assert shared.json()["grants"][0]["rights"] == ["view"]
+    assert his.get(place).status_code == 200
+    refused = his.put(place, {"notes": "mine"})
+    assert (refused.status_code, refused.json()["required_permission"]) == (403, "change_importprofile")
+    hers.put(
+        f"{place}/access", {"visibility": "restricted", "grants": [{"user_id": str(bob.pk), "rights": ["change"]}]}
+    )
+    assert his.put(place, {"notes": "mine"}).status_code == 200
+    unknown = {"visibility": "all", "grants": [{"user_id": str(shop.pk), "rights": ["view"]}]}
+    assert hers.put(f"{place}/access", unknown).status_code == 422
+
+
+@pytest.mark.req("G30", "G31", "P14")
+def test_too_many_requests_are_told_to_wait(api: Program, settings: Any) -> None:
+    settings.RATE_LIMITS = {"profiles": (2, 86_400)}
+    first = api.get("/profiles")
+    assert (first["X-RateLimit-Limit"], first["X-RateLimit-Remaining"]) == ("2", "1")
+    api.get("/profiles")
+    refused = api.get("/profiles")
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert 0 < int(refused["Retry-After"]) <= 86_400
+    assert limits.spend("monitoring", "someone-else").allowed
+
+
+@pytest.mark.req("P2", "P16", "C15")
+def test_a_source_that_cannot_be_reached_is_told_with_stage_and_remedy(
+    api: Program, connection_values: dict[str, Any]
+) -> None:
+    answer = api.post("/profiles", connection_values | {"port": 9})
+    assert (answer.status_code, answer.json()["code"]) == (400, "connection_failed")
+    assert answer.json()["connection_error"]["stage"] == "tcp"
+    assert answer.json()["connection_error"]["remedy"]
+    stored = api.post("/profiles?skip_test=1", connection_values | {"port": 9})
+    assert stored.status_code == 201
+    assert stored.json()["profile"]["last_test_result"] is None
+    refused = api.post("/profiles", connection_values | {"name": "Metadata", "host": "169.254.169.254"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "host_not_allowed")
+
+
+@pytest.mark.req("X17")
+def test_unmasked_rows_need_permission_and_purpose(
+    api: Program, program: Callable[[Any], Program], shop: ImportProfile, root: Any
+) -> None:
+    place, body = f"/profiles/{shop.pk}/preview-table?reveal=1", {"table_name": "people"}
+    assert api.post(place, body).json()["required_permission"] == "import.pii.reveal"
+    hers = program(root)
+    assert hers.post(place, body).status_code == 422
+    shown = hers.post(f"{place}&purpose=Checking+addresses", body).json()
+    assert shown["sample_data"][0]["email"].endswith("@shop.example")
+
+
+@pytest.mark.req("P18")
+def test_a_url_is_taken_apart_without_its_password(api: Program) -> None:
+    url = "postgresql://reader:s3cret@db.example:6432/desk?sslmode=require&application_name=x"
+    answer = api.post("/profiles/parse-url", {"url": url})
+    assert answer.json()["unused_parameters"] == ["application_name"]
+    assert answer.json()["connection"]["port"] == 6432
+    assert "s3cret" not in answer.content.decode()
+    assert api.post("/profiles/parse-url", {"url": "mysql://x"}).status_code == 422

@@ -1,0 +1,109 @@
+"""The OpenAPI document says what the API does, and the API does what the document says (C13)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
+from django.urls import URLPattern, URLResolver, get_resolver
+from drf_spectacular.generators import SchemaGenerator
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as generated
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from importer import operations
+from importer.models import ImportJob
+from permissions.models import ApiToken
+from servicevault.jobs.models import JobStatus
+
+DOCUMENT = SchemaGenerator().get_schema(request=None, public=True)
+CHECKS = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+]
+
+
+def routes(resolver: URLResolver, prefix: str = "") -> list[str]:
+    found = []
+    for pattern in resolver.url_patterns:
+        place = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            found += routes(pattern, place)
+        elif isinstance(pattern, URLPattern) and place.startswith("api/") and place not in ("api/schema", "api/docs"):
+            found.append(place)
+    return found
+
+
+@pytest.mark.req("C13")
+def test_every_route_is_documented_and_every_documented_one_exists() -> None:
+    served = {
+        "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route).replace("{pk}", "{id}") for route in routes(get_resolver())
+    }
+    assert served == set(DOCUMENT["paths"])
+
+
+@pytest.mark.req("C13")
+def test_every_operation_says_what_it_does_and_how_it_fails() -> None:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            assert {"401", "403", "429"} <= set(operation["responses"]), (path, method)
+            assert operation["description"], (path, method)
+
+
+# API_EXAMPLES=50 asks every operation so often; by default bodies that several operations share are made for one.
+EXAMPLES = int(os.environ.get("API_EXAMPLES", "0"))
+SHARED_BODIES = [
+    "analyze_joins", "suggest_filters", "preview_query", "replace_query", "change_profile", "test_connection",
+]  # fmt: skip
+ONLY_GENERATED = {"phases": {"coverage": {"enabled": False}, "examples": {"enabled": False}}}
+schema = schemathesis.openapi.from_dict(DOCUMENT, config=schemathesis.Config.from_dict(ONLY_GENERATED))
+schema.app = get_wsgi_application()
+if not EXAMPLES:
+    schema = schema.exclude(operation_id=SHARED_BODIES)
+
+
+@pytest.fixture
+def one_connection() -> Iterator[None]:
+    """Requests stay on the test's connection, in its transaction, as they do with Django's own test client."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.mark.req("C13")
+@pytest.mark.django_db
+@pytest.mark.usefixtures("one_connection")
+@schema.parametrize()
+@generated(
+    max_examples=EXAMPLES or 3,
+    derandomize=True,  # the same requests every time: what is found once stays found
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_it_answers_generated_requests_as_documented(case: Any, alice: Any, shop: Any, people_query: Any) -> None:
+    _, text = ApiToken.objects.make(alice, "generated")
+    job = ImportJob.objects.filter(profile=shop).first()
+    if job is None:
+        operations.save_query(shop, people_query, by=alice)
+        job = ImportJob.objects.create(profile=shop, mode="upsert", created_by=alice, status=JobStatus.COMPLETED)
+    place = job.pk if "/jobs/" in case.path else shop.pk
+    # Real objects, so that more than the 404 is seen; a place of our own, so that nothing waits for the network.
+    known = {"id": str(place), "key": "people", "number": 1}
+    case.path_parameters = {name: known[name] for name in case.path_parameters or {}}
+    if isinstance(case.body, dict) and "host" in case.body:
+        case.body |= {"host": "127.0.0.1", "port": 9}
+    case.call_and_validate(checks=CHECKS, headers={"Authorization": f"Bearer {text}"})

@@ -1,0 +1,104 @@
+"""Templates for programs: list, apply to a source, save, exchange (T1-T17)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from importer.models import ImportProfile
+from templates_registry.models import Template
+from tests.api.conftest import Program
+
+pytestmark = pytest.mark.django_db
+
+GUIDE_TEMPLATE = {
+    "name": "Custom Platform",
+    "platform": "custom_platform",
+    "database_type": "postgresql",
+    "configuration": {
+        "queries": {
+            "users": {
+                "name": "Platform Users",
+                "base_table": "people",
+                "fields": ["id", "full_name", "email"],
+                "target_type": "customer_users",
+            }
+        },
+        "priority_order": ["users", "tickets"],
+        "suggested_filters": {"users": {"active_only": "active = true"}},
+    },
+}
+
+
+@pytest.mark.req("T1", "T2", "T4", "T5")
+def test_shipped_templates_are_listed_and_shown(api: Program) -> None:
+    listed = api.get("/templates?per_page=50").json()
+    platforms = {item["platform"] for item in listed["data"]}
+    assert {"freescout", "zammad", "chatwoot", "redmine", "request_tracker", "znuny", "custom"} <= platforms
+    assert listed["meta"]["filters_applied"] == {"active": True}
+    one = next(item for item in listed["data"] if item["platform"] == "freescout")
+    assert {"key", "name", "target_type"} == set(one["queries"][0])
+    shown = api.get(f"/templates/{one['id']}").json()
+    assert shown["configuration"]["queries"]
+    assert shown["changelog"]
+
+
+@pytest.mark.req("T9", "T3", "T6", "T10", "T11", "T15")
+def test_the_guides_template_is_stored_applied_saved_and_exchanged(
+    program: Callable[[Any], Program], shop: ImportProfile, root: Any
+) -> None:
+    hers = program(root)
+    created = hers.post("/templates", GUIDE_TEMPLATE)
+    assert created.status_code == 201, created.json()
+    template = created.json()["template"]["id"]
+    place = f"/profiles/{shop.pk}"
+    applied = hers.put(f"{place}/template", {"template_id": template})
+    assert applied.status_code == 200, applied.json()
+    assert applied.json()["profile"]["configuration_type"] == "template"
+    assert [query["key"] for query in applied.json()["queries"]] == ["users"]
+    again = hers.put(f"{place}/template", {"template_id": template})
+    assert (again.status_code, again.json()["queries"]) == (409, ["users"])
+    assert hers.put(f"{place}/template", {"template_id": template, "strategy": "replace"}).status_code == 200
+    assert hers.get(f"{place}/fit?template_id={template}").json()["score"] == 100
+    assert hers.get(f"{place}/detect").json()["suggestion"] == "custom"
+    assert hers.get(f"{place}/template/upgrade").json()["is_needed"] is False
+    saved = hers.post(f"{place}/save-as-template", {"name": "Ours"})
+    assert saved.status_code == 201, saved.json()
+    exported = hers.get(f"/templates/{saved.json()['template']['id']}/export?format=yaml")
+    assert exported["Content-Type"] == "application/yaml"
+    upload = SimpleUploadedFile("ours.yaml", exported.content)
+    answer = hers.client.post(
+        "/api/import/templates/import", {"file": upload}, headers={"Authorization": f"Bearer {hers.token}"}
+    )
+    assert answer.status_code == 201, answer.json()
+    twice = hers.get(f"/templates/{answer.json()['template']['id']}/export?format=yaml")
+    assert twice.content == exported.content
+    assert hers.delete(f"/templates/{template}").status_code == 200
+    assert shop.queries.count() == 1
+    assert hers.delete(f"{place}/template").status_code == 200
+
+
+@pytest.mark.req("T9")
+def test_templates_are_changed_by_super_admins_only_and_shipped_ones_by_nobody(
+    api: Program, program: Callable[[Any], Program], root: Any
+) -> None:
+    refused = api.post("/templates", GUIDE_TEMPLATE)
+    assert (refused.status_code, refused.json()["required_permission"]) == (403, "system.configure")
+    shipped = Template.objects.get(platform="freescout", is_system=True)
+    hers = program(root)
+    assert hers.put(f"/templates/{shipped.pk}", GUIDE_TEMPLATE).status_code == 403
+    assert hers.delete(f"/templates/{shipped.pk}").status_code == 403
+
+
+def test_a_faulty_definition_is_told_line_by_line(program: Callable[[Any], Program], root: Any) -> None:
+    hers = program(root)
+    faulty = GUIDE_TEMPLATE | {"configuration": {"queries": {"users": {"base_tabel": "people"}}}}
+    linted = hers.post("/templates/lint", faulty).json()
+    assert linted["valid"] is False
+    assert {"file", "line", "column", "message"} == set(linted["errors"][0])
+    refused = hers.post("/templates", faulty)
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation_error")
+    assert refused.json()["lint"]["errors"] == linted["errors"] or refused.json()["lint"]["errors"]

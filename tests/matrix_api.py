@@ -1,0 +1,74 @@
+"""Who gets what from the API; see tests/matrix.py. Without a session: 401. Bodies of POSTs are empty.
+
+Alice owns the restricted profile, whose source cannot be reached (400); Bob may view it (403 where more is needed);
+Charlie holds no permission (403).
+"""
+
+from __future__ import annotations
+
+from tests.matrix import Address, Statuses
+
+IN: Statuses = (401, 403, 200, 200, 200)
+NO_METHOD: Statuses = (401, 403, 405, 405, 405)
+CONFIGURE: Statuses = (401, 403, 403, 200, 200)  # Bob sees it and may not
+SOURCE: Statuses = (401, 403, 403, 400, 400)  # asks the source, which is away
+REFUSED: Statuses = (401, 403, 403, 422, 422)  # the empty body
+CONFIGURED: Statuses = (401, 403, 403, 403, 422)  # needs system.configure
+_OF = {"pk": "profile"}
+_QUERY = _OF | {"key": "query"}
+_JOB = {"pk": "job"}
+
+API: dict[str, Address] = {
+    "api_profiles": Address(IN, REFUSED),
+    "api_test_connection": Address(NO_METHOD, REFUSED),
+    "api_parse_url": Address(NO_METHOD, REFUSED),
+    "api_profile": Address(IN, NO_METHOD, _OF),
+    "api_profile_test": Address(NO_METHOD, SOURCE, _OF),
+    "api_profile_access": Address(CONFIGURE, NO_METHOD, _OF),
+    "api_profile_duplicate": Address(NO_METHOD, REFUSED, _OF),
+    "api_schema_of": Address(SOURCE, NO_METHOD, _OF),
+    "api_introspect": Address((401, 403, 403, 422, 422), NO_METHOD, _OF),
+    "api_introspect_emails": Address(SOURCE, NO_METHOD, _OF),
+    "api_introspect_time": Address(SOURCE, NO_METHOD, _OF),
+    "api_queries": Address(IN, SOURCE, _OF),
+    "api_queries_reorder": Address(NO_METHOD, REFUSED, _OF),
+    "api_query": Address(IN, NO_METHOD, _QUERY),
+    "api_query_draft": Address(CONFIGURE, NO_METHOD, _QUERY),
+    "api_query_versions": Address(IN, NO_METHOD, _QUERY),
+    "api_query_restore": Address(NO_METHOD, (401, 403, 403, 404, 404), _QUERY | {"number": "number"}),
+    "api_builder_tables": Address(SOURCE, NO_METHOD, _OF),
+    "api_builder_validate": Address(NO_METHOD, SOURCE, _OF),
+    "api_builder_analyze_joins": Address(NO_METHOD, SOURCE, _OF),
+    "api_builder_suggest_joins": Address(NO_METHOD, REFUSED, _OF),
+    "api_builder_suggest_filters": Address(NO_METHOD, SOURCE, _OF),
+    "api_builder_auto_map": Address(NO_METHOD, REFUSED, _OF),
+    "api_builder_parse": Address(NO_METHOD, REFUSED, _OF),
+    "api_value_maps": Address(SOURCE, NO_METHOD, _QUERY),
+    "api_preview_query": Address(NO_METHOD, (401, 403, 400, 400, 400), _OF),
+    "api_preview_table": Address(NO_METHOD, (401, 403, 422, 422, 422), _OF),
+    "api_mappings": Address(IN, NO_METHOD, _OF),
+    "api_profile_import": Address(NO_METHOD, (401, 403, 403, 201, 201), _OF),
+    "api_profile_rehearse": Address(NO_METHOD, (401, 403, 403, 202, 202), _OF),
+    "api_expressions": Address(IN, NO_METHOD),
+    "api_target_types": Address(IN, NO_METHOD),
+    "api_transformations": Address(IN, NO_METHOD),
+    "api_jobs": Address(IN, (401, 403, 422, 422, 422)),
+    "api_job": Address(IN, NO_METHOD, _JOB),
+    "api_job_status": Address(IN, NO_METHOD, _JOB),
+    "api_job_errors": Address((401, 403, 403, 200, 200), NO_METHOD, _JOB),
+    "api_job_report": Address(IN, NO_METHOD, _JOB),
+    "api_job_cancel": Address(NO_METHOD, (401, 403, 403, 409, 409), _JOB),
+    "api_job_resume": Address(NO_METHOD, (401, 403, 403, 409, 409), _JOB),
+    "api_records": Address(IN, NO_METHOD),
+    "api_record": Address((401, 403, 404, 200, 200), NO_METHOD, {"pk": "record"}),
+    "api_templates": Address(IN, CONFIGURED),
+    "api_template_import": Address(NO_METHOD, (401, 403, 403, 403, 415)),
+    "api_template_lint": Address(NO_METHOD, (401, 403, 403, 403, 200)),
+    "api_template": Address(IN, NO_METHOD, {"pk": "template"}),
+    "api_template_export": Address(IN, NO_METHOD, {"pk": "template"}),
+    "api_profile_template": Address(NO_METHOD, NO_METHOD, _OF),
+    "api_profile_upgrade": Address((401, 403, 403, 409, 409), (401, 403, 403, 409, 409), _OF),
+    "api_detect": Address(SOURCE, NO_METHOD, _OF),
+    "api_fit": Address((401, 403, 403, 422, 422), NO_METHOD, _OF),
+    "api_save_as_template": Address(NO_METHOD, (401, 403, 403, 403, 422), _OF),
+}
