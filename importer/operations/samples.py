@@ -10,7 +10,7 @@ from psycopg import sql
 
 from importer.errors import ImporterError
 from importer.pipeline.binding import Bind
-from importer.pipeline.transforms import transform
+from importer.pipeline.transforms import chain
 
 TIMEOUT = "SET LOCAL statement_timeout = '1s'"
 
@@ -20,8 +20,9 @@ def transformed(values: Sequence[str | None], steps: Sequence[Mapping[str, Any]]
     bind = Bind()
     cell: sql.Composable = sql.SQL("v.value")
     try:
-        for step in steps:
-            found = transform(str(step.get("name")), step.get("params"))
+        for found in chain([(str(step.get("name")), step.get("params") or {}) for step in steps]):
+            if early := found.kind.early:
+                values = [None if value is None else early(value, found.params) for value in values]
             cell = found.kind.build(cell, found.params, bind)
         rows = sql.SQL("SELECT ({})::text FROM unnest({}) WITH ORDINALITY AS v(value, n) ORDER BY v.n").format(
             cell, bind(list(values), "text[]")

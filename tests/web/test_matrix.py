@@ -37,7 +37,6 @@ def places(ticket: Any, finished_job: Any, profile: Any) -> dict[str, str]:
         "source_key": "old-desk",
         "entity": "tickets",
         "external_id": "4711",
-        "query": "tickets",
         "template": str(Template.objects.get(platform="freescout", is_system=True).pk),
         "number": "1",
         "record": str(finished_job.runs.get().records.first().pk),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from django.http import QueryDict
 
 from importer import operations
 from importer.web.builder import transformations
-from importer.web.builder.body import Body, columns_in, sources_of
+from importer.web.builder.body import Body, columns_in, runnable, sources_of
 from importer.web.builder.workbench import Ask, Change, Option, Workbench
 from servicevault import catalog
 
@@ -191,30 +191,6 @@ def _unused(bench: Workbench) -> list[Option]:
     ]
 
 
-# -- proposals ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Proposal:
-    target: str
-    source: str
-    confidence: int
-    reason: str
-
-
-def auto_map(target: catalog.Target, columns: Sequence[Option]) -> list[Proposal]:
-    """For each field of the target the column of the same name, the tables in the order they were joined."""
-    found = []
-    for known in target.fields:
-        names = [known.name, *known.aliases]
-        hit = next((option for name in names for option in columns if option.name.casefold() == name), None)
-        if hit is None and known.name == "external_id":
-            hit = next((option for option in columns if option.is_key), None)
-        if hit is not None:
-            found.append(Proposal(known.name, hit.text, 100, "the names are equal"))
-    return found
-
-
 # -- changes -----------------------------------------------------------------------------------------------------
 
 
@@ -310,17 +286,22 @@ def ignore(bench: Workbench, post: QueryDict) -> Body:
 
 
 def map_automatically(bench: Workbench, post: QueryDict) -> Body:
-    """Fill the fields that have no mapping yet; what is mapped stays."""
+    """Fill the fields that have no mapping yet with the proposals that are sure enough; what is mapped stays."""
     if bench.target is None:
         raise operations.InvalidFields({"target_type": ["Say first what the rows become."]})
+    found = operations.auto_map(bench.profile, bench.target.name, body=runnable(bench.body))
+    sure = [proposal for proposal in found.mappings if proposal.preselected]
+    if not sure:
+        raise operations.InvalidFields({"fields": ["No other column looks like a field that is still empty."]})
     body = copy.deepcopy(bench.body)
-    mapped = {_name(bench.target, str(item.get("target") or "")) for item in body["fields"]}
-    proposed = [item for item in auto_map(bench.target, bench.options) if item.target not in mapped]
-    if not proposed:
-        raise operations.InvalidFields({"fields": ["No other column is called like a field that is still empty."]})
     body["fields"] += [
-        {"source": item.source, "target": item.target, "transformation": [], "write_rule": "overwrite"}
-        for item in proposed
+        {
+            "source": proposal.source,
+            "target": proposal.target,
+            "transformation": [{"name": name, "params": dict(params)} for name, params in proposal.transformation],
+            "write_rule": "overwrite",
+        }
+        for proposal in sure
     ]
     return body
 

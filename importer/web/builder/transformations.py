@@ -11,9 +11,9 @@ from django.http import QueryDict
 
 from importer.errors import ImporterError
 from importer.pipeline.transforms import KINDS, transform
+from importer.pipeline.transforms import Parameter as Described
 from importer.web.builder.body import Body
 
-_NUMBERS = ("length", "digits", "part")
 _CASE = re.compile(r"\s*(<=|>=|<>|!=|=|<|>)?\s*(.*?)\s*=>\s*(.*)")
 
 
@@ -63,7 +63,7 @@ def steps_of(field: Body) -> list[Step]:
 
 def fault_of(name: str, params: Mapping[str, Any]) -> str:
     """Why a transformation cannot be applied as it stands; "" when it can."""
-    if name in ("map", "lookup"):
+    if name == "map":
         return ""  # value maps are filled on their own page
     try:
         transform(name, params)
@@ -72,51 +72,28 @@ def fault_of(name: str, params: Mapping[str, Any]) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class _Described:
-    name: str
-    type: str
-    default: Any = ""
-    help: str = ""
-    choices: tuple[str, ...] = ()
+def _described(name: str) -> tuple[Described, ...]:
+    return KINDS[name].parameters if name in KINDS else ()
 
 
-def _described(name: str) -> list[_Described]:
-    """The parameters of a kind, whether the registry only names them or describes them too."""
-    kind = KINDS.get(name)
-    told = getattr(kind, "parameters", None)
-    if told is not None:
-        return [
-            _Described(
-                item.name,
-                item.type,
-                "" if item.required else item.default,
-                item.help,
-                tuple(item.choices()) if item.choices else (),
-            )
-            for item in told
-        ]
-    return [_Described(item, _type_by_name(item)) for item in getattr(kind, "params", ())]
-
-
-def _type_by_name(name: str) -> str:
-    if name in _NUMBERS:
-        return "integer"
-    return {"values": "list", "cases": "cases"}.get(name, "text")
-
-
-def _parameter(given: _Described, params: Mapping[str, Any]) -> Parameter:
-    value = params.get(given.name, given.default)
+def _parameter(given: Described, params: Mapping[str, Any]) -> Parameter:
     control = {"integer": "number", "list": "lines", "cases": "lines"}.get(given.type, "text")
     helps = {"list": "One value a line.", "cases": "One case a line: value => result, or >= 5 => result."}
     return Parameter(
         given.name,
         given.name.replace("_", " ").capitalize(),
         "choice" if given.choices else control,
-        _shown(given.type, value),
-        given.help or helps.get(given.type, ""),
-        given.choices,
+        _shown(given.type, _given(given, params)),
+        " ".join(text for text in (given.help, helps.get(given.type, "")) if text),
+        tuple(given.choices()) if given.choices else (),
     )
+
+
+def _given(described: Described, params: Mapping[str, Any]) -> Any:
+    """The value of a parameter under whichever of its names it was given, else its default."""
+    names = (described.name, *described.aliases)
+    default = "" if described.required else described.default
+    return next((params[name] for name in names if name in params), default)
 
 
 def _shown(kind: str, value: Any) -> str:
@@ -139,8 +116,13 @@ def _shown_case(case: Mapping[str, Any]) -> str:
 
 def added(name: str) -> Body:
     """A transformation that was just chosen, with what its parameters begin with."""
-    begins = {"integer": 1, "list": [], "cases": []}
-    return {"name": name, "params": {item.name: item.default or begins.get(item.type, "") for item in _described(name)}}
+    begins: dict[str, Any] = {"integer": 1, "list": [], "cases": []}
+    return {
+        "name": name,
+        "params": {
+            item.name: begins.get(item.type, "") if item.required else item.default for item in _described(name)
+        },
+    }
 
 
 def read(field: Body, post: QueryDict) -> list[Body]:
@@ -151,7 +133,9 @@ def read(field: Body, post: QueryDict) -> list[Body]:
         for given in _described(str(item.get("name") or "")):
             text = post.get(f"p{number}.{given.name}")
             if text is not None:
-                params[given.name] = _read_value(given.type, text)
+                for alias in given.aliases:
+                    params.pop(alias, None)
+                params[given.name] = None if text == "" and given.default is None else _read_value(given.type, text)
         found.append({**item, "params": params})
     return found
 
