@@ -55,7 +55,7 @@ def test_it_builds_saves_and_reopens_a_query(alice: Any, shop: ImportProfile, ta
     settled(tab, tab.locator("#b-filters").get_by_role("button", name="Add a condition").click)
     tab.keyboard.type("cases.state")  # the new condition has the focus
     tab.locator("#b-filters-v-0").fill("1")
-    tab.locator("#b-count-end").get_by_text("15 of 30 rows").wait_for()
+    tab.locator("#b-count-filters").get_by_text("15 of 30 rows").wait_for()
     tab.get_by_role("tab", name="SQL").click()
     tab.get_by_text("LEFT JOIN", exact=False).first.wait_for()
     tab.keyboard.press("Control+Enter")

@@ -48,7 +48,7 @@ class Facts:
     """What was found out about a body; kept so that the next page can show it at once."""
 
     digest: str
-    counts: tuple[int, ...] = ()  # after the base table, after each join, at the end
+    counts: tuple[int, ...] = ()  # after the base table, after each join, after the filters, of folded rows
     rows: Count | None = None
     samples: dict[str, list[tuple[str | None, str | None]]] = field(default_factory=dict)  # by target: raw, result
     problems: tuple[Problem, ...] = ()
@@ -257,6 +257,11 @@ class Counted:
     before: int | None = None
 
     @property
+    def is_narrowing(self) -> bool:
+        """Whether fewer rows are what the block is for."""
+        return self.element in ("filters", "one")
+
+    @property
     def mark(self) -> str:
         if self.rows is None or not self.before or self.rows == self.before:
             return ""
@@ -266,13 +271,14 @@ class Counted:
 
 
 def counted(bench: Workbench, facts: Facts) -> list[Counted]:
-    """The counts of the blocks: base table, each join, the end; None where one is not known."""
+    """The counts of the blocks: base table, each join, filters, folded rows; None where one is not known."""
     done = [number for number, join in enumerate(bench.body["joins"]) if is_joined(join)]
-    known = dict(zip(["base", *(f"joins-{number}" for number in done), "end"], facts.counts, strict=False))
-    if len(known) != len(facts.counts):
+    names = ["base", *(f"joins-{number}" for number in done), "filters", "one"]
+    known = dict(zip(names, facts.counts, strict=False))
+    if len(facts.counts) not in (len(names) - 1, len(names)):
         known = {}  # of another number of joins
     found, before = [], None
-    for name in ("base", *(f"joins-{number}" for number in range(len(bench.body["joins"]))), "end"):
+    for name in ("base", *(f"joins-{number}" for number in range(len(bench.body["joins"]))), "filters", "one"):
         rows = known.get(name)
         found.append(Counted(name, rows, before))
         before = rows if rows is not None else before
