@@ -25,8 +25,13 @@ class Address:
     arguments: Mapping[str, str] = field(default_factory=dict)  # argument → key of the fixture `places`
 
 
+BUILDERS: Statuses = (302, 403, 403, 200, 200)
+BUILDERS_ON: Statuses = (302, 403, 403, 302, 302)  # back to the builder, as after every form
+
 _TICKET = {"pk": "ticket"}
 _JOB = {"pk": "job"}
+_PROFILE = {"pk": "profile"}
+_QUERY = _PROFILE | {"key": "query"}
 
 MATRIX: dict[str, Address] = {
     "home": Address(EVERYBODY_IN, NO_SUCH_METHOD),
@@ -44,6 +49,18 @@ MATRIX: dict[str, Address] = {
     ),
     "import": Address(IMPORTERS, NO_SUCH_METHOD),
     "profile_start": Address(NO_SUCH_METHOD, STARTERS, {"pk": "profile"}),
+    # An empty form begins no query: 422 with the question again.
+    "builder": Address(BUILDERS_ON, (302, 403, 403, 422, 422), _PROFILE),
+    "builder_tables": Address(BUILDERS, NO_SUCH_METHOD, _PROFILE),
+    "builder_table": Address(BUILDERS, NO_SUCH_METHOD, _PROFILE),
+    "builder_query": Address(BUILDERS, NO_SUCH_METHOD, _QUERY),
+    "builder_change": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
+    "builder_save": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
+    "builder_discard": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
+    "builder_restore": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
+    "builder_result": Address(BUILDERS, NO_SUCH_METHOD, _QUERY),
+    "builder_offers": Address(BUILDERS, NO_SUCH_METHOD, _QUERY),
+    "builder_list": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
     "job": Address(IMPORTERS, NO_SUCH_METHOD, _JOB),
     "job_records": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _JOB),
     "job_cancel": Address(NO_SUCH_METHOD, STARTERS, _JOB),

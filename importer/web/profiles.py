@@ -35,6 +35,7 @@ class Card:
     query_count: int
     may_start: bool
     why_not: str  # the reason a disabled button gives
+    may_build: bool = False
 
 
 @members_only
@@ -110,4 +111,5 @@ def _card(user: Any, profile: ImportProfile, last: JobView | None, *, executes: 
         why_not = "The profile was shared with you for reading. Ask its owner for the right to run it."
     else:
         why_not = ""
-    return Card(profile, last, queries, may_start=not why_not, why_not=why_not)
+    may_build = policy.has(user, *roles.CONFIGURE)
+    return Card(profile, last, queries, may_start=not why_not, why_not=why_not, may_build=may_build)

@@ -82,4 +82,4 @@ def _section(url_name: str | None) -> str:
     name = url_name or ""
     if name.startswith(("ticket", "comment")):
         return "ticket_list"
-    return "import" if name.startswith(("import", "job", "profile")) else name
+    return "import" if name.startswith(("import", "job", "profile", "builder")) else name

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connections
 from django.urls import reverse
 from django.utils import timezone
 
@@ -18,44 +14,7 @@ from tests.conftest import PASSWORD
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]  # CI runs as root, without a screen
 PAYLOAD = '"><img src=x onerror=alert(1)><svg/onload=alert(1)><b hx-get="/logout" hx-trigger="load">x</b>'
-
-
-@pytest.fixture
-def chromium(live_server: Any) -> Iterator[Any]:
-    """A browser for one test. Ask for it after the fixtures that make rows: see below."""
-    if CHROMIUM is None and os.environ.get("CI") != "true":
-        pytest.skip("no Chromium here; apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    # Playwright keeps an event loop in this thread. While it does, Django gives this thread connections of their
-    # own and refuses to use them; so the loop ends before the database is cleaned, and takes them with it.
-    with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
-        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-        connections.close_all()
-
-
-@pytest.fixture
-def tab(chromium: Any, live_server: Any) -> Iterator[Any]:
-    """A tab that notes what must not happen in `tab.misdeeds`: dialogs, refused scripts, requests to other servers."""
-    context = chromium.new_context(base_url=live_server.url)
-    tab = context.new_page()
-    tab.set_default_timeout(15_000)
-    tab.misdeeds = []
-    tab.on("dialog", lambda dialog: (tab.misdeeds.append(dialog.message), dialog.dismiss()))
-    tab.on("console", lambda message: tab.misdeeds.append(message.text) if "Content Security" in message.text else None)
-    tab.on("pageerror", lambda error: tab.misdeeds.append(str(error)))
-    tab.on(
-        "request",
-        lambda request: None if request.url.startswith(live_server.url) else tab.misdeeds.append(request.url),
-    )
-    yield tab
-    context.close()
 
 
 def log_in(tab: Any, username: str) -> None:

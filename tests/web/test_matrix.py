@@ -27,7 +27,9 @@ def browsers(request: pytest.FixtureRequest, logged_in: Callable[[Any], Any], cl
 
 @pytest.fixture
 def places(ticket: Any, finished_job: Any, profile: Any) -> dict[str, str]:
+    type(profile).objects.filter(pk=profile.pk).update(host="127.0.0.1", port=1)  # refuses at once
     return {
+        "query": "tickets",
         "ticket": str(ticket.pk),
         "comment": str(ticket.comments.first().pk),
         "job": str(finished_job.pk),
@@ -35,7 +37,6 @@ def places(ticket: Any, finished_job: Any, profile: Any) -> dict[str, str]:
         "source_key": "old-desk",
         "entity": "tickets",
         "external_id": "4711",
-        "query": "tickets",
         "template": str(Template.objects.get(platform="freescout", is_system=True).pk),
         "number": "1",
         "record": str(finished_job.runs.get().records.first().pk),
