@@ -51,8 +51,8 @@ MATRIX: dict[str, Address] = {
     "profile_start": Address(NO_SUCH_METHOD, STARTERS, {"pk": "profile"}),
     # An empty form begins no query: 422 with the question again.
     "builder": Address(BUILDERS_ON, (302, 403, 403, 422, 422), _PROFILE),
-    "builder_tables": Address(BUILDERS, NO_SUCH_METHOD, _PROFILE),
-    "builder_table": Address(BUILDERS, NO_SUCH_METHOD, _PROFILE),
+    "builder_tables": Address((302, 403, 403, 404, 404), NO_SUCH_METHOD, _PROFILE),  # of which query?
+    "builder_table": Address((302, 403, 403, 404, 404), NO_SUCH_METHOD, _PROFILE),
     "builder_query": Address(BUILDERS, NO_SUCH_METHOD, _QUERY),
     "builder_change": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
     "builder_save": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),

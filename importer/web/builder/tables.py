@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,11 +105,19 @@ def tree_part(request: PageRequest, pk: Any) -> HttpResponse:
     """The tree that a search, a filter or "more" asks for."""
     profile = profile_for(request, pk)
     source, trouble = source_of(profile)
-    context = {"profile": profile, "trouble": trouble, "key": request.GET.get("key", "")}
+    context = {"profile": profile, "trouble": trouble, "key": _query_key(request)}
     if source is not None:
         used = set(request.GET.getlist("used"))
         context |= tree(used, source.schema, request.GET)
     return render(request, "importer/builder/_branches.html", context)
+
+
+def _query_key(request: PageRequest) -> str:
+    """The query whose builder shows the part; forms in it change that query. Raises Http404 without one."""
+    key = request.GET.get("key", "")
+    if not re.fullmatch(r"[-a-zA-Z0-9_]{1,64}", key):
+        raise Http404
+    return key
 
 
 @members_only
@@ -117,7 +126,7 @@ def details(request: PageRequest, pk: Any) -> HttpResponse:
     """One table: its columns with type, key, null and default; its size; the frequent values of a column on request."""
     profile = profile_for(request, pk)
     source, trouble = source_of(profile)
-    context: dict[str, Any] = {"profile": profile, "trouble": trouble, "key": request.GET.get("key", "")}
+    context: dict[str, Any] = {"profile": profile, "trouble": trouble, "key": _query_key(request)}
     if source is not None:
         table = table_named(source.schema, request.GET.get("name", ""), request.GET.get("schema", ""))
         context |= described(table)

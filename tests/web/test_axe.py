@@ -1,0 +1,61 @@
+"""axe finds no violation of WCAG 2.1 AA on any page, light and dark (U5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.test import Client
+from django.urls import reverse
+
+from tests.matrix import MATRIX, PEOPLE
+from tests.web.test_matrix import places
+
+__all__ = ["places"]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
+ALICE = PEOPLE.index("alice")
+DOCUMENTATION = {"docs", "api_schema"}  # a page of its own makers
+
+
+@pytest.fixture
+def known(places: Any, profile: Any, shop: Any) -> dict[str, str]:
+    """Where pages are: of a profile whose source answers."""
+    for query in profile.queries.all():
+        shop.queries.create(
+            key=query.key, name=query.name, entity=query.entity, target_type=query.target_type, spec=query.spec
+        )
+    return places | {"profile": str(shop.pk)}
+
+
+@pytest.mark.req("U5")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_accessible(known: Any, alice: Any, chromium: Any, live_server: Any, scheme: str) -> None:
+    reader = Client()
+    reader.force_login(alice, backend="permissions.backends.EmailBackend")
+    context = chromium.new_context(
+        base_url=live_server.url, color_scheme=scheme, viewport={"width": 1440, "height": 900}
+    )
+    tab = context.new_page()
+    found = look(tab, "/login", "login")
+    session = {"name": "sessionid", "value": reader.cookies["sessionid"].value, "url": live_server.url}
+    context.add_cookies([session])
+    for name, who in MATRIX.items():
+        if who.get[ALICE] != 200 or name in DOCUMENTATION:
+            continue
+        url = reverse(name, kwargs={argument: known[place] for argument, place in who.arguments.items()})
+        if b"<html" in reader.get(url).content[:500]:  # a part of a page is looked at where it is shown
+            found |= look(tab, url, name)
+    context.close()
+    assert found == {}
+
+
+def look(tab: Any, url: str, name: str) -> dict[str, Any]:
+    """What axe finds on the page: the rules, and the first places of each."""
+    tab.goto(url)
+    tab.wait_for_load_state("networkidle")
+    answer = Axe().run(tab, options=RULES).response
+    told = [(item["id"], [node["html"][:160] for node in item["nodes"][:3]]) for item in answer["violations"]]
+    return {name: told} if told else {}
