@@ -21,6 +21,7 @@ urlpatterns = [
     path("tickets/<uuid:pk>/comments/<uuid:comment>/body", tickets.comment_body, name="comment_body"),
     path("from/<str:source_key>/<str:entity>/<path:external_id>", tickets.from_source, name="from_source"),
     path("", include("importer.urls")),
+    path("", include("templates_registry.urls")),
     path("api/import/", include("importer.api.urls")),
     path("api/import/", include("templates_registry.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api_schema"),
