@@ -9,12 +9,14 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
 from servicevault.api import documentation as pages
-from servicevault.web import home, session, tickets
+from servicevault.web import home, session, tickets, tokens
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("login", session.LogIn.as_view(), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
+    path("settings/tokens", tokens.tokens, name="tokens"),
+    path("settings/tokens/<int:pk>/revoke", tokens.revoke, name="token_revoke"),
     path("tickets", tickets.ticket_list, name="ticket_list"),
     path("tickets/<uuid:pk>", tickets.ticket, name="ticket"),
     path("tickets/<uuid:pk>/body", tickets.ticket_body, name="ticket_body"),

@@ -8,8 +8,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from importer import operations as importing
@@ -114,7 +113,9 @@ def profile_template(request: PageRequest, profile: ImportProfile) -> HttpRespon
 
 def _applied(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     chosen = request.POST.get("template", "")
-    template = get_object_or_404(Template.objects.filter(is_active=True), pk=chosen)
+    template = _chosen(chosen, None)
+    if template is None:
+        raise Http404
     strategy = request.POST.get("strategy", "")
     given = {
         name.removeprefix("parameter-"): value
@@ -147,8 +148,10 @@ def _template_page(
     best = detection.best
     template = _chosen(chosen, best or profile.template)
     report = operations.fit(profile, template, parameters=more.get("given")) if template else None
+    options = _options(detection, template)
     context = way_of(request, profile, "template") | {
-        "options": _options(detection, template),
+        "options": [option for option in options if option.candidate or option.is_chosen],
+        "others": [option for option in options if not option.candidate and not option.is_chosen],
         "best": best,
         "template": template,
         "report": report,

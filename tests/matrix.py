@@ -25,6 +25,10 @@ class Address:
     arguments: Mapping[str, str] = field(default_factory=dict)  # argument → key of the fixture `places`
 
 
+MANAGERS: Statuses = (302, 403, 403, 200, 200)
+SAVERS: Statuses = (302, 403, 403, 422, 422)  # an empty form comes back
+DOERS: Statuses = (302, 403, 403, 302, 302)
+_OF = {"pk": "profile"}  # its source cannot be reached: the page says so
 _TICKET = {"pk": "ticket"}
 _JOB = {"pk": "job"}
 
@@ -43,6 +47,25 @@ MATRIX: dict[str, Address] = {
         {"source_key": "source_key", "entity": "entity", "external_id": "external_id"},
     ),
     "import": Address(IMPORTERS, NO_SUCH_METHOD),
+    "import_jobs": Address(IMPORTERS, NO_SUCH_METHOD),
+    "import_review": Address(IMPORTERS, NO_SUCH_METHOD),
+    "import_templates": Address(IMPORTERS, NO_SUCH_METHOD),
+    "profile_new": Address(MANAGERS, SAVERS),
+    "profile": Address(IMPORTERS, NO_SUCH_METHOD, _OF),
+    "profile_source": Address(MANAGERS, NO_SUCH_METHOD, _OF),
+    "profile_switch": Address(NO_SUCH_METHOD, (302, 403, 403, 404, 404), _OF),
+    "profile_edit": Address(MANAGERS, SAVERS, _OF),
+    "profile_template": Address(MANAGERS, (302, 403, 403, 404, 404), _OF),
+    "profile_template_remove": Address(NO_SUCH_METHOD, DOERS, _OF),
+    "profile_template_upgrade": Address(DOERS, DOERS, _OF),  # no template, nothing to upgrade: back to the profile
+    "profile_value_maps": Address(MANAGERS, DOERS, _OF),
+    "profile_matching": Address(MANAGERS, MANAGERS, _OF),
+    "profile_preview": Address(IMPORTERS, (302, 403, 403, 403, 200), _OF),
+    "profile_duplicate": Address(MANAGERS, SAVERS, _OF),
+    "profile_access": Address(MANAGERS, SAVERS, _OF),
+    "profile_delete": Address(MANAGERS, SAVERS, _OF),
+    "tokens": Address(EVERYBODY_IN, (302, 422, 422, 422, 422)),
+    "token_revoke": Address(NO_SUCH_METHOD, (302, 404, 404, 404, 404), {"pk": "number"}),
     "profile_start": Address(NO_SUCH_METHOD, STARTERS, {"pk": "profile"}),
     "job": Address(IMPORTERS, NO_SUCH_METHOD, _JOB),
     "job_records": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _JOB),

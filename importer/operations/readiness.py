@@ -137,7 +137,7 @@ def _values_key(query: ImportQuery) -> str:
 
 def _steps(profile: ImportProfile, found: Readiness) -> tuple[Step, ...]:
     return (
-        _connect(profile),
+        _connect(profile, found),
         _template(profile, found),
         _mapping(found),
         _values(found),
@@ -147,10 +147,12 @@ def _steps(profile: ImportProfile, found: Readiness) -> tuple[Step, ...]:
     )
 
 
-def _connect(profile: ImportProfile) -> Step:
+def _connect(profile: ImportProfile, found: Readiness) -> Step:
     result = profile.last_test_result
     if not profile.has_password:
         return Step("connect", "Connect", "problem", "No password is stored.")
+    if result is None and found.last and found.last.status == JobStatus.COMPLETED:
+        return Step("connect", "Connect", "done", f"It worked for job {found.last.number}.")
     if result is None:
         return Step("connect", "Connect", "todo", "Not tested yet.")
     if not result.get("success"):
@@ -195,7 +197,8 @@ def _values(found: Readiness) -> Step:
 def _preview(found: Readiness) -> Step:
     title = "Preview and rehearse"
     if found.rehearsal is None:
-        return Step("preview", title, "todo" if found.enabled else "optional", "Never rehearsed.")
+        is_late = not found.enabled or (found.last is not None and found.last.status == JobStatus.COMPLETED)
+        return Step("preview", title, "optional" if is_late else "todo", "Never rehearsed.")
     if found.rehearsal.status in ACTIVE:
         return Step("preview", title, "todo", f"Rehearsal {found.rehearsal.number} is at work.")
     if not found.rehearsal_is_fresh:

@@ -110,7 +110,7 @@ def _card(user: Any, profile: ImportProfile, last: JobView | None, *, changes: b
         profile=profile,
         last=last,
         query_count=queries,
-        may_change=changes and policy.can(user, "change", profile),
+        may_change=changes and policy.allows(user, "change", profile),
         why_not=why_not_start(user, profile, queries=queries, active=last.job if last and last.is_active else None),
     )
 
@@ -125,6 +125,6 @@ def why_not_start(user: Any, profile: ImportProfile, *, queries: int, active: Im
         return "The profile has no query yet. Apply a template or build one."
     if active is not None:
         return f"Job {active.number} is not finished."
-    if not policy.can(user, "execute", profile):
+    if not policy.allows(user, "execute", profile):
         return "The profile was shared with you for reading. Ask its owner for the right to run it."
     return ""
