@@ -147,7 +147,10 @@ class ConnectionForm(StyledForm):
 
     def values(self) -> dict[str, Any]:
         """What was typed, as the operations take it."""
-        return {name: value for name, value in self.cleaned_data.items() if name != "version"}
+        given = {name: value for name, value in self.cleaned_data.items() if name != "version"}
+        if not given["source_key"]:
+            del given["source_key"]  # made from the name, or kept
+        return given
 
 
 def zones() -> list[str]:

@@ -157,7 +157,7 @@ def _names(state: Readiness) -> list[str]:
         target = catalog.get(spec.target_type)
         for item in spec.fields:
             field = target.field(item.target)
-            is_text = field is not None and field.type == "text" and item.target != spec.source_identifier
+            is_text = field is not None and field.type in ("text", "email") and item.target != spec.source_identifier
             if field and is_text and field.max_length and not (field.choices or field.reference):
                 found.setdefault(field.name)
     return sorted(found)
