@@ -302,7 +302,7 @@ def test_it_answers_programs_with_the_same_preview(browser: Any, ready: ImportPr
     assert found["impact"]["basis"] == "sample"
     ticket = found["queries"][0]
     assert ticket["estimated_records"] == 3
-    assert [row["target"]["status"] for row in ticket["sample_data"]][0] == "open"
+    assert ticket["sample_data"][0]["target"]["status"] == "open"
     fields = {"id": "external_id", "first_name": "name", "emails.email": "email"}
     body = {
         "base_table": "customers",
