@@ -23,6 +23,7 @@ from servicevault import catalog
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 from templates_registry import operations
+from templates_registry.apply import Strategy
 from templates_registry.definition import parse_definition
 from templates_registry.detection import Candidate, FitReport
 from templates_registry.models import Template
@@ -31,6 +32,7 @@ from templates_registry.pack import Definition
 from templates_registry.platforms import platforms
 
 WHAT = "What is it?"
+STRATEGIES: Mapping[str, Strategy] = {"replace": "replace", "merge": "merge"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,6 @@ def _applied(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     template = _chosen(chosen, None)
     if template is None:
         raise Http404
-    strategy = request.POST.get("strategy", "")
     given = {
         name.removeprefix("parameter-"): value
         for name, value in request.POST.items()
@@ -128,8 +129,8 @@ def _applied(request: PageRequest, profile: ImportProfile) -> HttpResponse:
                 values = {"source_timezone": zone, "timezone_confirmed": True}
                 profile = importing.update_profile(profile, values, by=request.user)
             found = operations.apply(
-                profile, template, strategy=strategy if strategy in ("replace", "merge") else None, parameters=given
-            )  # type: ignore[arg-type]
+                profile, template, strategy=STRATEGIES.get(request.POST.get("strategy", "")), parameters=given
+            )
     except SourceError:
         raise
     except ImporterError as error:

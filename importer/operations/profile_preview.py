@@ -230,7 +230,9 @@ def simulate(
     """
     check_active(profile)
     bodies = configuration.get("queries")
-    given = [{"key": key, **body} for key, body in bodies.items()] if isinstance(bodies, Mapping) else [configuration]
+    given = (
+        [{"key": key, **body} for key, body in bodies.items()] if isinstance(bodies, Mapping) else [dict(configuration)]
+    )
     specs = [read_query(body) for body in given]
     schema = source_map(profile).schema
     with looking(profile, by) as session:

@@ -30,7 +30,7 @@ def job_list(request: PageRequest) -> HttpResponse:
     policy.require(request.user, PAGE)
     chosen = _chosen(request)
     page = page_of(request, _filtered(policy.restrict(ImportJob.objects.all(), request.user), chosen), size=JOBS)
-    jobs = listed(page.object_list)  # type: ignore[arg-type]
+    jobs = listed(page.object_list)
     profiles = policy.restrict(ImportProfile.objects.filter(deleted_at=None), request.user)
     context = {
         "tabs": tabs(request.user, "import_jobs"),

@@ -119,7 +119,8 @@ def access(request: PageRequest, pk: Any) -> HttpResponse:
 
 def _people(profile: ImportProfile, held: dict[str, set[str]]) -> list[Any]:
     """Agents who can log in, those with rights first; the owner needs none."""
-    agents = get_user_model().objects.filter(is_active=True, user_type="agent").exclude(pk=profile.created_by_id)
+    owner = profile.created_by_id or profile.pk  # nobody has the profile's id
+    agents = get_user_model().objects.filter(is_active=True, user_type="agent").exclude(pk=owner)
     agents = agents.exclude(role=None, is_superuser=False).order_by("name")[:MOST_PEOPLE]
     return sorted(agents, key=lambda person: (str(person.pk) not in held, person.name.casefold()))
 

@@ -52,7 +52,7 @@ def preview_page(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     given = request.POST if request.method == "POST" else request.GET
     reveal, problem = _reveals(request, profile)
     mode = given.get("mode", "") if given.get("mode", "") in Mode.values else profile.import_mode
-    limit = int(given["limit"]) if given.get("limit") in map(str, ROWS) else ROWS[0]
+    limit = int(given["limit"]) if given.get("limit", "") in {str(number) for number in ROWS} else ROWS[0]
     context = way_of(request, profile, "preview")
     state = context["state"]
     enabled = [entity.query for entity in state.entities if entity.query.enabled]

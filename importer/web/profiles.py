@@ -62,8 +62,8 @@ def start(request: PageRequest, pk: Any) -> HttpResponse:
     profile = policy.fetch(ImportProfile.objects.all(), request.user, "execute", pk)
     form = StartForm(request.POST)
     if not form.is_valid():
-        for texts in form.errors.values():
-            messages.error(request, texts[0])
+        for texts in form.errors.get_json_data().values():
+            messages.error(request, texts[0]["message"])
         return redirect("profile", profile.pk)
     try:
         with transaction.atomic():

@@ -161,7 +161,8 @@ def _accept(item: FieldMap, user: Any) -> int:
 def _store_choices(request: PageRequest, profile: ImportProfile) -> int:
     """`value-<query>|<field>|<n>` holds a source value, `map-…` of the same name what it becomes."""
     chosen: dict[tuple[str, str], dict[str, str]] = {}
-    for name, value in request.POST.items():
+    for name in request.POST:
+        value = str(request.POST[name])
         if name.startswith("value-") and name.count("|") == 2:
             key, field, _ = name.removeprefix("value-").split("|")
             wanted = request.POST.get(f"map-{name.removeprefix('value-')}", "")
