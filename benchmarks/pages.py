@@ -102,7 +102,7 @@ def measure(wide_url: str) -> list[dict[str, Any]]:
         ),
     )
     pages = [
-        ("home", {}), ("import", {}), ("ticket_list", {}), ("ticket", {"pk": Ticket.objects.first().pk}),
+        ("home", {}), ("import", {}), ("ticket_list", {}), ("ticket", {"pk": Ticket.objects.values_list("pk", flat=True)[0]}),
         ("job", {"pk": job.pk}), ("job_records", {"pk": job.pk}), ("profile_overview", {"pk": demo.pk}),
         ("profile_edit", {"pk": demo.pk}), ("profile_template", {"pk": demo.pk}),
         ("profile_value_maps", {"pk": demo.pk}), ("profile_matching", {"pk": demo.pk}),

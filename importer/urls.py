@@ -4,12 +4,37 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from importer.web import jobs, profiles
+from importer.web import (
+    connection,
+    job_lists,
+    jobs,
+    matching,
+    overview,
+    ownership,
+    preview,
+    profiles,
+    value_maps,
+)
+
+_OF = "import/profiles/<uuid:pk>"
 
 urlpatterns = [
     path("import", profiles.import_page, name="import"),
-    path("import/profiles/<uuid:pk>/start", profiles.start, name="profile_start"),
-    path("import/profiles/<uuid:pk>/", include("importer.web.builder.urls")),
+    path("import/jobs", job_lists.job_list, name="import_jobs"),
+    path("import/review", job_lists.review, name="import_review"),
+    path("import/profiles/new", connection.new, name="profile_new"),
+    path(_OF, overview.profile_page, name="profile"),
+    path(f"{_OF}/source", overview.source_part, name="profile_source"),
+    path(f"{_OF}/switch", overview.switch, name="profile_switch"),
+    path(f"{_OF}/edit", connection.edit, name="profile_edit"),
+    path(f"{_OF}/value-maps", value_maps.value_maps_page, name="profile_value_maps"),
+    path(f"{_OF}/matching", matching.matching_page, name="profile_matching"),
+    path(f"{_OF}/preview", preview.preview_page, name="profile_preview"),
+    path(f"{_OF}/start", profiles.start, name="profile_start"),
+    path(f"{_OF}/duplicate", ownership.duplicate, name="profile_duplicate"),
+    path(f"{_OF}/access", ownership.access, name="profile_access"),
+    path(f"{_OF}/delete", ownership.delete, name="profile_delete"),
+    path(f"{_OF}/", include("importer.web.builder.urls")),
     path("import/jobs/<uuid:pk>", jobs.job_page, name="job"),
     path("import/jobs/<uuid:pk>/records", jobs.job_records, name="job_records"),
     path("import/jobs/<uuid:pk>/cancel", jobs.cancel, name="job_cancel"),

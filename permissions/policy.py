@@ -98,6 +98,15 @@ def can(user: Any, action: str, obj: Model) -> bool:
     return visible and not _missing(user, action, obj)
 
 
+def allows(user: Any, action: str, shown: Model) -> bool:
+    """`can` for an object that came out of `restrict`: it is visible, so only the action is asked."""
+    return has_logged_in(user) and not _missing(user, action, shown)
+
+
+def has_logged_in(user: Any) -> bool:
+    return bool(getattr(user, "is_authenticated", False) and user.is_active)
+
+
 def granted(user: Any, permission: str, model: type[M]) -> QuerySet[M]:
     """Objects the person was given `permission` on, one by one or through a group."""
     return get_objects_for_user(user, permission, klass=model, with_superuser=False, accept_global_perms=False)

@@ -9,18 +9,21 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
 from servicevault.api import documentation as pages
-from servicevault.web import home, session, tickets
+from servicevault.web import home, session, tickets, tokens
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("login", session.LogIn.as_view(), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
+    path("settings/tokens", tokens.tokens, name="tokens"),
+    path("settings/tokens/<int:pk>/revoke", tokens.revoke, name="token_revoke"),
     path("tickets", tickets.ticket_list, name="ticket_list"),
     path("tickets/<uuid:pk>", tickets.ticket, name="ticket"),
     path("tickets/<uuid:pk>/body", tickets.ticket_body, name="ticket_body"),
     path("tickets/<uuid:pk>/comments/<uuid:comment>/body", tickets.comment_body, name="comment_body"),
     path("from/<str:source_key>/<str:entity>/<path:external_id>", tickets.from_source, name="from_source"),
     path("", include("importer.urls")),
+    path("", include("templates_registry.urls")),
     path("api/import/", include("importer.api.urls")),
     path("api/import/", include("templates_registry.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api_schema"),

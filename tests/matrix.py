@@ -27,10 +27,12 @@ class Address:
 
 BUILDERS: Statuses = (302, 403, 403, 200, 200)
 BUILDERS_ON: Statuses = (302, 403, 403, 302, 302)  # back to the builder, as after every form
-
+MANAGERS: Statuses = (302, 403, 403, 200, 200)
+SAVERS: Statuses = (302, 403, 403, 422, 422)  # an empty form comes back
+DOERS: Statuses = (302, 403, 403, 302, 302)
 _TICKET = {"pk": "ticket"}
 _JOB = {"pk": "job"}
-_PROFILE = {"pk": "profile"}
+_PROFILE = {"pk": "profile"}  # its source cannot be reached: the page says so
 _QUERY = _PROFILE | {"key": "query"}
 
 MATRIX: dict[str, Address] = {
@@ -48,6 +50,25 @@ MATRIX: dict[str, Address] = {
         {"source_key": "source_key", "entity": "entity", "external_id": "external_id"},
     ),
     "import": Address(IMPORTERS, NO_SUCH_METHOD),
+    "import_jobs": Address(IMPORTERS, NO_SUCH_METHOD),
+    "import_review": Address(IMPORTERS, NO_SUCH_METHOD),
+    "import_templates": Address(IMPORTERS, NO_SUCH_METHOD),
+    "profile_new": Address(MANAGERS, SAVERS),
+    "profile": Address(IMPORTERS, NO_SUCH_METHOD, _PROFILE),
+    "profile_source": Address(MANAGERS, NO_SUCH_METHOD, _PROFILE),
+    "profile_switch": Address(NO_SUCH_METHOD, (302, 403, 403, 404, 404), _PROFILE),
+    "profile_edit": Address(MANAGERS, SAVERS, _PROFILE),
+    "profile_template": Address(MANAGERS, (302, 403, 403, 404, 404), _PROFILE),
+    "profile_template_remove": Address(NO_SUCH_METHOD, DOERS, _PROFILE),
+    "profile_template_upgrade": Address(DOERS, DOERS, _PROFILE),  # no template, nothing to upgrade: back to the profile
+    "profile_value_maps": Address(MANAGERS, DOERS, _PROFILE),
+    "profile_matching": Address(MANAGERS, MANAGERS, _PROFILE),
+    "profile_preview": Address(IMPORTERS, (302, 403, 403, 403, 200), _PROFILE),
+    "profile_duplicate": Address(MANAGERS, SAVERS, _PROFILE),
+    "profile_access": Address(MANAGERS, SAVERS, _PROFILE),
+    "profile_delete": Address(MANAGERS, SAVERS, _PROFILE),
+    "tokens": Address(EVERYBODY_IN, (302, 422, 422, 422, 422)),
+    "token_revoke": Address(NO_SUCH_METHOD, (302, 404, 404, 404, 404), {"pk": "number"}),
     "profile_start": Address(NO_SUCH_METHOD, STARTERS, {"pk": "profile"}),
     # An empty form begins no query: 422 with the question again.
     "builder": Address(BUILDERS_ON, (302, 403, 403, 422, 422), _PROFILE),

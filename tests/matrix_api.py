@@ -46,6 +46,8 @@ API: dict[str, Address] = {
     "api_value_maps": Address(SOURCE, NO_METHOD, _QUERY),
     "api_preview_query": Address(NO_METHOD, (401, 403, 400, 400, 400), _OF),
     "api_preview_table": Address(NO_METHOD, (401, 403, 422, 422, 422), _OF),
+    "api_profile_preview": Address((401, 403, 400, 400, 400), NO_METHOD, _OF),
+    "api_simulate": Address(NO_METHOD, (401, 403, 422, 422, 422), _OF),
     "api_mappings": Address(IN, NO_METHOD, _OF),
     "api_profile_import": Address(NO_METHOD, (401, 403, 403, 201, 201), _OF),
     "api_profile_rehearse": Address(NO_METHOD, (401, 403, 403, 202, 202), _OF),

@@ -13,9 +13,12 @@ from rest_framework.response import Response
 from importer import operations
 from importer.api import query_shapes as shapes
 from importer.api.failures import shown
+from importer.api.profiles import shown as shown_profiles
 from importer.api.queries import QueryApi
 from importer.api.source import plain, printable, reveals_personal_data
+from importer.mapping.sampling import Sample
 from importer.operations.previews import Previewed
+from importer.operations.profile_preview import ProfilePreview, QueryPreview, Simulated, preview_profile, simulate
 from servicevault.api.documents import envelope
 
 
@@ -112,3 +115,159 @@ class PreviewTable(QueryApi):
                 "row_count": found.table.row_estimate,
             }
         )
+
+
+class ProfilePreviewParameters(Reveal):
+    query = serializers.CharField(max_length=64, required=False)
+    query_type = serializers.CharField(max_length=128, required=False)
+    limit = serializers.IntegerField(min_value=1, max_value=100, default=10)
+
+
+LIST = serializers.ListField(child=serializers.DictField())
+
+
+class PreviewProfile(QueryApi):
+    @extend_schema(
+        operation_id="preview_profile",
+        parameters=[ProfilePreviewParameters],
+        responses={
+            200: envelope(
+                "ProfilePreviewed",
+                type=serializers.ChoiceField(["query", "template"]),
+                profile=serializers.DictField(),
+                configuration=serializers.DictField(),
+                template=serializers.DictField(allow_null=True),
+                queries=LIST,
+                impact=serializers.DictField(),
+                import_options=serializers.DictField(),
+                masked=serializers.BooleanField(),
+            )
+        },
+        tags=["builder"],
+    )
+    def get(self, request: Request, pk: UUID) -> Response:
+        """What the profile would import: each query with mapped rows and SQL, and the expected outcome (X6)."""
+        profile = self.profile(pk)
+        given = self.query(ProfilePreviewParameters)
+        found = preview_profile(
+            profile,
+            by=request.user,
+            keys=[given["query"]] if given.get("query") else (),
+            target_type=given.get("query_type", ""),
+            limit=given["limit"],
+            reveal=reveals_personal_data(request, given["reveal"]),
+        )
+        wanted = [
+            item
+            for item in found.queries
+            if given.get("query", item.query.key) == item.query.key
+            and given.get("query_type", item.query.target_type) == item.query.target_type
+        ]
+        template = profile.template
+        return Response(
+            {
+                "type": found.type,
+                "profile": shown_profiles([profile], request.user)[0],
+                "configuration": {
+                    "import_mode": profile.import_mode,
+                    "matching": profile.matching,
+                    "source_timezone": profile.source_timezone,
+                    "account_strategy": profile.account_strategy,
+                    "agent_strategy": profile.agent_strategy,
+                },
+                "template": template
+                and {"id": str(template.pk), "name": template.name, "version": profile.template_version},
+                "queries": [_query(item) for item in wanted],
+                "impact": _impact(found),
+                "import_options": {"mode": profile.import_mode, "batch_size": "auto", "records": found.rows},
+                "masked": found.masked,
+            }
+        )
+
+
+def _query(item: QueryPreview) -> dict[str, Any]:
+    body = shapes.without_trees(operations.dumped(item.spec)) if item.spec else {}
+    return {
+        "key": item.query.key,
+        "name": item.query.name,
+        "target_type": item.query.target_type,
+        "base_table": body.get("base"),
+        "joins": body.get("joins", []),
+        "filters": body.get("filters"),
+        "fields": body.get("fields", []),
+        "generated_sql": shapes.readable(item.compiled) if item.compiled else None,
+        "parameters": shapes.parameters_of(item.compiled) if item.compiled else {},
+        "sql_hash": item.compiled.sql_hash if item.compiled else None,
+        "columns": list(item.compiled.columns) if item.compiled else [],
+        "sample_data": _pairs(item.sampled.sample) if item.sampled else [],
+        "estimated_records": item.expected.rows if item.expected else None,
+        "estimate_exact": bool(item.expected and item.expected.exact),
+        "warnings": item.warnings,
+        "errors": [{"code": item.error.code, "message": str(item.error), "member": item.error.where}] if item.error else [],
+    }  # fmt: skip
+
+
+def _pairs(sample: Sample) -> list[dict[str, Any]]:
+    """Each row as it was read and as it would be stored."""
+    return [
+        {
+            "external_id": row.identifier,
+            "outcome": str(row.outcome),
+            "source": {name: plain(value) for name, value in row.source.items()},
+            "target": {name: plain(value) for name, value in row.target.items()},
+        }
+        for row in sample.rows
+    ]
+
+
+def _impact(found: ProfilePreview) -> dict[str, Any]:
+    impact = found.impact
+    return {
+        **impact.counts,
+        "basis": impact.basis,
+        "sample_size": impact.sample_size,
+        "rehearsed_at": impact.rehearsed_at,
+    }
+
+
+class SimulateBody(serializers.Serializer[Any]):
+    configuration = serializers.DictField()
+    limit = serializers.IntegerField(min_value=1, max_value=100, default=10)
+
+
+class Simulate(QueryApi):
+    @extend_schema(
+        operation_id="simulate",
+        request=SimulateBody,
+        parameters=[Reveal],
+        responses={
+            200: envelope(
+                "SimulatedImport",
+                sql=serializers.CharField(),
+                results=serializers.DictField(),
+            )
+        },
+        tags=["builder"],
+    )
+    def post(self, request: Request, pk: UUID) -> Response:
+        """What an unsaved configuration would import; nothing is written (X7)."""
+        profile = self.profile(pk)
+        given = self.body(SimulateBody)
+        reveals = reveals_personal_data(request, self.query(Reveal)["reveal"])
+        found = simulate(profile, given["configuration"], by=request.user, limit=given["limit"], reveal=reveals)
+        return Response(
+            {
+                "sql": "\n\n".join(shapes.readable(item.compiled) for item in found),
+                "results": {
+                    "estimated_records": sum(item.rows.rows for item in found),
+                    "sample_data": [pair for item in found for pair in _pairs(item.sampled.sample)],
+                    "mapped_fields": sum(len(item.spec.fields) for item in found),
+                    "target_entities": _targets(found),
+                    "warnings": [text for item in found for text in item.warnings],
+                },
+            }
+        )
+
+
+def _targets(found: list[Simulated]) -> list[str]:
+    return list(dict.fromkeys(item.spec.target_type for item in found))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import sqlglot
 from rest_framework import serializers
-from sqlglot.errors import SqlglotError
 
 from importer import operations
 from importer.api.failures import shown
 from importer.models import ImportProfile, ImportQuery
 from importer.operations.previews import Judged
+from importer.query import layout
 from importer.query.compiled import CompiledQuery
 
 
@@ -171,12 +170,8 @@ def judged_json(judged: Judged) -> dict[str, Any]:
 
 
 def readable(compiled: CompiledQuery) -> str:
-    """The statement laid out for people; as it is when the formatter cannot read it. Only shown, never run."""
-    text = compiled.text
-    try:
-        return sqlglot.transpile(text, read="postgres", write="postgres", pretty=True)[0]
-    except (SqlglotError, RecursionError, ValueError):
-        return text
+    """The statement laid out for people."""
+    return layout.readable(compiled.text)
 
 
 def parameters_of(compiled: CompiledQuery) -> dict[str, Any]:

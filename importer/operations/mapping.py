@@ -22,6 +22,8 @@ from importer.query.reading_sql import ParsedSelect, parse_select
 from importer.query.spec import Field as SpecField
 from importer.query.spec import QuerySpec, TableRef
 from importer.runner import connect_target
+from importer.sources.schema import SourceSchema
+from importer.sources.session import SourceSession
 from servicevault import catalog
 from servicevault.catalog import Field, Target
 
@@ -117,11 +119,24 @@ def sample_query(
     """
     check_active(profile)
     schema = source_map(profile).schema
-    spec = read_query(body)
     with looking(profile, by) as session:
-        plan = plan_draft(profile, spec, session, schema, mode=mode)
-        taken = sampling.sample(session, plan, connect=connect_target, limit=sampling.MOST_ROWS)
-        rows = count(session, plan.compiled, EXACT_SECONDS)
+        return sampled(session, profile, read_query(body), schema, limit=limit, mode=mode, reveal=reveal)
+
+
+def sampled(
+    session: SourceSession,
+    profile: ImportProfile,
+    spec: QuerySpec,
+    schema: SourceSchema,
+    *,
+    limit: int = 10,
+    mode: str = "",
+    reveal: bool = False,
+) -> Sampled:
+    """`sample_query` in a session that is open already."""
+    plan = plan_draft(profile, spec, session, schema, mode=mode)
+    taken = sampling.sample(session, plan, connect=connect_target, limit=sampling.MOST_ROWS)
+    rows = count(session, plan.compiled, EXACT_SECONDS)
     impact = sampling.impact(taken, rows.rows)
     shown = taken.rows[:limit] if reveal else tuple(_masked(row) for row in taken.rows[:limit])
     return Sampled(spec, replace(taken, rows=shown), rows, impact, masked=not reveal)

@@ -112,7 +112,7 @@ def judge(session: SourceSession, profile: ImportProfile, body: Mapping[str, Any
     except QueryProblems as error:
         return Judged(None, None, tuple(error.problems))
     target = catalog.get(spec.target_type)
-    problems = validate(spec, schema, target_fields=target.known, must_map=_needed(spec)) + field_problems(spec)
+    problems = validate(spec, schema, target_fields=target.known, must_map=needed_fields(spec)) + field_problems(spec)
     if any(problem.is_error for problem in problems):
         return Judged(spec, _compiled_or_none(spec, profile, schema), tuple(problems))
     compiled = compile_for(profile, spec, schema)
@@ -139,7 +139,7 @@ def _compiled_or_none(spec: QuerySpec, profile: ImportProfile, schema: SourceSch
         return None
 
 
-def _needed(spec: QuerySpec) -> tuple[str, ...]:
+def needed_fields(spec: QuerySpec) -> tuple[str, ...]:
     """Target fields that must be mapped, without those that the mapped ones stand for (M9)."""
     target = catalog.get(spec.target_type)
     names = {found.name for item in spec.fields if (found := target.field(item.target))}

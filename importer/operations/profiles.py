@@ -92,6 +92,12 @@ def try_profile(profile: ImportProfile, *, by: Any = None) -> ConnectionTest:
     return test
 
 
+def try_changes(profile: ImportProfile, values: Mapping[str, Any], *, by: Any = None) -> ConnectionTest:
+    """Test the connection a profile would have with these values; nothing of them is stored. Raises InvalidFields."""
+    params = _changed_connection(profile, values)
+    return try_profile(profile, by=by) if params is None else try_connection(params)
+
+
 def _remember(profile: ImportProfile, test: ConnectionTest, by: Any) -> None:
     profile.last_tested_at = timezone.now()
     failed = next((check for check in test.checks if check.status == "failed"), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -207,6 +207,19 @@ class CompiledQuery:
         inner, params = self.rows(max_row_bytes=max_row_bytes)
         composed = sql.SQL("SELECT * FROM ({}) AS f LIMIT {}").format(inner, cast(sql.Placeholder("first"), "int8"))
         return composed, {**params, "first": limit}
+
+    def filled_and_distinct(self, columns: Sequence[str], *, rows: int) -> Statement:
+        """Of the first `rows` rows their number; then for each column how many have a value, and how many differ."""
+        counts = [
+            sql.SQL(
+                "pg_catalog.count(q.{0}), pg_catalog.count(DISTINCT pg_catalog.lower(q.{0}::pg_catalog.text))"
+            ).format(sql.Identifier(name))
+            for name in columns
+        ]
+        composed = sql.SQL("SELECT pg_catalog.count(*), {} FROM (SELECT * FROM ({}) AS i LIMIT {}) AS q").format(
+            sql.SQL(", ").join(counts), self.sql, cast(sql.Placeholder("most"), "int8")
+        )
+        return composed, {**self.params, "most": rows}
 
     def _range(self, lo: str | None, hi: str | None) -> tuple[tuple[Composable, ...], Mapping[str, Any]]:
         if self.key is None:

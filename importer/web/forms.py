@@ -1,14 +1,158 @@
-"""Forms of the import pages."""
+"""Forms of the import pages: what people may type; what it means is the operations' business."""
 
 from __future__ import annotations
 
+from typing import Any
+from zoneinfo import available_timezones
+
 from django import forms
 
-from importer.modes import Mode
+from importer.models import SSLMode
+from importer.modes import AccountStrategy, AgentStrategy, Mode, Strategy
+
+BATCH_SIZES = [("", "Automatic"), *((str(size), f"{size} rows") for size in (25, 50, 100, 250))]
+SSL_WORDS = {
+    SSLMode.DISABLE: "disable: never encrypted",
+    SSLMode.ALLOW: "allow: encrypted only if the server insists",
+    SSLMode.PREFER: "prefer: encrypted if possible, nobody is verified",
+    SSLMode.REQUIRE: "require: encrypted, the server is not verified",
+    SSLMode.VERIFY_CA: "verify-ca: encrypted, certificate verified",
+    SSLMode.VERIFY_FULL: "verify-full: encrypted, certificate and host verified",
+}
 
 
 class StartForm(forms.Form):
     """How a profile is to be run; an empty mode means the profile's own."""
 
-    mode = forms.ChoiceField(choices=[("", "The profile's own"), *Mode.choices], required=False)
+    mode = forms.ChoiceField(
+        choices=[("", "The profile's own"), *Mode.choices],
+        required=False,
+        error_messages={"invalid_choice": "Choose one of the modes offered."},
+    )
+    strategy = forms.ChoiceField(
+        choices=[("", "The profile's own"), *Strategy.choices],
+        required=False,
+        error_messages={"invalid_choice": "Choose one of the strategies offered."},
+    )
+    batch_size = forms.IntegerField(
+        min_value=1,
+        max_value=50_000,
+        required=False,
+        label="Batch size",
+        error_messages=dict.fromkeys(("min_value", "max_value", "invalid"), "A batch has 1 to 50,000 rows."),
+    )
+    on_error = forms.ChoiceField(
+        choices=[("", "Go on, keep each bad row aside"), ("stop", "Stop at the first bad row")], required=False
+    )
+    max_errors = forms.IntegerField(
+        min_value=0,
+        required=False,
+        error_messages=dict.fromkeys(("min_value", "invalid"), "Give a number of bad rows."),
+    )
     rehearse = forms.BooleanField(required=False)
+
+    def options(self) -> dict[str, Any]:
+        """The job's options beside its mode."""
+        given = self.cleaned_data
+        options: dict[str, Any] = {}
+        if given["batch_size"]:
+            options["batch_size"] = given["batch_size"]
+        if given["strategy"]:
+            options["matching"] = {"strategy": given["strategy"]}
+        policy = {"on_error": given["on_error"] or None, "max_errors": given["max_errors"]}
+        if any(value is not None for value in policy.values()):
+            options["error_policy"] = {name: value for name, value in policy.items() if value is not None}
+        return options
+
+
+class StyledForm(forms.Form):
+    """A form whose controls look like the site's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            widget = field.widget
+            if isinstance(widget, forms.CheckboxInput):
+                widget.attrs.setdefault("class", "form-check-input")
+            elif isinstance(widget, forms.Select):
+                widget.attrs.setdefault("class", "form-select")
+            else:
+                widget.attrs.setdefault("class", "form-control")
+
+
+class ConnectionForm(StyledForm):
+    """A profile: where the source is, how to log in, and what is true of it."""
+
+    name = forms.CharField(label="Profile name", max_length=255)
+    host = forms.CharField(max_length=255)
+    port = forms.IntegerField(min_value=1, max_value=65_535, initial=5432)
+    database = forms.CharField(max_length=255)
+    username = forms.CharField(max_length=255, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    password = forms.CharField(
+        max_length=1024,
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "hx-preserve": "true"}),
+    )
+    ssl_mode = forms.ChoiceField(
+        label="TLS mode",
+        choices=[(mode.value, words) for mode, words in SSL_WORDS.items()],
+        initial=SSLMode.PREFER,
+        help_text="“prefer” encrypts when the server can, but does not notice an impostor. "
+        "Across a network choose verify-full.",
+    )
+    ssl_root_cert = forms.CharField(
+        label="CA certificate",
+        required=False,
+        max_length=100_000,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text="PEM text, or “system” for this machine's own store; needed by verify-ca and verify-full.",
+    )
+    source_timezone = forms.CharField(
+        label="Time zone of the source",
+        max_length=64,
+        initial="UTC",
+        widget=forms.TextInput(attrs={"list": "zones"}),
+        help_text="In which its timestamps without a zone are written, such as Europe/Berlin.",
+    )
+    account_strategy = forms.ChoiceField(
+        label="Accounts of customers",
+        choices=AccountStrategy.choices,
+        initial=AccountStrategy.COMPANY,
+        help_text="Where a customer's account comes from when no query fills accounts.",
+    )
+    agent_strategy = forms.ChoiceField(
+        label="Agents nobody here matches",
+        choices=AgentStrategy.choices,
+        initial=AgentStrategy.CREATE,
+        help_text="Agents are matched by their address. “Match only” holds back new ones.",
+    )
+    source_key = forms.SlugField(
+        label="Source key",
+        required=False,
+        max_length=64,
+        help_text="Profiles with the same key recognise each other's rows. Empty: made from the name.",
+    )
+    description = forms.CharField(required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 2}))
+    notes = forms.CharField(
+        required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 2}), help_text="For your colleagues."
+    )
+    is_active = forms.BooleanField(label="Active", required=False, initial=True)
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    PLACE = ("host", "port", "database", "username", "password")
+    SAFETY = ("ssl_mode", "ssl_root_cert")
+    MEANING = ("source_timezone", "account_strategy", "agent_strategy", "source_key")
+    WORDS = ("description", "notes")
+
+    def values(self) -> dict[str, Any]:
+        """What was typed, as the operations take it."""
+        given = {name: value for name, value in self.cleaned_data.items() if name != "version"}
+        if not given["source_key"]:
+            del given["source_key"]  # made from the name, or kept
+        return given
+
+
+def zones() -> list[str]:
+    """Names to propose for a time zone."""
+    return sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "posix")))

@@ -28,8 +28,37 @@
     said = words;
   };
 
+  // A pasted address fills the fields here, so that its password never travels as part of a page.
+  const fill = (form) => {
+    let url;
+    try {
+      url = new URL(form.querySelector("[data-connection-url]").value.trim());
+    } catch {
+      return false; // the server says what is wrong with it
+    }
+    if (!/^postgres(ql)?:$/.test(url.protocol) || !url.hostname || url.pathname.length < 2) return false;
+    const values = {
+      host: url.hostname.replace(/^\[|\]$/g, ""),
+      port: url.port || "5432",
+      database: decodeURIComponent(url.pathname.slice(1)),
+      username: decodeURIComponent(url.username),
+      password: decodeURIComponent(url.password),
+      ssl_mode: url.searchParams.get("sslmode"),
+    };
+    for (const [name, value] of Object.entries(values)) if (value) form.elements[name].value = value;
+    form.querySelector("[data-connection-url]").value = "";
+    form.querySelector("[data-connection-said]").textContent = "Filled in.";
+    form.elements[values.password ? "name" : "password"].focus();
+    return true;
+  };
+  const unhide = () => {
+    for (const button of document.querySelectorAll("[data-copy][hidden]")) button.hidden = !navigator.clipboard;
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
     applyTheme();
+    unhide();
+    document.body.addEventListener("htmx:afterSettle", unhide);
     said = document.querySelector("[data-announce]")?.dataset.announce || "";
     document.body.addEventListener("htmx:afterSettle", announce);
     document.body.addEventListener("click", (event) => {
@@ -42,6 +71,14 @@
         }
         applyTheme();
       }
+      const copies = event.target.closest("[data-copy]");
+      if (copies) {
+        navigator.clipboard?.writeText(document.querySelector(copies.dataset.copy).innerText).then(() => {
+          document.getElementById("announcements").textContent = "Copied.";
+        });
+      }
+      const fills = event.target.closest("[data-connection-fill]");
+      if (fills && fill(fills.form)) event.preventDefault();
       for (const menu of document.querySelectorAll("details[data-menu][open]")) {
         if (!menu.contains(event.target)) menu.open = false;
       }

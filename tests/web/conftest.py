@@ -1,4 +1,4 @@
-"""A browser, a help desk's database to build queries for, and Alice's profile of it."""
+"""A browser; a shop's database to build queries for; a small FreeScout to lead from its connection to its run."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connections
 
 from importer import operations
 from importer.models import ImportProfile
 from importer.sources.params import ConnectionParams
+from tests.importer import freescout
+from tests.importer.desk import READER, READER_PASSWORD, make_reader
 from tests.web.builder_desk import make_source
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -63,4 +66,68 @@ def builder_source(source_database: Callable[..., str]) -> ConnectionParams:
 def shop(db: None, builder_source: ConnectionParams, alice: Any) -> ImportProfile:
     """Alice's profile of the shop; without a query."""
     profile, _ = operations.profile_named("Shop", builder_source, created_by=alice)
+    return profile
+
+
+# -- the way of a profile
+
+ROWS = """
+INSERT INTO mailboxes (id, name, email) VALUES (1, 'Support', 'support@desk.example');
+INSERT INTO users (id, first_name, last_name, email, password) VALUES (1, 'Ada', 'Agent', 'ada@desk.example', 'x');
+INSERT INTO customers (id, first_name, last_name, company) VALUES (1, 'Cora', 'Customer', 'Acme'), (2, 'Dan', 'Day', 'Acme');
+INSERT INTO emails (id, customer_id, email) VALUES (1, 1, 'cora@acme.example'), (2, 2, 'dan@acme.example');
+INSERT INTO conversations (id, number, type, folder_id, status, state, preview, mailbox_id, source_via, source_type,
+    subject, customer_id, customer_email)
+    SELECT i, 1000 + i, 1, 1, CASE i WHEN 3 THEN 9 ELSE 1 END, 2, '', 1, 1, 1, 'Printer ' || i, 1, 'cora@acme.example'
+    FROM generate_series(1, 3) i;
+INSERT INTO threads (id, conversation_id, type, state, body, source_via, source_type, customer_id)
+    SELECT i, i, 1, 2, 'It is green.', 1, 1, 1 FROM generate_series(1, 3) i;
+ANALYZE;
+"""
+
+
+@pytest.fixture(scope="session")
+def freescout_url(source_database: Callable[..., str]) -> str:
+    """The owner's URL of a FreeScout with three conversations, one of which has a status nobody knows."""
+    url = source_database("wizard")
+    freescout.create_tables(url)
+    with psycopg.connect(url, autocommit=True) as source:
+        make_reader(source)
+        source.execute("SET search_path = public")
+        source.execute(ROWS)
+        source.execute(f"GRANT USAGE ON SCHEMA public TO {READER}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER}")  # type: ignore[arg-type]  # fmt: skip
+    return url
+
+
+@pytest.fixture
+def source_params(freescout_url: str) -> ConnectionParams:
+    parts = psycopg.conninfo.conninfo_to_dict(freescout_url)
+    return ConnectionParams(
+        host=str(parts["host"]),
+        port=int(str(parts["port"])),
+        database=str(parts["dbname"]),
+        username=READER,
+        password=READER_PASSWORD,
+    )
+
+
+@pytest.fixture
+def source_form(source_params: ConnectionParams) -> dict[str, Any]:
+    """What a person types into the form of a new profile."""
+    names = ("host", "port", "database", "username", "password")
+    return {
+        "name": "Green desk",
+        "ssl_mode": "prefer",
+        "source_timezone": "Europe/Berlin",
+        "account_strategy": "company",
+        "agent_strategy": "create",
+        "is_active": "on",
+        **{name: getattr(source_params, name) for name in names},
+    }
+
+
+@pytest.fixture
+def desk_profile(source_params: ConnectionParams, alice: Any) -> ImportProfile:
+    """Alice's profile of the small FreeScout, nothing configured."""
+    profile, _ = operations.profile_named("Green desk", source_params, created_by=alice)
     return profile

@@ -87,8 +87,8 @@ def test_it_says_why_an_inactive_profile_does_not_start(browser: Any, profile: A
 
 
 def test_it_refuses_a_mode_that_does_not_exist(browser: Any, profile: Any) -> None:
-    answer = start(browser, profile, mode="destroy")
-    assert answer.status_code == 422
+    answer = browser.post(reverse("profile_start", args=[profile.pk]), {"mode": "destroy"}, follow=True)
+    assert "Choose one of the modes offered." in answer.content.decode()
     assert not profile.jobs.exists()
 
 
@@ -174,10 +174,68 @@ def test_it_resumes_a_cancelled_job(
     assert (pending_job.status, sent) == (JobStatus.PENDING, [str(pending_job.pk)])
 
 
+@pytest.mark.req("U14")
 def test_it_invites_to_the_first_profile(browser: Any) -> None:
     text = browser.get("/import").content.decode()
-    assert "No import profile yet" in text
-    assert "Nothing was imported yet" in text
+    ways = ("Migrate a help desk", "Connect any PostgreSQL", "Import a file", "Try with the demo database")
+    assert [words for words in ways if words not in text] == []
+    assert "Nothing was imported yet" in browser.get("/import/jobs").content.decode()
+    assert "No row waits for you" in browser.get("/import/review").content.decode()
+
+
+@pytest.mark.req("U13")
+def test_it_offers_what_can_be_done_with_a_profile_and_says_why_not(browser: Any, profile: Any) -> None:
+    text = browser.get("/import").content.decode()
+    for name in ("template", "preview", "edit", "access", "duplicate", "delete", "start"):
+        assert reverse(f"profile_{name}", args=[profile.pk]) in text
+    profile.queries.all().delete()
+    text = browser.get("/import").content.decode()
+    assert "The profile has no query yet." in text
+    assert reverse("profile_start", args=[profile.pk]) not in text
+
+
+def test_it_finds_profiles_by_name_and_host(browser: Any, profile: Any) -> None:
+    assert "Old desk" in browser.get("/import?q=127.0").content.decode()
+    assert "No profile matches" in browser.get("/import?q=zammad").content.decode()
+
+
+@pytest.mark.req("U15")
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ("status=completed", True),
+        ("status=failed", False),
+        ("kind=rehearsal", False),
+        ("from=2001-01-01", True),
+        ("to=2001-01-01", False),
+        ("q=old+desk", True),
+        ("q=nothing", False),
+        ("profile=not-an-id&from=yesterday&status=%00", True),  # what cannot be right is left out
+    ],
+)
+def test_it_filters_jobs_by_the_address(browser: Any, finished_job: Any, filters: str, found: bool) -> None:
+    text = browser.get(f"/import/jobs?{filters}").content.decode()
+    assert (reverse("job", args=[finished_job.pk]) in text) is found
+
+
+def test_it_finds_a_job_by_its_number(browser: Any, finished_job: Any, pending_job: Any) -> None:
+    text = browser.get(f"/import/jobs?q={pending_job.number}").content.decode()
+    assert reverse("job", args=[pending_job.pk]) in text
+    assert reverse("job", args=[finished_job.pk]) not in text
+
+
+def test_it_renews_the_jobs_only_while_one_is_at_work(browser: Any, finished_job: Any) -> None:
+    assert "every 3s" not in browser.get("/import/jobs").content.decode()
+    ImportJob.objects.filter(pk=finished_job.pk).update(status=JobStatus.RUNNING)
+    assert "every 3s" in browser.get("/import/jobs", headers={"hx-request": "true"}).content.decode()
+
+
+def test_it_leads_to_the_rows_that_wait(browser: Any, finished_job: Any, bob: Any, logged_in: Any) -> None:
+    link = reverse("job_records", args=[finished_job.pk]) + "?action=review"
+    assert link in browser.get("/import/review").content.decode()
+    seen_by_bob = logged_in(bob).get("/import/review").content.decode()
+    assert link not in seen_by_bob
+    assert "Ask Alice Ng" in seen_by_bob
 
 
 @pytest.mark.req("G5")

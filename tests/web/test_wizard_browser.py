@@ -1,0 +1,145 @@
+"""The whole way in a real browser: from an address to imported tickets; by keyboard; and without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from importer import runner, tasks
+from importer.models import ImportJob, ImportProfile
+from importer.sources.params import ConnectionParams
+from tests.web.test_browser import log_in
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], ImportJob]:
+    """`worker()` runs the newest job in the test process, as a worker would; nobody else does."""
+    monkeypatch.setattr(tasks.run_job, "delay", lambda job_id: None)
+
+    def run() -> ImportJob:
+        job = ImportJob.objects.latest("number")
+        runner.work(job.pk)
+        job.refresh_from_db()
+        return job
+
+    return run
+
+
+def address_of(params: ConnectionParams) -> str:
+    return f"postgresql://{params.username}:{params.password}@{params.host}:{params.port}/{params.database}"
+
+
+def connect(page: Any, params: ConnectionParams) -> None:
+    """Fill the form of a new profile from an address and save it."""
+    page.goto("/import/profiles/new")
+    page.get_by_label("Paste an address").fill(address_of(params))
+    page.get_by_role("button", name="Fill in").click()
+    page.get_by_label("Profile name").fill("Green desk")
+
+
+@pytest.mark.req("U1", "U16", "U17", "U18", "U25", "U27")
+def test_it_leads_from_an_address_to_imported_tickets(
+    alice: Any, source_params: ConnectionParams, worker: Callable[[], ImportJob], tab: Any
+) -> None:  # fmt: skip
+    log_in(tab, "alice")
+    connect(tab, source_params)
+    assert tab.get_by_label("Password").input_value() == source_params.password
+    tab.get_by_role("button", name="Test connection").click()
+    tab.get_by_role("heading", name="The connection works").wait_for()
+    assert tab.get_by_label("Password").input_value() == source_params.password  # survives the swap
+    tab.get_by_role("button", name="Test and save").click()
+    tab.get_by_text("Detected FreeScout Platform").wait_for()
+    tab.get_by_role("button", name="Apply FreeScout Platform").click()
+    tab.get_by_text("is applied").wait_for()
+    profile = ImportProfile.objects.get()
+    tab.goto(f"/import/profiles/{profile.pk}/value-maps")
+    tab.get_by_label("status 9 becomes").select_option("closed")
+    tab.get_by_role("button", name="Save value maps").click()
+    tab.get_by_text("Every value has a meaning.").wait_for()
+    tab.get_by_role("link", name="Preview and rehearse").click()
+    tab.get_by_role("link", name="Tickets 3").click()
+    tab.get_by_text("template FreeScout Platform").wait_for()
+    tab.get_by_role("button", name="Rehearse").click()
+    tab.get_by_text("Waiting for a worker").wait_for()
+    assert worker().status == "completed"
+    tab.get_by_text("nothing was written").first.wait_for()
+    tab.goto(f"/import/profiles/{profile.pk}/preview")
+    tab.get_by_text("from rehearsal").wait_for()
+    tab.get_by_role("button", name="Execute Import").click()
+    tab.get_by_text("Waiting for a worker").wait_for()
+    assert worker().status == "completed"
+    tab.get_by_text("Finished in").first.wait_for()
+    tab.goto("/tickets")
+    tab.get_by_role("link", name="Printer 3").wait_for()
+    assert tab.misdeeds == []
+
+
+@pytest.mark.req("U6", "U5")
+def test_it_can_be_configured_by_keyboard_alone(
+    alice: Any, desk_profile: ImportProfile, tab: Any
+) -> None:  # fmt: skip
+    log_in(tab, "alice")
+    tab.goto("/import")
+    press_until(tab, "Menu of Green desk")
+    tab.keyboard.press("Enter")
+    press_until(tab, "Apply template")
+    tab.keyboard.press("Enter")
+    tab.get_by_text("Detected FreeScout Platform").wait_for()
+    press_until(tab, "Apply FreeScout Platform")
+    tab.keyboard.press("Enter")
+    tab.get_by_text("is applied").wait_for()
+    assert desk_profile.queries.count() == 6
+    tab.goto(f"/import/profiles/{desk_profile.pk}/preview")
+    press_until(tab, "Rehearse")
+    assert tab.misdeeds == []
+
+
+@pytest.fixture
+def plain_tab(chromium: Any, live_server: Any) -> Iterator[Any]:
+    """A tab that runs no scripts."""
+    context = chromium.new_context(base_url=live_server.url, java_script_enabled=False)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    yield page
+    context.close()
+
+
+@pytest.mark.req("U1")
+def test_it_works_without_scripts(
+    alice: Any, source_params: ConnectionParams, worker: Callable[[], ImportJob], plain_tab: Any
+) -> None:
+    log_in(plain_tab, "alice")
+    connect(plain_tab, source_params)
+    assert plain_tab.get_by_label("Host").input_value() == source_params.host
+    plain_tab.get_by_label("Password").fill(source_params.password)
+    plain_tab.get_by_role("button", name="Test and save").click()
+    plain_tab.get_by_role("button", name="Apply FreeScout Platform").click()
+    plain_tab.get_by_text("is applied").wait_for()
+    profile = ImportProfile.objects.get()
+    plain_tab.goto(f"/import/profiles/{profile.pk}/value-maps")
+    plain_tab.get_by_label("status 9 becomes").select_option("closed")
+    plain_tab.get_by_role("button", name="Save value maps").click()
+    plain_tab.goto(f"/import/profiles/{profile.pk}/matching")
+    plain_tab.get_by_label("Create only").check()
+    plain_tab.get_by_role("button", name="Save").click()
+    plain_tab.get_by_text("Saved how rows are recognised").wait_for()
+    plain_tab.goto(f"/import/profiles/{profile.pk}/preview")
+    plain_tab.get_by_role("button", name="Execute Import").click()
+    plain_tab.get_by_text("Waiting for a worker").wait_for()
+    job = worker()
+    assert (job.status, job.mode) == ("completed", "create")
+    plain_tab.goto("/tickets")
+    plain_tab.get_by_role("link", name="Printer 1").wait_for()
+
+
+def press_until(page: Any, name: str) -> None:
+    """Tab until the focus is on the control with these words."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if name in page.evaluate("document.activeElement.innerText.trim()"):
+            return
+    raise AssertionError(f"Tab never reaches {name}.")
