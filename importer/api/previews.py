@@ -225,6 +225,7 @@ def _impact(found: ProfilePreview) -> dict[str, Any]:
     return {
         **impact.counts,
         "basis": impact.basis,
+        "waiting_for_other_queries": impact.waiting,  # of the failed ones
         "sample_size": impact.sample_size,
         "rehearsed_at": impact.rehearsed_at,
     }

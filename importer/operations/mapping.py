@@ -11,6 +11,7 @@ from importer.mapping.auto import AutoMap, SourceColumn
 from importer.mapping.sampling import Impact, Sample
 from importer.mapping.value_maps import Observed, Suggestion
 from importer.models import ImportProfile, ImportQuery
+from importer.modes import Outcome
 from importer.operations import masking
 from importer.operations.failures import InvalidFields
 from importer.operations.previews import read_query
@@ -26,6 +27,8 @@ from importer.sources.schema import SourceSchema
 from importer.sources.session import SourceSession
 from servicevault import catalog
 from servicevault.catalog import Field, Target
+
+LACKS_ANOTHER_ROW = frozenset({"blocked_by_parent", "unresolved_reference"})
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Sampled:
     rows: Count
     impact: Impact
     masked: bool
+    waiting: int = 0  # of the failed ones: those that only lack a row of another query, which a run imports first
 
 
 def target_named(name: str) -> Target:
@@ -138,8 +142,10 @@ def sampled(
     taken = sampling.sample(session, plan, connect=connect_target, limit=sampling.MOST_ROWS)
     rows = count(session, plan.compiled, EXACT_SECONDS)
     impact = sampling.impact(taken, rows.rows)
+    lacking = sum(row.code in LACKS_ANOTHER_ROW for row in taken.rows)
+    waiting = round(impact.failed * lacking / taken.outcomes[Outcome.FAILED]) if lacking else 0
     shown = taken.rows[:limit] if reveal else tuple(_masked(row) for row in taken.rows[:limit])
-    return Sampled(spec, replace(taken, rows=shown), rows, impact, masked=not reveal)
+    return Sampled(spec, replace(taken, rows=shown), rows, impact, masked=not reveal, waiting=waiting)
 
 
 def _masked(row: sampling.SampledRow) -> sampling.SampledRow:

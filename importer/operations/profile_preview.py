@@ -45,6 +45,7 @@ class Expected:
     rows: int
     exact: bool
     impact: Impact
+    waiting: int = 0  # of the failed ones: those that lack a row of another query
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class ProfileImpact:
     counts: Mapping[str, int]  # outcome → rows
     basis: Literal["rehearsal", "sample"]
     sample_size: int
+    waiting: int = 0  # of the failed ones: those that lack a row of another query; a rehearsal tells
     rehearsed_at: datetime | None = None
     rehearsal: ImportJob | None = None
 
@@ -155,7 +157,7 @@ def _look(
         raise
     except ImporterError as error:
         return replace(look, error=error)
-    expected = Expected(taken.rows.rows, taken.rows.exact, taken.impact)
+    expected = Expected(taken.rows.rows, taken.rows.exact, taken.impact, taken.waiting)
     cache.set(key, expected, KEPT_SECONDS)
     return replace(look, sampled=taken if limit else None, expected=expected)
 
@@ -175,10 +177,13 @@ def _impact(profile: ImportProfile, found: list[QueryPreview], mode: str) -> Pro
     ):
         counters = rehearsal.counters()
         counts = {str(name): counters[name] for name in Outcome.values}
-        return ProfileImpact(counts, "rehearsal", counters["read"], rehearsal.completed_at, rehearsal)
+        return ProfileImpact(
+            counts, "rehearsal", counters["read"], rehearsed_at=rehearsal.completed_at, rehearsal=rehearsal
+        )
     impacts = [item.expected.impact for item in found if item.expected]
     counts = {str(name): sum(getattr(impact, name) for impact in impacts) for name in Outcome.values}
-    return ProfileImpact(counts, "sample", sum(impact.sample_size for impact in impacts))
+    waiting = sum(item.expected.waiting for item in found if item.expected)
+    return ProfileImpact(counts, "sample", sum(impact.sample_size for impact in impacts), waiting=waiting)
 
 
 def _is_whole(rehearsal: ImportJob) -> bool:

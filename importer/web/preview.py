@@ -101,7 +101,10 @@ def _missing(state: Any) -> str:
 
 def _shown(found: ProfilePreview, key: str) -> dict[str, Any]:
     look = next(item for item in found.queries if item.query.key == key)
-    tiles = [(name, found.impact.counts[name], *OUTCOMES[name]) for name in OUTCOMES]
+    counts = {**found.impact.counts, "failed": found.impact.counts["failed"] - found.impact.waiting}
+    tiles = [(str(name), counts[name], *OUTCOMES[name]) for name in OUTCOMES]
+    if found.impact.waiting:
+        tiles.insert(1, ("need other queries", found.impact.waiting, "hourglass", "grey"))
     return {
         "preview": found,
         "look": look,

@@ -74,7 +74,9 @@ def test_it_runs_nothing_that_comes_from_a_source(root: Any, ticket: Any, finish
     ImportRecord.objects.update(problems=[{"field": PAYLOAD, "value": PAYLOAD, "message": PAYLOAD}])
     log_in(tab, "root")
     job = reverse("job", args=[finished_job.pk])
-    for path in ("/", "/import", job, f"{job}/records", "/tickets", reverse("ticket", args=[ticket.pk])):
+    way = reverse("profile", args=[finished_job.profile.pk])
+    pages = ("/import/jobs", "/import/review", way, f"{way}/edit", f"{way}/duplicate", f"{way}/delete", f"{way}/access")
+    for path in ("/", "/import", job, f"{job}/records", "/tickets", reverse("ticket", args=[ticket.pk]), *pages):
         tab.goto(path)
         tab.wait_for_timeout(200)
     assert tab.misdeeds == []
@@ -115,7 +117,9 @@ def test_it_fits_the_width(alice: Any, ticket: Any, finished_job: Any, width: in
     tab.set_viewport_size({"width": width, "height": 800})
     log_in(tab, "alice")
     job = reverse("job", args=[finished_job.pk])
-    for path in ("/", "/import", job, f"{job}/records", "/tickets", reverse("ticket", args=[ticket.pk]), "/no"):
+    way = reverse("profile", args=[finished_job.profile.pk])
+    pages = ("/import/jobs", "/import/templates", "/import/profiles/new", way, f"{way}/access", "/settings/tokens")
+    for path in ("/", "/import", job, f"{job}/records", "/tickets", reverse("ticket", args=[ticket.pk]), *pages, "/no"):
         tab.goto(path)
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
 
