@@ -29,7 +29,7 @@ def is_workbook(names: list[str]) -> bool:
 def open_zip(stream: IO[bytes], limits: Limits) -> zipfile.ZipFile:
     """Return the archive, its directory checked; damaged, encrypted and overlong ones are refused."""
     try:
-        archive = zipfile.ZipFile(stream)  # type: ignore[type-var]
+        archive = zipfile.ZipFile(stream)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError) as error:
         raise FileRejected("The zip archive is damaged: its directory cannot be read. Send the file again.") from error
     members = archive.infolist()
@@ -64,7 +64,7 @@ def opened(stream: IO[bytes], limits: Limits) -> Iterator[tuple[str, str, IO[byt
         yield "", "", stream
 
 
-def _checked(content: IO[bytes], packed_size: int, limits: Limits) -> IO[bytes]:
+def _checked(content: IO[bytes] | gzip.GzipFile, packed_size: int, limits: Limits) -> IO[bytes]:
     capped = Capped(content, packed_size, limits)
     head = capped.read(8)
     nested_workbook = head.startswith(ZIP_MAGICS) and _is_workbook_inside(capped, limits)
@@ -97,7 +97,7 @@ def _size(stream: IO[bytes]) -> int:
 class Capped(io.RawIOBase):
     """Unpacked content that refuses to grow beyond the limits: what is read counts, not what the archive claims."""
 
-    def __init__(self, content: IO[bytes], packed_size: int, limits: Limits) -> None:
+    def __init__(self, content: IO[bytes] | gzip.GzipFile, packed_size: int, limits: Limits) -> None:
         self._content = content
         self._most = max(limits.expansion_bytes, packed_size * limits.expansion_ratio)
         self._ratio = limits.expansion_ratio

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from servicevault.tabular import headers
 from servicevault.tabular.contract import Format, Head, with_notices
-from servicevault.tabular.dialects import detect_dialect
+from servicevault.tabular.dialects import detect_dialect, rows_of
 from servicevault.tabular.encoding import Lines, open_text
 from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.limits import Limits
@@ -53,9 +53,8 @@ class Delimited(Format):
             separator_line=dialect.separator_line,
         )
         lines = head.splitlines()[options.skip_rows + found.separator_line :][:200]
-        quoting = {"quotechar": found.quote_char} if found.quote_char else {"quoting": csv.QUOTE_NONE}
         try:
-            rows = list(csv.reader(lines, delimiter=found.delimiter, **quoting))  # type: ignore[arg-type]
+            rows = list(rows_of(lines, found.delimiter, found.quote_char))
         except csv.Error:
             rows = []
         columns = [date_order(column[1:]) for column in itertools.zip_longest(*rows)]
@@ -110,7 +109,7 @@ class _CellWriter:
         assert text is not None
         if self._options.formula_guard and isinstance(value, str):
             text = guard(text)
-        if text == "" or text == self._options.null_value or self._special.search(text):
+        if text in {"", self._options.null_value} or self._special.search(text):
             return self._quote + text.replace(self._quote, self._quote * 2) + self._quote
         return text
 
@@ -209,9 +208,7 @@ class _Records:
         else:
             ahead = []
             names = self._without_trailing_delimiter(cells, rows, ahead, line)
-            self._reading.headers.extend(
-                headers.named(map(unguard, names), line, self._reading.notices, self._limits)
-            )
+            self._reading.headers.extend(headers.named(map(unguard, names), line, self._reading.notices, self._limits))
         yield from self._numbered(itertools.chain(ahead, rows))
 
     def _without_trailing_delimiter(
@@ -234,7 +231,8 @@ class _Records:
 
     def _numbered(self, rows: Iterable[tuple[int, list[str], list[Problem]]]) -> Iterator[Record]:
         width, notices, number, short = len(self._reading.headers), self._reading.notices, 0, 0
-        for line, cells, problems in rows:
+        for line, cells, found in rows:
+            problems = found
             if not problems and self._options.skip_empty_rows and not any(cells):
                 continue
             number += 1
@@ -279,19 +277,15 @@ class _Records:
                 cells = [unguard(cell) for cell in cells]
             if keeps_empty and quote * 2 in text and "" in cells:
                 cells = _with_quoted_empty(text, cells, self._options.delimiter, quote)
-            yield line, cells, [Problem("nul_byte", "A NUL byte; text in PostgreSQL cannot hold it.")] if (
-                "\0" in text
-            ) else []
+            yield (
+                line,
+                cells,
+                [Problem("nul_byte", "A NUL byte; text in PostgreSQL cannot hold it.")] if ("\0" in text) else [],
+            )
 
     def _reader(self) -> Iterator[list[str]]:
-        quote = self._options.quote_char
-        return csv.reader(
-            self._source,
-            delimiter=self._options.delimiter,
-            quotechar=quote or None,
-            escapechar=self._options.escape_char or None,
-            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-        )
+        options = self._options
+        return rows_of(self._source, options.delimiter, options.quote_char or "", options.escape_char)
 
     def _too_big(self, line: int) -> Problem:
         most = self._limits.cell_chars // (1024 * 1024)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from servicevault.tabular.options import ReadOptions
@@ -56,12 +57,17 @@ def _delimiter(lines: list[str], quote: str) -> str:
     return max(CANDIDATES, key=lambda candidate: _evenness(lines, candidate, quote))
 
 
+def rows_of(lines: Iterable[str], delimiter: str, quote: str, escape: str = "") -> Iterator[list[str]]:
+    """Return the standard library's reader of this dialect."""
+    if not quote:
+        return csv.reader(lines, delimiter=delimiter, escapechar=escape or None, quoting=csv.QUOTE_NONE)
+    return csv.reader(lines, delimiter=delimiter, escapechar=escape or None, quotechar=quote)
+
+
 def _evenness(lines: list[str], delimiter: str, quote: str) -> tuple[float, int]:
     """Rate a delimiter: the share of rows with the most frequent width, then that width. One column is no rating."""
-    quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
     try:
-        rows = csv.reader(lines, delimiter=delimiter, quotechar=quote or None, quoting=quoting)
-        widths = [len(row) for row in rows if row]
+        widths = [len(row) for row in rows_of(lines, delimiter, quote) if row]
     except csv.Error:
         return 0.0, 0
     if not widths:

@@ -18,6 +18,7 @@ BOMS = [
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 ]
+DETECTED_ENCODINGS = ("utf-8", *{name for _, name in BOMS}, "utf-16-le", "utf-16-be", "iso-8859-1", "windows-1252")
 # Bytes Windows-1252 prints and ISO-8859-1 keeps for control codes nobody writes.
 ONLY_WINDOWS = bytes(range(0x80, 0xA0))
 REPLACED = "\ufffd"

@@ -29,9 +29,7 @@ from servicevault.tabular.trees import (
 from servicevault.tabular.values import BIG, Numeral, number_text, render, to_json
 
 # Numbers stay the digits of the file: no rounding, no minutes for 1e1000000.
-DECODER = json.JSONDecoder(
-    parse_int=Numeral, parse_float=Numeral, parse_constant=Numeral, object_pairs_hook=mapping_of
-)
+DECODER = json.JSONDecoder(parse_int=Numeral, parse_float=Numeral, parse_constant=Numeral, object_pairs_hook=mapping_of)
 ENCODER = json.JSONEncoder(ensure_ascii=False)
 BLANK = re.compile(r"[ \t\r\n]*")
 PIECE = 256 * 1024
@@ -155,10 +153,10 @@ def json_value(value: Any, options: WriteOptions) -> str:
     if isinstance(value, int):
         return f'"{value}"' if options.big_numbers == "string" and abs(value) > BIG else str(value)
     if isinstance(value, float | Decimal):
-        if value != value or value in {float("inf"), float("-inf")}:
+        if not Decimal(value).is_finite():
             return f'"{value}"'  # JSON has no such numbers
         text = number_text(value)
-        return f'"{text}"' if options.big_numbers == "string" and abs(value) > BIG else text
+        return f'"{text}"' if options.big_numbers == "string" and abs(Decimal(value)) > BIG else text
     if isinstance(value, dict | list | tuple):
         return escaped(to_json(value))
     return escaped(ENCODER.encode(render(value, options)))

@@ -109,7 +109,7 @@ def _flag(key: str, value: Any) -> bool:
 def _count(key: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise OptionRefused(key, f"Option `{key}` is a whole number from 0, not {value!r}.")
-    return value
+    return int(value)
 
 
 def _maybe_count(key: str, value: Any) -> int | None:
@@ -164,17 +164,15 @@ def _encoding(key: str, value: Any) -> str:
     except (LookupError, ValueError):
         info = None
     # Codecs like hex, zip or rot13 turn bytes into bytes: never an encoding of text.
-    if info is None or not info._is_text_encoding:  # type: ignore[attr-defined]
+    if info is None or not info._is_text_encoding:
         raise OptionRefused(key, f"There is no encoding {value!r}. Examples: utf-8, utf-16, windows-1252.")
-    return value.lower()
+    return str(value).lower()
 
 
 def _zone(key: str, value: Any) -> str:
     try:
         ZoneInfo(_text(key, value))
-    except (OSError, ValueError):  # ZoneInfoNotFoundError is an OSError's cousin: a KeyError
-        raise OptionRefused(key, f"There is no time zone {value!r}. Example: Europe/Berlin.") from None
-    except KeyError:
+    except (OSError, ValueError, KeyError):
         raise OptionRefused(key, f"There is no time zone {value!r}. Example: Europe/Berlin.") from None
     return str(value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zipfile
 from collections.abc import Iterator
@@ -228,9 +229,7 @@ class Package:
             return []
         texts: list[str] = []
         with _workbook_errors("xl/sharedStrings.xml"):
-            for _, element in etree.iterparse(
-                self._open("xl/sharedStrings.xml"), events=("end",), tag="{*}si", **SAFE
-            ):
+            for _, element in etree.iterparse(self._open("xl/sharedStrings.xml"), events=("end",), tag="{*}si", **SAFE):
                 texts.append(_rich_text(element))
                 element.clear()
                 while element.getprevious() is not None:
@@ -249,7 +248,9 @@ class _workbook_errors:  # noqa: N801 - used as a context manager only
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, etree.XMLSyntaxError | zipfile.BadZipFile | EOFError | OSError | ValueError | OverflowError):
+        if isinstance(
+            error, etree.XMLSyntaxError | zipfile.BadZipFile | EOFError | OSError | ValueError | OverflowError
+        ):
             cause = re.sub(r"\s+", " ", str(error))[:200]
             raise FileRejected(f"The workbook is damaged in its part {self._part}: {cause}.") from error
         if isinstance(error, NotImplementedError) or type(error).__module__ == "zlib":
@@ -291,7 +292,7 @@ def unescaped(text: str) -> str:
 
 def _kind(code: str) -> str:
     """Return date, datetime or time for a number format that shows one, else empty text."""
-    letters = NO_DATE_IN_FORMAT.sub("", code.split(";")[0]).lower()
+    letters = NO_DATE_IN_FORMAT.sub("", code.split(";", maxsplit=1)[0]).lower()
     if "general" in letters:
         return ""
     has_date = "y" in letters or "d" in letters or ("m" in letters and not re.search("[hs]", letters))
@@ -320,6 +321,6 @@ def serial_date(number: float, kind: str, *, is_1904: bool) -> Cell:
 
 def plain_number(number: float) -> str:
     """Return the shortest digits of a number that mean it, without exponent."""
-    if number != number or number in {float("inf"), float("-inf")}:
+    if not math.isfinite(number):
         return str(number)
     return format(Decimal(repr(number)).normalize(), "f") if number else "0"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import IO
+import itertools
+from typing import IO, NoReturn
 
 from servicevault.tabular.errors import RowNotWritable
 from servicevault.tabular.options import WriteOptions
@@ -43,12 +44,9 @@ class TextOutput:
         self._parts.clear()
         self._chars = 0
 
-    def _refuse(self, error: UnicodeEncodeError) -> None:
-        seen = 0
-        for offset, part in enumerate(self._parts):
-            seen += len(part)
-            if error.start < seen:
-                break
+    def _refuse(self, error: UnicodeEncodeError) -> NoReturn:
+        ends = itertools.accumulate(map(len, self._parts))
+        offset = next(at for at, end in enumerate(ends) if error.start < end)
         character = error.object[error.start]
         raise RowNotWritable(
             f"Row {self._row_of_first + offset:,}: the encoding {self._encoding} has no character "

@@ -68,9 +68,7 @@ def read_tree(elements: Iterable[Element], options: ReadOptions, limits: Limits)
     return reading
 
 
-def _records(
-    elements: Iterable[Element], options: ReadOptions, limits: Limits, names: list[str]
-) -> Iterator[Record]:
+def _records(elements: Iterable[Element], options: ReadOptions, limits: Limits, names: list[str]) -> Iterator[Record]:
     wanted, number, seen = plain_path(options.record_path), 0, set()
     columns = Columns(names, limits)
     for path, value in elements:

@@ -121,7 +121,7 @@ def _moment(text: str, options: ReadOptions, hint: str) -> date | datetime:
     try:
         if wanted == "iso":
             return date.fromisoformat(text) if len(text) <= 10 else datetime.fromisoformat(text)
-        found = datetime.strptime(text, _strptime(wanted))  # noqa: DTZ007 - the zone is the option's, set later
+        found = datetime.strptime(text, _strptime(wanted))
     except (ValueError, OverflowError) as error:
         raise CellRefused(f"{shown(text)} is not a date of the form {wanted}.") from error
     return found if "H" in wanted else found.date()

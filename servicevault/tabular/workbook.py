@@ -16,8 +16,19 @@ from servicevault.tabular.contract import Format, Head, with_notices
 from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.limits import Limits
 from servicevault.tabular.options import ReadOptions, WriteOptions
-from servicevault.tabular.records import BOOLEAN, DATE, DATETIME, NUMBER, TIME, Detection, Notice, Problem, Reading
-from servicevault.tabular.records import Record, Sheet
+from servicevault.tabular.records import (
+    BOOLEAN,
+    DATE,
+    DATETIME,
+    NUMBER,
+    TIME,
+    Detection,
+    Notice,
+    Problem,
+    Reading,
+    Record,
+    Sheet,
+)
 from servicevault.tabular.spreadsheet import Cell, Package, Range, Row, plain_number
 
 OLE = bytes.fromhex("d0cf11e0a1b11ae1")
@@ -135,7 +146,7 @@ def _members(head: Head) -> list[str]:
 def _open_xls(stream: IO[bytes]) -> python_calamine.CalamineWorkbook:
     stream.seek(0)
     try:
-        return python_calamine.CalamineWorkbook.from_filelike(stream)  # type: ignore[arg-type]
+        return python_calamine.CalamineWorkbook.from_filelike(stream)
     except python_calamine.PasswordError as error:
         raise FileRejected("The workbook is protected by a password. Remove the password, send it again.") from error
     except (python_calamine.CalamineError, OSError, ValueError) as error:

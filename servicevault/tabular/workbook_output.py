@@ -10,7 +10,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import IO, Any
 from xml.sax.saxutils import escape, quoteattr
-from zoneinfo import ZoneInfo
 
 from servicevault.tabular.containers import new_member
 from servicevault.tabular.errors import RowNotWritable
@@ -75,7 +74,9 @@ def _put(archive: zipfile.ZipFile, name: str, text: str) -> None:
         stream.write((DECLARATION + text).encode())
 
 
-def _write_sheet(stream: IO[bytes], columns: Sequence[str], rows: Iterable[Sequence[Any]], options: WriteOptions) -> int:
+def _write_sheet(
+    stream: IO[bytes], columns: Sequence[str], rows: Iterable[Sequence[Any]], options: WriteOptions
+) -> int:
     iterator = iter(rows)
     ahead = list(itertools.islice(iterator, MEASURED_ROWS))
     stream.write(_before_rows(columns, ahead, options).encode())

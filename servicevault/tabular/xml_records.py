@@ -69,7 +69,9 @@ class Xml(Format):
         text = encoded(target, options)
         root, record = element_name(options.root_name), element_name(options.record_name)
         names = _distinct(element_name(column) for column in columns)
-        start, end = (f"  <{record}>", f"  </{record}>\n") if options.pretty_print else (f"<{record}>", f"</{record}>\n")
+        start, end = (
+            (f"  <{record}>", f"  </{record}>\n") if options.pretty_print else (f"<{record}>", f"</{record}>\n")
+        )
         indent, after = ("\n    ", "\n") if options.pretty_print else ("", "")
         charset = options.encoding.removesuffix("-sig")
         text.write(0, f'<?xml version="1.0" encoding="{charset}"?>\n<{root} xmlns:xsi={quoteattr(XSI)}>\n')
@@ -122,7 +124,7 @@ def _with_paths(elements: _Elements, found: Detection) -> Detection:
         for path, count in counts.items()
         if "." in path and counts[path.rpartition(".")[0]] == 1 and (count > 1 or path not in are_plain)
     }
-    if not lists or all(path in are_plain for path in lists if lists[path] == 1) and max(lists.values()) == 1:
+    if not lists or (all(path in are_plain for path in lists if lists[path] == 1) and max(lists.values()) == 1):
         return replace(found, record_path=WHOLE, record_paths=(RecordPath(WHOLE, 1),))
     ranked = sorted(lists.items(), key=lambda item: (item[0] in are_plain, -item[1], item[0].count(".")))
     if len(ranked) == 1 or ranked[0][1] > 1:
@@ -261,7 +263,7 @@ def _value(element: Any) -> Any:
         else:
             fields[name] = value
     if is_nil:
-        return None if not fields else fields
+        return fields or None
     text = element.text or ""
     if not fields:
         return text

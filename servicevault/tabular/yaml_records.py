@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import yaml
 from yaml import events
@@ -25,7 +25,9 @@ CORE = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", 
 NULLS = {"", "~", "null", "Null", "NULL"}
 BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
-BEGINS_YAML = re.compile(r"(?:\s*(?:#[^\n]*)?\n)*(%YAML|---(?:\s|$)|- (?=[\w\"']+\s*:|\{)|-\s*\n\s|[\w\"']+:\s*\n\s*- )")
+BEGINS_YAML = re.compile(
+    r"(?:\s*(?:#[^\n]*)?\n)*(%YAML|---(?:\s|$)|- (?=[\w\"']+\s*:|\{)|-\s*\n\s|[\w\"']+:\s*\n\s*- )"
+)
 ALIAS_ALLOWANCE = 10_000  # small files may repeat a little more
 # What YAML does not print, and what JSON would leave to a reader of YAML to misread.
 UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
@@ -99,7 +101,7 @@ class _Documents:
 
     def _parsed(self, stream: IO[bytes], encoding: str) -> Iterator[events.Event]:
         try:
-            yield from yaml.parse(open_text(stream, encoding), Loader=yaml.CSafeLoader)  # type: ignore[no-untyped-call]
+            yield from yaml.parse(open_text(stream, encoding), Loader=yaml.CSafeLoader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 1 if mark else 0
@@ -182,11 +184,13 @@ class _Documents:
         return str(event.value)
 
     def _repeated(self, event: events.AliasEvent) -> Node:
-        if event.anchor not in self._anchors:
-            self._refuse(event, f"the alias *{event.anchor} names nothing before it")
-        value, size = self._anchors[event.anchor]
+        anchor = event.anchor or ""
+        if anchor not in self._anchors:
+            self._refuse(event, f"the alias *{anchor} names nothing before it")
+        value, size = self._anchors[anchor]
+        read = event.end_mark.index if event.end_mark else 0
         self._expanded += size
-        if self._expanded > ALIAS_ALLOWANCE + self._limits.alias_expansion * event.end_mark.index:
+        if self._expanded > ALIAS_ALLOWANCE + self._limits.alias_expansion * read:
             self._refuse(event, f"its aliases repeat more than {self._limits.alias_expansion} times its size")
         return value, size
 
@@ -197,8 +201,8 @@ class _Documents:
         if tag is not None and tag != "!" and tag not in CORE:
             self._refuse(event, f"the tag {tag} is none of the core types")
 
-    def _refuse(self, event: events.Event, cause: str) -> Any:
-        line = event.start_mark.line + 1
+    def _refuse(self, event: events.Event, cause: str) -> NoReturn:
+        line = event.start_mark.line + 1 if event.start_mark else 0
         raise FileRejected(f"The YAML is refused at line {line}: {cause}.", line=line)
 
 
