@@ -277,11 +277,7 @@ class _Records:
                 cells = [unguard(cell) for cell in cells]
             if keeps_empty and quote * 2 in text and "" in cells:
                 cells = _with_quoted_empty(text, cells, self._options.delimiter, quote)
-            yield (
-                line,
-                cells,
-                [Problem("nul_byte", "A NUL byte; text in PostgreSQL cannot hold it.")] if ("\0" in text) else [],
-            )
+            yield line, cells, []
 
     def _reader(self) -> Iterator[list[str]]:
         options = self._options

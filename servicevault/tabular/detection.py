@@ -94,7 +94,7 @@ def _format(head: Head, options: ReadOptions) -> tuple[Format, str]:
             f"The file is declared as {declared[0].label}, but its content is {candidate.label} ({why}). "
             "Choose the right format or send the right file."
         )
-    if not head.text.strip() and not head.data.strip(b"\0 \r\n\t"):
+    if not head.text.strip() and not head.data.strip(b"\0 \r\n\t\xef\xbb\xbf\xff\xfe"):
         raise FileRejected(NO_DATA, code="empty_file")
     known = ", ".join(sorted(formats.FORMATS))
     raise FileRejected(f"The content of the file is none of the known formats: {known}.")

@@ -196,7 +196,10 @@ class _Elements:
         for event, element, names in self._events():
             if event == "end":
                 if len(names) == depth and (not path or names == path):
-                    yield wanted, _value(element)
+                    value = _value(element)
+                    # A root with nothing in it is an empty list, not a record.
+                    if path or not isinstance(value, str) or value.strip():
+                        yield wanted, value
                 if len(names) <= depth:
                     _forget(element)
 
