@@ -39,7 +39,7 @@ class Delimited(Format):
 
     def recognise(self, head: Head) -> str:
         """Text that is nothing else."""
-        return "plain text" if head.text.strip("\ufeff \r\n\t") else ""
+        return "plain text" if head.text.strip("\ufeff\0 \r\n\t") else ""
 
     def inspect(self, stream: IO[bytes], options: ReadOptions, limits: Limits, found: Detection) -> Detection:
         """Find delimiter, quote and the order of dates."""

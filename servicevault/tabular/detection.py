@@ -29,9 +29,8 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 @contextmanager
 def opened(stream: IO[bytes], options: ReadOptions, limits: Limits = DEFAULT) -> Iterator[tuple[Detection, Reading]]:
     """Yield what the file is and its records; valid while the context is. Raises FileRejected."""
+    refuse_hidden_archive(stream)
     with containers.opened(stream, limits) as (container, inner_name, content):
-        if not container:
-            refuse_hidden_archive(content)
         format_, found = _detect(content, options, limits)
         found = replace(found, container=container, inner_name=inner_name)
         settled = settle(options, found)
@@ -94,7 +93,7 @@ def _format(head: Head, options: ReadOptions) -> tuple[Format, str]:
             f"The file is declared as {declared[0].label}, but its content is {candidate.label} ({why}). "
             "Choose the right format or send the right file."
         )
-    if not head.text.strip() and not head.data.strip(b"\0 \r\n\t\xef\xbb\xbf\xff\xfe"):
+    if not head.text.strip("\0 \r\n\t") and not head.data.strip(b"\0 \r\n\t\xef\xbb\xbf\xff\xfe"):
         raise FileRejected(NO_DATA, code="empty_file")
     known = ", ".join(sorted(formats.FORMATS))
     raise FileRejected(f"The content of the file is none of the known formats: {known}.")

@@ -108,6 +108,16 @@ def _send(process: subprocess.Popen[bytes], request: dict[str, Any]) -> None:
         pass  # it is dead already; reading its frames says of what
 
 
+def _decoded(data: bytes) -> dict[str, Any]:
+    try:
+        frame = json.loads(data)
+    except ValueError as error:
+        raise FileRejected(f"The file cannot be read: its reader lost its way. {ADVICE}", code="reader_died") from error
+    if not isinstance(frame, dict):
+        raise FileRejected(f"The file cannot be read: its reader lost its way. {ADVICE}", code="reader_died")
+    return frame
+
+
 class _Frames:
     """Takes frames off the pipe and watches over time and amount."""
 
@@ -124,7 +134,7 @@ class _Frames:
             (length,) = LENGTH.unpack(self._take(LENGTH.size))
             if length > LONGEST_FRAME:
                 raise FileRejected(f"Reading the file gave a piece of more than {LONGEST_FRAME >> 20} MB. {ADVICE}")
-            frame = json.loads(self._take(length))
+            frame = _decoded(self._take(length))
             if "rejected" in frame:
                 raise FileRejected(frame["rejected"], code=frame["code"], line=frame["line"])
             if "end" in frame:

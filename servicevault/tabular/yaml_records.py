@@ -26,7 +26,7 @@ NULLS = {"", "~", "null", "Null", "NULL"}
 BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 BEGINS_YAML = re.compile(
-    r"(?:\s*(?:#[^\n]*)?\n)*(%YAML|---(?:\s|$)|- (?=[\w\"']+\s*:|\{)|-\s*\n\s|[\w\"']+:\s*\n\s*- )"
+    r"(?:\s*(?:#[^\n]*)?\n)*(%YAML|---(?:\s|$)|- (?=[\w\"' ]+:\s|[?&*!{\[])|-\s*\n\s|[\w\"']+:(?:\s*\n\s*- | [&*!{\[]))"
 )
 ALIAS_ALLOWANCE = 10_000  # small files may repeat a little more
 # What YAML does not print, and what JSON would leave to a reader of YAML to misread.
