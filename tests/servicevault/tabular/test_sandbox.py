@@ -72,7 +72,7 @@ def test_it_delivers_what_came_before_the_rejection() -> None:
         ("import time; time.sleep(60)", "took too long", "timeout"),
         ("import os; os.write(1, b'\\xff' * 100)", "more than 256 MB", "file_rejected"),
         (
-            "import os\nwhile True: os.write(1, b'\\0\\0\\0\\x09' + b'{\"row\":12}')",
+            "import os\nwhile True: os.write(1, b'\\0\\0\\0\\x0a' + b'{\"row\":12}')",
             "more than 1 MB of data",
             "size",
         ),

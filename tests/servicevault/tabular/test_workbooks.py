@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 import zipfile
 from datetime import date, datetime
+from pathlib import Path
 
 import openpyxl
 import pytest
@@ -15,7 +17,7 @@ from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.options import ReadOptions, WriteOptions
 from servicevault.tabular.values import parse
 from servicevault.tabular.writing import write
-from tests.servicevault.tabular.files import changed_part, read, rows_workbook, workbook
+from tests.servicevault.tabular.files import changed_part, read, rows_workbook, workbook, zipped
 
 pytestmark = pytest.mark.req("F-084")
 SHEET = "xl/worksheets/sheet1.xml"
@@ -131,3 +133,23 @@ def test_another_reader_finds_types_and_no_formulas() -> None:
     ]
     assert sheet["A2"].data_type == "s"
     assert sheet.freeze_panes == "A2"
+
+
+def test_it_reads_old_workbooks() -> None:
+    book = (Path(__file__).parents[2] / "files" / "excel97.xls").read_bytes()
+    result = read(book, format="excel")
+    assert (result.found.format, [(sheet.name, sheet.hidden) for sheet in result.found.sheets]) == (
+        "xls",
+        [("Old", False), ("Hidden", True)],
+    )
+    assert [record.cells for record in result.records] == [
+        ["00123", "1.5", "2024-02-29", "Sales"],
+        ["Zoë", "7"],
+    ]
+    assert (result.records[0].hints, result.notices) == ({1: "number", 2: "date"}, ["merged_cells"])
+    assert read(book, fill_merged=True).rows[1]["team"] == "Sales"
+
+
+def test_it_reads_a_workbook_in_a_compressed_file() -> None:
+    book = rows_workbook(["a"], [1])
+    assert read(gzip.compress(book)).rows == read(zipped(**{"book.xlsx": book})).rows == [{"a": "1"}]
