@@ -175,21 +175,30 @@ def run(*, count: int, write_report: bool) -> None:
         for name, peers in READING.items():
             path, size = Path(folder) / f"data.{name}", count if name == "csv" else max(count // SMALLER, 1)
             written = measured(write_ours, path, name, size)
-            _add(lines, "write: ours", name, size, written, written)
+            _add(lines, "write: ours", name, size, result=written, base=written)
             for label, peer in WRITING.get(name, {}).items():
-                _add(lines, f"write: {label}", name, size, measured(peer, path.with_suffix(".peer"), size), written)
+                _add(
+                    lines,
+                    f"write: {label}",
+                    name,
+                    size,
+                    result=measured(peer, path.with_suffix(".peer"), size),
+                    base=written,
+                )
             read = measured(ours, path)
-            _add(lines, "read: ours", name, size, read, read)
-            _add(lines, "read: ours, in a child", name, size, measured(in_a_child, path), read)
+            _add(lines, "read: ours", name, size, result=read, base=read)
+            _add(lines, "read: ours, in a child", name, size, result=measured(in_a_child, path), base=read)
             for label, peer_read in peers.items():
-                _add(lines, f"read: {label}", name, size, measured(peer_read, path), read)
+                _add(lines, f"read: {label}", name, size, result=measured(peer_read, path), base=read)
             path.unlink()
     text = "\n".join(lines)
     if write_report:
         report.write("files", text)
 
 
-def _add(lines: list[str], what: str, name: str, size: int, result: tuple[float, int], base: tuple[float, int]) -> None:
+def _add(
+    lines: list[str], what: str, name: str, size: int, *, result: tuple[float, int], base: tuple[float, int]
+) -> None:
     seconds, peak = result
     lines.append(f"| {what} | {name} | {size:,} | {size / seconds:,.0f} | {peak} | {seconds / base[0]:.2f} |")
     print(lines[-1], flush=True)

@@ -32,6 +32,7 @@ from servicevault.tabular.options import ReadOptions
 from servicevault.tabular.records import to_wire
 
 NOBODY = 65_534
+USED_BY_LIBRARIES = ("cp437", "ascii", "idna")  # zipfile reads names of members in the first
 BATCH_ROWS = 500
 BATCH_CHARS = 512 * 1024
 LENGTH = struct.Struct(">I")
@@ -116,7 +117,7 @@ def main() -> None:
     """Take the request, give away what is not needed, read."""
     request = json.loads(sys.stdin.buffer.readline())
     # Codecs are modules, loaded on first use: nobody may not be able to read them then.
-    for encoding in filter(None, (*DETECTED_ENCODINGS, request["options"]["encoding"])):
+    for encoding in filter(None, (*DETECTED_ENCODINGS, *USED_BY_LIBRARIES, request["options"]["encoding"])):
         codecs.lookup(encoding)
     restrict(Limits(**request["limits"]))
     serve(request, Frames(sys.stdout.fileno()))

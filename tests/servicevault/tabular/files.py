@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import openpyxl
@@ -13,6 +14,8 @@ from servicevault.tabular import detection
 from servicevault.tabular.limits import DEFAULT, Limits
 from servicevault.tabular.options import ReadOptions
 from servicevault.tabular.records import Detection, Record
+
+EXCEL_97 = Path(__file__).parents[2] / "files" / "excel97.xls"
 
 
 class Read(NamedTuple):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import io
 import os
 import tempfile
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +22,7 @@ from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.limits import MIB, Limits
 from servicevault.tabular.options import ReadOptions
 from servicevault.tabular.writing import write
+from tests.servicevault.tabular.files import EXCEL_97, zipped
 
 DIES = "import os, sys; sys.stdin.readline(); os.kill(os.getpid(), {})"
 
@@ -49,6 +52,20 @@ def test_it_reads_the_same_as_without_a_child() -> None:
             assert list(expected.records) == records
         assert (found, reading.headers, reading.notices) == (expected_found, expected.headers, expected.notices)
         assert sandbox.inspect(file, ReadOptions()) == detection.inspect(file, ReadOptions())
+
+
+@pytest.mark.parametrize("name", ["csv", "jsonl", "xlsx", "xml", "yaml", "xls", "csv in zip", "xlsx in gzip"])
+def test_it_reads_every_format_in_a_child(name: str) -> None:
+    format_name, _, container = name.partition(" in ")
+    target = io.BytesIO(EXCEL_97.read_bytes() if name == "xls" else b"")
+    if name != "xls":
+        write(target, format_name, ["a", "b"], [["ü", 1], [None, date(2024, 1, 1)]])
+    data = target.getvalue()
+    data = zipped(**{"a.csv": data}) if container == "zip" else gzip.compress(data) if container else data
+    with stored(data) as file:
+        found = sandbox.inspect(file, ReadOptions())
+        assert found == detection.inspect(file, ReadOptions())
+    assert (found.detection.format, len(found.sample)) == (format_name, 2)
 
 
 def test_it_delivers_what_came_before_the_rejection() -> None:

@@ -7,7 +7,6 @@ import io
 import re
 import zipfile
 from datetime import date, datetime
-from pathlib import Path
 
 import openpyxl
 import pytest
@@ -17,7 +16,7 @@ from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.options import ReadOptions, WriteOptions
 from servicevault.tabular.values import parse
 from servicevault.tabular.writing import write
-from tests.servicevault.tabular.files import changed_part, read, rows_workbook, workbook, zipped
+from tests.servicevault.tabular.files import EXCEL_97, changed_part, read, rows_workbook, workbook, zipped
 
 pytestmark = pytest.mark.req("F-084")
 SHEET = "xl/worksheets/sheet1.xml"
@@ -136,7 +135,7 @@ def test_another_reader_finds_types_and_no_formulas() -> None:
 
 
 def test_it_reads_old_workbooks() -> None:
-    book = (Path(__file__).parents[2] / "files" / "excel97.xls").read_bytes()
+    book = EXCEL_97.read_bytes()
     result = read(book, format="excel")
     assert (result.found.format, [(sheet.name, sheet.hidden) for sheet in result.found.sheets]) == (
         "xls",
