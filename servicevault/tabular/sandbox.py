@@ -152,7 +152,9 @@ class _Frames:
         assert self._process.stdout is not None
         started = time.monotonic()
         patience = min(self._limits.silence_seconds, self._limits.wait_seconds - self._waited)
-        ready = select.select([self._process.stdout], [], [], max(0.0, patience))[0]
+        waiting = select.poll()  # select() knows no descriptor above 1,023
+        waiting.register(self._process.stdout, select.POLLIN)
+        ready = waiting.poll(max(0.0, patience) * 1000)
         self._waited += time.monotonic() - started
         if not ready:
             raise FileRejected(

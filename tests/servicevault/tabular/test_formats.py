@@ -7,7 +7,7 @@ from typing import IO
 
 import pytest
 
-from servicevault.tabular import formats
+from servicevault.tabular import filenames, formats
 from servicevault.tabular.contract import Format, Head
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.limits import Limits
@@ -102,3 +102,21 @@ def test_it_knows_other_names_of_options() -> None:
     assert WriteOptions.parse({"includeHeaders": False, "dateFormat": "us"}) == WriteOptions(
         include_headers=False, date_format="MM/DD/YYYY"
     )
+
+
+@pytest.mark.req("F-084", "F-088")
+@pytest.mark.parametrize(
+    ("name", "cleaned"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\data\\people.csv", "people.csv"),
+        ('a"b\r\nSet-Cookie: x.csv', "abSet-Cookie x.csv"),
+        ("\u202evsc.exe", "vsc.exe"),
+        ("..", "file"),
+        ("", "file"),
+        ("Kündigungen 2024.xlsx", "Kündigungen 2024.xlsx"),
+        ("x" * 300 + ".csv", "x" * 146 + ".csv"),
+    ],
+)
+def test_a_name_is_never_a_path(name: str, cleaned: str) -> None:
+    assert filenames.cleaned(name) == cleaned

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import io
+import multiprocessing
 import os
 import tempfile
 from collections import deque
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
 import pytest
@@ -122,6 +123,24 @@ def test_it_stops_what_needs_too_much_time() -> None:
         pytest.raises(FileRejected, match="seconds of computing"),
     ):
         deque(reading.records, maxlen=0)
+
+
+def test_a_daemonic_worker_may_use_it() -> None:
+    """Celery's prefork workers are daemonic: multiprocessing refuses them children of its own kind."""
+    with stored(b"a,b\n1,2\n") as file:
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+        context = multiprocessing.get_context("spawn")
+        worker = context.Process(target=count_records, args=(sender, path), daemon=True)
+        worker.start()
+        assert receiver.poll(60)
+        assert receiver.recv() == 1
+        worker.join()
+
+
+def count_records(sender: Any, path: str) -> None:
+    with Path(path).open("rb") as file, sandbox.opened(file, ReadOptions()) as (_, reading):
+        sender.send(sum(1 for _ in reading.records))
 
 
 def test_no_child_outlives_its_reading() -> None:
