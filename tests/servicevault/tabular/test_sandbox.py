@@ -36,6 +36,11 @@ def stored(data: bytes) -> Iterator[IO[bytes]]:
         yield file
 
 
+def reader() -> psutil.Process:
+    (child,) = [each for each in psutil.Process().children() if str(sandbox.CHILD) in each.cmdline()]
+    return child
+
+
 def child_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     path = tmp_path / "child.py"
     path.write_text(program)
@@ -146,7 +151,7 @@ def count_records(sender: Any, path: str) -> None:
 def test_no_child_outlives_its_reading() -> None:
     with stored(b"a,b\n" + b"1,2\n" * 100_000) as file, sandbox.opened(file, ReadOptions()) as (_, reading):
         next(reading.records)
-        (child,) = psutil.Process().children()
+        child = reader()
     del reading
     gc.collect()
     assert not psutil.pid_exists(child.pid)
@@ -156,7 +161,7 @@ def test_its_child_has_no_secrets_and_no_rights(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("SECRET_KEY", "hush")
     with stored(b"a,b\n" + b"1,2\n" * 200_000) as file, sandbox.opened(file, ReadOptions()) as (_, reading):
         next(reading.records)
-        (child,) = psutil.Process().children()
+        child = reader()
         status = Path(f"/proc/{child.pid}/status").read_text()
         limits = Path(f"/proc/{child.pid}/limits").read_text()
         if os.geteuid() == 0:
