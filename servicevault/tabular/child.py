@@ -1,0 +1,127 @@
+"""The child that reads one file under limits. Run by `sandbox` as a program of its own, never imported by it.
+
+Standard input brings one JSON line (the request), the file comes as an open descriptor, standard output takes frames:
+four bytes of length, then JSON. It has no environment, no network of ours and no database.
+"""
+
+from __future__ import annotations
+
+import codecs
+import heapq  # noqa: F401 - Counter imports it on first use, when this process may not read files any more
+import json
+import os
+import resource
+import struct
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    # The project's package would start Celery and Django; only this subpackage is wanted.
+    root = Path(__file__).resolve().parent.parent
+    package = types.ModuleType("servicevault")
+    package.__path__ = [str(root)]
+    sys.modules["servicevault"] = package
+
+from servicevault.tabular import detection
+from servicevault.tabular.encoding import DETECTED_ENCODINGS
+from servicevault.tabular.errors import FileRejected
+from servicevault.tabular.limits import Limits
+from servicevault.tabular.options import ReadOptions
+from servicevault.tabular.records import to_wire
+
+NOBODY = 65_534
+USED_BY_LIBRARIES = ("cp437", "ascii", "idna")  # zipfile reads names of members in the first
+BATCH_ROWS = 500
+BATCH_CHARS = 512 * 1024
+LENGTH = struct.Struct(">I")
+
+
+def restrict(limits: Limits) -> None:
+    """Take from this process what reading a file does not need; for good."""
+    for kind, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, limits.open_files),
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_CPU, limits.cpu_seconds),
+    ):
+        _, hard = resource.getrlimit(kind)
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (value, value))
+    if os.geteuid() == 0:
+        _become_nobody()
+
+
+def _become_nobody() -> None:
+    try:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    except PermissionError:
+        return  # a container whose root may not change users: the limits hold all the same
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+
+
+class Frames:
+    """Writes frames to the pipe."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def send(self, **frame: Any) -> None:
+        """Send one frame whole."""
+        data = json.dumps(frame).encode()
+        data = LENGTH.pack(len(data)) + data
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+
+def serve(request: dict[str, Any], frames: Frames) -> None:
+    """Read the file as requested; a rejection is a frame like any other."""
+    limits = Limits(**request["limits"])
+    options = ReadOptions(**{**request["options"], "null_values": tuple(request["options"]["null_values"])})
+    try:
+        with os.fdopen(request["file"], "rb") as stream:
+            if request["want"] == "inspect":
+                frames.send(inspection=to_wire(detection.inspect(stream, options, limits)))
+            else:
+                send_records(stream, options, limits, frames)
+        frames.send(end=True)
+    except FileRejected as error:
+        frames.send(rejected=error.message, code=error.code, line=error.line)
+    except MemoryError:
+        most = limits.memory_bytes // (1024 * 1024)
+        frames.send(rejected=f"Reading the file needs more than {most} MB of memory.", code="memory", line=0)
+    except RecursionError:
+        frames.send(rejected="The file is nested too deep.", code="file_rejected", line=0)
+
+
+def send_records(stream: Any, options: ReadOptions, limits: Limits, frames: Frames) -> None:
+    """Send the records in batches, with the headers and notices that are new since the last."""
+    with detection.opened(stream, options, limits) as (found, reading):
+        frames.send(detection=to_wire(found))
+        batch: list[Any] = []
+        chars = headers = notices = 0
+        for record in reading.records:
+            batch.append(record)
+            chars += sum(map(len, filter(None, record.cells)))
+            if len(batch) >= BATCH_ROWS or chars >= BATCH_CHARS:
+                frames.send(headers=reading.headers[headers:], notices=reading.notices[notices:], records=batch)
+                headers, notices, batch, chars = len(reading.headers), len(reading.notices), [], 0
+        frames.send(headers=reading.headers[headers:], notices=reading.notices[notices:], records=batch)
+
+
+def main() -> None:
+    """Take the request, give away what is not needed, read."""
+    request = json.loads(sys.stdin.buffer.readline())
+    # Codecs are modules, loaded on first use: nobody may not be able to read them then.
+    for encoding in filter(None, (*DETECTED_ENCODINGS, *USED_BY_LIBRARIES, request["options"]["encoding"])):
+        codecs.lookup(encoding)
+    restrict(Limits(**request["limits"]))
+    serve(request, Frames(sys.stdout.fileno()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What no table begins or ends with (F-085): programs, scripts, pictures, and files that are two things at once."""
+
+from __future__ import annotations
+
+from typing import IO
+
+from servicevault.tabular.errors import FileRejected
+
+SIGNATURES = {
+    b"\x7fELF": "a program",
+    b"\xca\xfe\xba\xbe": "a program",
+    b"\xcf\xfa\xed\xfe": "a program",
+    b"\xfe\xed\xfa\xce": "a program",
+    b"#!": "a script",
+    b"<?php": "a script",
+    b"%PDF": "a PDF document",
+    b"%!PS": "a PostScript document",
+    b"\x89PNG\r\n": "a picture",
+    b"GIF8": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"{\\rtf": "a text document (RTF)",
+    b"SQLite format 3\x00": "a database",
+    b"PGDMP": "a database dump",
+    b"PAR1": "a Parquet file",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
+    b"\x00asm": "a program",
+}
+END_OF_ZIP = b"PK\x05\x06"
+END_OF_ZIP_BYTES = 22
+
+
+def refuse_foreign(stream: IO[bytes]) -> None:
+    """Refuse content that is no table, whatever it is called."""
+    stream.seek(0)
+    head = stream.read(1024)
+    for signature, what in SIGNATURES.items():
+        if head.startswith(signature):
+            raise FileRejected(f"The file is {what}, not a table.")
+    if head.startswith(b"MZ") and (b"\0" in head or b"DOS mode" in head):
+        raise FileRejected("The file is a program, not a table.")
+    if head[:2048].lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        raise FileRejected("The file is a web page, not a table. Save the data itself and send that.")
+
+
+def refuse_hidden_archive(stream: IO[bytes]) -> None:
+    """Refuse a file with a zip archive behind something else, and a zip with something behind it."""
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    begins_as_zip = stream.read(2) == b"PK"
+    stream.seek(max(0, size - 65_536 - END_OF_ZIP_BYTES))
+    tail = stream.read()
+    at = tail.rfind(END_OF_ZIP)
+    if at < 0 or len(tail) - at < END_OF_ZIP_BYTES:
+        return
+    end = tail[at : at + END_OF_ZIP_BYTES]
+    comment = int.from_bytes(end[20:22], "little")
+    directory_bytes, directory_at = int.from_bytes(end[12:16], "little"), int.from_bytes(end[16:20], "little")
+    ends_there = at + END_OF_ZIP_BYTES + comment == len(tail)
+    if not begins_as_zip and ends_there:
+        raise FileRejected("The file has an archive hidden behind its content.")
+    if begins_as_zip and not ends_there:
+        raise FileRejected("The archive is followed by other content. Send the archive alone.")
+    if begins_as_zip and directory_at != 0xFFFFFFFF and directory_at + directory_bytes > size:
+        raise FileRejected("The zip archive is damaged or cut off. Compress and send it again.")
