@@ -13,7 +13,7 @@ from importer.mapping.value_maps import Observed, Suggestion
 from importer.models import ImportProfile, ImportQuery
 from importer.operations import masking
 from importer.operations.failures import InvalidFields
-from importer.operations.previews import read_query
+from importer.operations.previews import check_sql, read_query
 from importer.operations.profiles import check_active
 from importer.operations.schema import looking, source_map, table_of
 from importer.planning import plan_draft, stored_spec
@@ -118,6 +118,7 @@ def sample_query(
     check_active(profile)
     schema = source_map(profile).schema
     spec = read_query(body)
+    check_sql(profile, spec, by)
     with looking(profile, by) as session:
         plan = plan_draft(profile, spec, session, schema, mode=mode)
         taken = sampling.sample(session, plan, connect=connect_target, limit=sampling.MOST_ROWS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -137,9 +138,20 @@ def test_raw_sql_needs_its_permission(shop: ImportProfile, alice: Any, root: Any
         "sql": "SELECT id AS external_id, full_name AS name, email FROM people WHERE id < :most",
         "params": {"most": 5},
     }
-    with pytest.raises(Denied, match="raw_sql"):
-        operations.save_query(shop, body, by=alice)
+    asked: list[Callable[..., Any]] = [
+        operations.save_query,
+        operations.validate_query,
+        operations.preview_query,
+        operations.analyze_joins,
+        operations.sample_query,
+    ]
+    for ask in asked:
+        with pytest.raises(Denied, match="raw_sql"):
+            ask(shop, body, by=alice)
     assert operations.save_query(shop, body, by=root).is_new
+    assert operations.preview_query(shop, body, by=alice).sample.rows  # somebody who may wrote it
+    with pytest.raises(Denied, match="raw_sql"):
+        operations.preview_query(shop, body | {"sql": body["sql"] + " OR true"}, by=alice)
 
 
 def test_queries_are_ordered_switched_copied_and_deleted(
