@@ -124,17 +124,27 @@ def sample_query(
         taken = sampling.sample(session, plan, connect=connect_target, limit=sampling.MOST_ROWS)
         rows = count(session, plan.compiled, EXACT_SECONDS)
     impact = sampling.impact(taken, rows.rows)
-    shown = taken.rows[:limit] if reveal else tuple(_masked(row) for row in taken.rows[:limit])
+    shown = taken.rows[:limit]
+    if not reveal:
+        roles = dict(zip(taken.fields, masking.roles_of_query(spec, schema, taken.fields), strict=True))
+        identifier = masking.roles_of_query(spec, schema, [spec.source_identifier])[0]
+        shown = tuple(_masked(row, roles, identifier) for row in shown)
     return Sampled(spec, replace(taken, rows=shown), rows, impact, masked=not reveal)
 
 
-def _masked(row: sampling.SampledRow) -> sampling.SampledRow:
-    return replace(row, source=_hidden(row.source), target=_hidden(row.target), problems=(), warnings=())
+def _masked(row: sampling.SampledRow, roles: Mapping[str, str], identifier: str) -> sampling.SampledRow:
+    return replace(
+        row,
+        identifier=masking.masked([row.identifier], [identifier])[0],
+        source=_hidden(row.source, roles),
+        target=_hidden(row.target, roles),
+        problems=(),
+        warnings=(),
+    )
 
 
-def _hidden(cells: Mapping[str, Any]) -> dict[str, Any]:
-    roles = [masking.role_of_target(name) for name in cells]
-    return dict(zip(cells, masking.masked(tuple(cells.values()), roles), strict=True))
+def _hidden(cells: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
+    return dict(zip(cells, masking.masked(tuple(cells.values()), [roles[name] for name in cells]), strict=True))
 
 
 def coded_fields(profile: ImportProfile, query: ImportQuery, *, by: Any) -> list[CodedField]:

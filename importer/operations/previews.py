@@ -206,7 +206,7 @@ def preview_query(
         judged = replace(judged, rows=asking.count(session, compiled))
         counted = tuple(asking.steps(session, spec, schema)) if steps else ()
     if not reveal:
-        roles = [masking.role_of_target(name) for name, _ in sample.columns]
+        roles = masking.roles_of_query(spec, schema, [name for name, _ in sample.columns])
         sample = replace(sample, rows=tuple(masking.masked(row, roles) for row in sample.rows))
     return Previewed(judged, sample, counted, masked=not reveal)
 

@@ -77,6 +77,24 @@ def test_personal_data_is_masked_unless_revealed(shop: ImportProfile, people_que
     assert "shop.example" not in str(table.rows)
 
 
+@pytest.mark.req("X17")
+@pytest.mark.parametrize(
+    "source", ["people.email", "UPPER(people.email)", "SUBSTRING(people.full_name, 2)", "CONCAT(people.id, email)"]
+)
+def test_another_name_or_an_expression_does_not_unmask(
+    shop: ImportProfile, people_query: dict[str, Any], alice: Any, source: str
+) -> None:
+    fields = [{"source": source, "target": "external_id"}, {"source": "people.full_name", "target": "custom_fields.x"}]
+    needed = [{"source": "people.id", "target": "name"}, {"source": "people.email", "target": "email"}]
+    query = people_query | {"fields": [*fields, *needed]}
+    for rows in (operations.preview_query(shop, query, by=alice), operations.sample_query(shop, query, by=alice)):
+        told = repr(rows.sample.rows).lower()
+        assert "@shop.example" not in told
+        assert "erson" not in told
+    shown = operations.preview_query(shop, query, by=alice, reveal=True)
+    assert "Person 1" in repr(shown.sample.rows)
+
+
 @pytest.mark.req("C10")
 def test_a_query_saved_by_somebody_else_is_not_overwritten(
     shop: ImportProfile, people_query: dict[str, Any], alice: Any, root: Any
