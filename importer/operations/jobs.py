@@ -172,8 +172,8 @@ def cancel(job: ImportJob) -> ImportJob:
     return job
 
 
-def job_report(job: ImportJob) -> dict[str, Any]:
-    """The result as the command's `--json` prints it."""
+def job_report(job: ImportJob, *, rows: bool = True) -> dict[str, Any]:
+    """The result as the command's `--json` prints it; without `rows`, no values of the source."""
     runs = list(job.runs.all())
     counters = job.counters()
     seconds = (job.duration.total_seconds() if job.duration else None) or 0.0
@@ -196,15 +196,17 @@ def job_report(job: ImportJob) -> dict[str, Any]:
             }
             for run in runs
         ],
-        "errors": job_errors(job),
+        "errors": job_errors(job, rows=rows),
     }
 
 
-def job_errors(job: ImportJob, *, limit: int = 50) -> list[dict[str, Any]]:
-    """The job's own failure first, then the first failed rows: query, row, field, value, code and sentence."""
+def job_errors(job: ImportJob, *, limit: int = 50, rows: bool = True) -> list[dict[str, Any]]:
+    """The job's own failure first, then with `rows` the first failed ones: query, row, field, value, code and sentence."""
     found: list[dict[str, Any]] = []
     if job.error_message:
         found.append({"code": job.error_code, "message": job.error_message})
+    if not rows:
+        return found
     records = ImportRecord.objects.filter(run__job=job, action="failed").select_related("run").order_by("id")[:limit]
     for record in records:
         first = (record.problems or [{}])[0]

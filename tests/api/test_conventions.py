@@ -175,3 +175,14 @@ def test_a_url_is_taken_apart_without_its_password(api: Program) -> None:
     assert answer.json()["connection"]["port"] == 6432
     assert "s3cret" not in answer.content.decode()
     assert api.post("/profiles/parse-url", {"url": "mysql://x"}).status_code == 422
+
+
+@pytest.mark.req("G10", "J8")
+def test_who_sees_a_job_but_not_its_records_is_told_no_value_of_a_row(
+    program: Callable[[Any], Program], alice: Any, bob: Any, finished_job: Any
+) -> None:
+    place = f"/jobs/{finished_job.pk}"
+    for path in (place, f"{place}/report"):
+        assert len(program(alice).get(path).json()["errors"]) == 1
+        assert program(bob).get(path).json()["errors"] == [], path
+    assert program(bob).get(f"{place}/errors").status_code == 403
