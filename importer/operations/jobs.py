@@ -15,6 +15,7 @@ from importer.modes import Outcome, mode_of
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy
 from importer.operations.profiles import check_active
 from importer.options import InvalidOption, checked
+from permissions import policy
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import ACTIVE, JobStatus
 
@@ -135,7 +136,8 @@ def again(
     """One job that reads the rows of these records again and writes them in `mode` (R4, R5).
 
     `applicable` names the outcomes that can be, each with the reasons it may have, None for any. Raises Conflict
-    when the records belong to several profiles or none can be.
+    when the records belong to several profiles or none can be, Denied or Http404 for a profile that is not the
+    person's to run: to see records of all jobs is not to read everybody's source.
     """
     selected = records.count()
     chosen = Q(pk__in=[])
@@ -148,7 +150,8 @@ def again(
     rows = _rows_by_query(fitting)
     if not rows:
         return Again(None, selected, selected)
-    job = _start(profiles[0], {"rows": rows}, by=by, mode=mode, trigger="retry")
+    profile = policy.fetch(ImportProfile.objects.all(), by, "retry", profiles[0].pk)
+    job = _start(profile, {"rows": rows}, by=by, mode=mode, trigger="retry")
     return Again(job, selected, selected - sum(len(ids) for ids in rows.values()))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from guardian.shortcuts import assign_perm
 
 from importer.models import ImportProfile
 from permissions.models import ApiToken
@@ -186,3 +187,17 @@ def test_who_sees_a_job_but_not_its_records_is_told_no_value_of_a_row(
         assert len(program(alice).get(path).json()["errors"]) == 1
         assert program(bob).get(path).json()["errors"] == [], path
     assert program(bob).get(f"{place}/errors").status_code == 403
+
+
+@pytest.mark.req("G9", "R5")
+def test_records_of_a_profile_that_is_not_yours_to_run_are_not_put_to_work(
+    program: Callable[[Any], Program], bob: Any, finished_job: Any
+) -> None:
+    for permission in ("import.jobs.monitor", "import.records.manage"):
+        bob.grants.create(permission=permission)
+    sent = {"criteria": {"job_id": str(finished_job.pk)}}
+    answer = program(bob).post("/records/bulk/retry", sent)
+    assert (answer.status_code, answer.json()["required_permission"]) == (403, "execute_importprofile")
+    assert finished_job.profile.jobs.count() == 1
+    assign_perm("importer.execute_importprofile", bob, finished_job.profile)
+    assert program(bob).post("/records/bulk/retry", sent).status_code == 202
