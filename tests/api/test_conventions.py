@@ -80,6 +80,8 @@ def test_lists_are_cut_by_page(api: Program, shop: ImportProfile) -> None:
         ('{"name": "a\\u0000b"}', 400),
         ('{"name": "\\ud800"}', 400),
         ('{"port": NaN}', 400),
+        ('{"parameters": {"most": 1e999}}', 400),
+        pytest.param(f'{{"name": "{"x" * 2_700_000}"}}', 400, id="endless"),
         ("[" * 500 + "]" * 500, 400),
         ("[" * 100_000, 400),
         ("[]", 422),
