@@ -102,3 +102,11 @@ def test_a_faulty_definition_is_told_line_by_line(program: Callable[[Any], Progr
     refused = hers.post("/templates", faulty)
     assert (refused.status_code, refused.json()["code"]) == (422, "validation_error")
     assert refused.json()["lint"]["errors"] == linted["errors"] or refused.json()["lint"]["errors"]
+
+
+@pytest.mark.req("C15", "T3")
+@pytest.mark.parametrize("variant", [5, ["users"], {"users": ["new"]}, {"users": 1}, True])
+def test_a_variant_that_is_no_name_is_refused(api: Program, shop: ImportProfile, variant: Any) -> None:
+    template = Template.objects.get(platform="freescout", is_system=True)
+    answer = api.put(f"/profiles/{shop.pk}/template", {"template_id": str(template.pk), "variant": variant})
+    assert (answer.status_code, list(answer.json()["errors"])) == (422, ["variant"])
