@@ -148,7 +148,10 @@ def _hidden(cells: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any
 
 
 def coded_fields(profile: ImportProfile, query: ImportQuery, *, by: Any) -> list[CodedField]:
-    """The query's mapped fields with fixed values, each with the values the source has for it (U25)."""
+    """The query's mapped fields with fixed values, each with the values the source has for it (U25).
+
+    Values of a column with personal data, which no coded field is, are masked (X17).
+    """
     schema = source_map(profile).schema
     spec = stored_spec(query)
     target = catalog.get(spec.target_type)
@@ -163,10 +166,17 @@ def coded_fields(profile: ImportProfile, query: ImportQuery, *, by: Any) -> list
             entries = spec.value_maps.get(name) or spec.value_maps.get(field.name) or {}
             unmapped = value_maps.unmapped(seen, entries, field)
             guesses = value_maps.suggest([str(item.value) for item in unmapped], field)
+            values, (role,) = seen.values, masking.roles_of_query(spec, schema, [name])
+            if role in masking.PERSONAL:
+                values, unmapped, guesses = _concealed(values, role), _concealed(unmapped, role), []
             found.append(
-                CodedField(query.key, field, seen.values, entries, tuple(unmapped), tuple(guesses), seen.complete)
+                CodedField(query.key, field, tuple(values), entries, tuple(unmapped), tuple(guesses), seen.complete)
             )
     return found
+
+
+def _concealed(values: Sequence[Observed], role: str) -> list[Observed]:
+    return [replace(item, value=masking.masked([item.value], [role])[0], sample="") for item in values]
 
 
 def set_value_map(query: ImportQuery, field: str, entries: Mapping[str, Any], *, by: Any) -> ImportQuery:
