@@ -86,8 +86,11 @@ def _check_queries(profile: ImportProfile, selected: Collection[str]) -> None:
 def resume(job: ImportJob) -> ImportJob:
     """Let a failed or cancelled job continue behind its checkpoint (J13). A running one is left as it is.
 
-    Raises Conflict for a completed job, ProfileBusy when another job of the profile took its place.
+    Raises Conflict for a completed job and for an inactive profile, ProfileBusy when another job of the profile took
+    its place.
     """
+    if job.status not in ACTIVE:
+        check_active(job.profile)
     if job.kind == JobKind.REHEARSAL:
         raise Conflict("A rehearsal leaves nothing to resume.", hint="Rehearse again.")
     try:

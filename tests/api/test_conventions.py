@@ -203,3 +203,11 @@ def test_records_of_a_profile_that_is_not_yours_to_run_are_not_put_to_work(
     assert finished_job.profile.jobs.count() == 1
     assign_perm("importer.execute_importprofile", bob, finished_job.profile)
     assert program(bob).post("/records/bulk/retry", sent).status_code == 202
+
+
+@pytest.mark.req("P12")
+def test_a_job_of_a_profile_that_is_switched_off_is_not_resumed(api: Program, pending_job: Any) -> None:
+    assert api.post(f"/jobs/{pending_job.pk}/cancel").status_code == 200
+    ImportProfile.objects.filter(pk=pending_job.profile_id).update(is_active=False)
+    answer = api.post(f"/jobs/{pending_job.pk}/resume")
+    assert (answer.status_code, answer.json()["code"]) == (409, "profile_inactive")
