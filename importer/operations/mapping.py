@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.db import transaction
+
 from importer.mapping import auto, memory, sampling, value_maps
 from importer.mapping.auto import AutoMap, SourceColumn
 from importer.mapping.sampling import Impact, Sample
@@ -166,7 +168,7 @@ def coded_fields(profile: ImportProfile, query: ImportQuery, *, by: Any) -> list
             entries = spec.value_maps.get(name) or spec.value_maps.get(field.name) or {}
             unmapped = value_maps.unmapped(seen, entries, field)
             guesses = value_maps.suggest([str(item.value) for item in unmapped], field)
-            values, (role,) = seen.values, masking.roles_of_query(spec, schema, [name])
+            values, (role,) = list(seen.values), masking.roles_of_query(spec, schema, [name])
             if role in masking.PERSONAL:
                 values, unmapped, guesses = _concealed(values, role), _concealed(unmapped, role), []
             found.append(
@@ -179,6 +181,7 @@ def _concealed(values: Sequence[Observed], role: str) -> list[Observed]:
     return [replace(item, value=masking.masked([item.value], [role])[0], sample="") for item in values]
 
 
+@transaction.atomic
 def set_value_map(query: ImportQuery, field: str, entries: Mapping[str, Any], *, by: Any) -> ImportQuery:
     """Store what each source value of a field becomes; None leaves a value empty. Raises InvalidFields."""
     target = catalog.get(query.target_type)
@@ -190,6 +193,8 @@ def set_value_map(query: ImportQuery, field: str, entries: Mapping[str, Any], *,
     ]
     if wrong:
         raise InvalidFields({"entries": [f"“{wrong[0]}” is no value of {field}: {', '.join(known.choices)}."]})
+    # Another person may be setting another field's map at this moment.
+    query.refresh_from_db(from_queryset=ImportQuery.objects.select_for_update())
     query.value_maps = {**query.value_maps, known.name: dict(entries)}
     query.changed_by = by
     query.version += 1

@@ -61,6 +61,11 @@ def test_coded_values_are_counted_suggested_and_mapped(shop: ImportProfile, alic
     operations.set_value_map(query, "status", {"1": "open", "2": "closed"}, by=alice)
     (status,) = operations.coded_fields(shop, query, by=alice)
     assert status.unmapped == ()
+    outdated = type(query).objects.get(pk=query.pk)
+    operations.set_value_map(query, "priority", {"9": "high"}, by=alice)
+    both = operations.set_value_map(outdated, "status", {"1": "closed"}, by=alice)
+    assert both.value_maps == {"status": {"1": "closed"}, "priority": {"9": "high"}}
+    assert both.version == 4
     with pytest.raises(operations.InvalidFields, match="opened"):
         operations.set_value_map(query, "status", {"1": "opened"}, by=alice)
 
