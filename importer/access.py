@@ -14,12 +14,14 @@ _NEEDED = {
     "change": roles.CONFIGURE,
     "delete": roles.CONFIGURE,
     "execute": roles.EXECUTE,
+    "retry": ("import.records.manage",),
 }
 _OBJECT_RIGHT = {
     "view": "view_importprofile",
     "change": "change_importprofile",
     "delete": "delete_importprofile",
     "execute": "execute_importprofile",
+    "retry": "execute_importprofile",
 }
 
 

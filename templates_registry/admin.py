@@ -82,7 +82,7 @@ class TemplateAdmin(admin.ModelAdmin):
             obj.pk = made.pk
             obj.refresh_from_db()
         else:
-            operations.update(obj, data, source=text)
+            operations.update(obj, data, by=request.user, source=text)
 
     def get_urls(self) -> list[URLPattern]:
         upload = path(

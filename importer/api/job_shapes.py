@@ -103,7 +103,7 @@ class JobSummary(serializers.Serializer[Any]):
 
 
 class Job(JobSummary):
-    """A job with its queries and its first errors."""
+    """A job with its queries and its first errors; failed rows only where the context says `rows`."""
 
     queries = QueryProgress(many=True)
     errors = serializers.ListField(child=serializers.DictField())
@@ -121,7 +121,7 @@ class Job(JobSummary):
         return {
             **super().to_representation(instance),
             "queries": queries,
-            "errors": operations.job_errors(instance),
+            "errors": operations.job_errors(instance, rows=bool(self.context.get("rows"))),
         }
 
 

@@ -41,6 +41,11 @@ class JobApi(ImportApi):
         )
 
 
+def shown(job: ImportJob, user: Any) -> dict[str, Any]:
+    """A job as JSON; its failed rows only for those who may see records."""
+    return dict(shapes.Job(job, context={"rows": sees_records(user, job)}).data)
+
+
 def begin(request: Request, profile: ImportProfile, options: dict[str, Any], *, rehearse: bool = False) -> Response:
     """Make the job and tell a worker once it is stored; the request itself imports nothing (X8)."""
     options = dict(options)
@@ -50,7 +55,7 @@ def begin(request: Request, profile: ImportProfile, options: dict[str, Any], *, 
         announce(job)
     job.refresh_from_db()
     words = "The rehearsal is queued." if rehearse else "The import is queued."
-    return Response({"message": words, "job": shapes.Job(job).data}, status=202 if rehearse else 201)
+    return Response({"message": words, "job": shown(job, request.user)}, status=202 if rehearse else 201)
 
 
 class Jobs(JobApi):
@@ -114,7 +119,7 @@ class OneJob(JobApi):
     @extend_schema(operation_id="get_job", responses=shapes.Job, tags=["jobs"])
     def get(self, request: Request, pk: UUID) -> Response:
         """One job with its queries and its first errors."""
-        return Response(shapes.Job(self.job(pk)).data)
+        return Response(shown(self.job(pk), request.user))
 
 
 class Status(JobApi):
@@ -129,7 +134,7 @@ class Cancel(JobApi):
     def post(self, request: Request, pk: UUID) -> Response:
         """Stop the job after the slice it is in; what is written stays (J5)."""
         job = operations.cancel(self.job(pk, "cancel"))
-        return Response({"message": "The job is being cancelled.", "job": shapes.Job(job).data})
+        return Response({"message": "The job is being cancelled.", "job": shown(job, request.user)})
 
 
 class Resume(JobApi):
@@ -139,7 +144,7 @@ class Resume(JobApi):
         with transaction.atomic():
             job = operations.resume(self.job(pk, "resume"))
             announce(job)
-        return Response({"message": "The job continues.", "job": shapes.Job(job).data})
+        return Response({"message": "The job continues.", "job": shown(job, request.user)})
 
 
 class ErrorParameters(PageParameters):
@@ -181,7 +186,8 @@ class Report(JobApi):
     @extend_schema(operation_id="get_job_report", responses=OpenApiTypes.OBJECT, tags=["jobs"])
     def get(self, request: Request, pk: UUID) -> Response:
         """Counters of each query, speed and the first errors, as the command prints them."""
-        return Response(operations.job_report(self.job(pk)))
+        job = self.job(pk)
+        return Response(operations.job_report(job, rows=sees_records(request.user, job)))
 
 
 class RetryBody(serializers.Serializer[Any]):
@@ -206,4 +212,4 @@ class Retry(JobApi):
             new = operations.retry(job, by=request.user, scope=scope)
             announce(new)
         new.refresh_from_db()
-        return Response({"original_job_id": str(job.pk), "new_job": shapes.Job(new).data}, status=201)
+        return Response({"original_job_id": str(job.pk), "new_job": shown(new, request.user)}, status=201)

@@ -15,6 +15,7 @@ from importer.modes import Outcome, mode_of
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy
 from importer.operations.profiles import check_active
 from importer.options import InvalidOption, checked
+from permissions import policy
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import ACTIVE, JobStatus
 
@@ -85,8 +86,11 @@ def _check_queries(profile: ImportProfile, selected: Collection[str]) -> None:
 def resume(job: ImportJob) -> ImportJob:
     """Let a failed or cancelled job continue behind its checkpoint (J13). A running one is left as it is.
 
-    Raises Conflict for a completed job, ProfileBusy when another job of the profile took its place.
+    Raises Conflict for a completed job and for an inactive profile, ProfileBusy when another job of the profile took
+    its place.
     """
+    if job.status not in ACTIVE:
+        check_active(job.profile)
     if job.kind == JobKind.REHEARSAL:
         raise Conflict("A rehearsal leaves nothing to resume.", hint="Rehearse again.")
     try:
@@ -135,7 +139,8 @@ def again(
     """One job that reads the rows of these records again and writes them in `mode` (R4, R5).
 
     `applicable` names the outcomes that can be, each with the reasons it may have, None for any. Raises Conflict
-    when the records belong to several profiles or none can be.
+    when the records belong to several profiles or none can be, Denied or Http404 for a profile that is not the
+    person's to run: to see records of all jobs is not to read everybody's source.
     """
     selected = records.count()
     chosen = Q(pk__in=[])
@@ -148,7 +153,8 @@ def again(
     rows = _rows_by_query(fitting)
     if not rows:
         return Again(None, selected, selected)
-    job = _start(profiles[0], {"rows": rows}, by=by, mode=mode, trigger="retry")
+    profile = policy.fetch(ImportProfile.objects.all(), by, "retry", profiles[0].pk)
+    job = _start(profile, {"rows": rows}, by=by, mode=mode, trigger="retry")
     return Again(job, selected, selected - sum(len(ids) for ids in rows.values()))
 
 
@@ -172,8 +178,8 @@ def cancel(job: ImportJob) -> ImportJob:
     return job
 
 
-def job_report(job: ImportJob) -> dict[str, Any]:
-    """The result as the command's `--json` prints it."""
+def job_report(job: ImportJob, *, rows: bool = True) -> dict[str, Any]:
+    """The result as the command's `--json` prints it; without `rows`, no values of the source."""
     runs = list(job.runs.all())
     counters = job.counters()
     seconds = (job.duration.total_seconds() if job.duration else None) or 0.0
@@ -196,15 +202,17 @@ def job_report(job: ImportJob) -> dict[str, Any]:
             }
             for run in runs
         ],
-        "errors": job_errors(job),
+        "errors": job_errors(job, rows=rows),
     }
 
 
-def job_errors(job: ImportJob, *, limit: int = 50) -> list[dict[str, Any]]:
-    """The job's own failure first, then the first failed rows: query, row, field, value, code and sentence."""
+def job_errors(job: ImportJob, *, limit: int = 50, rows: bool = True) -> list[dict[str, Any]]:
+    """The job's own failure first, then with `rows` the first failed ones: query, row, field, value, code and sentence."""
     found: list[dict[str, Any]] = []
     if job.error_message:
         found.append({"code": job.error_code, "message": job.error_message})
+    if not rows:
+        return found
     records = ImportRecord.objects.filter(run__job=job, action="failed").select_related("run").order_by("id")[:limit]
     for record in records:
         first = (record.problems or [{}])[0]

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.db import transaction
+
 from importer.mapping import auto, memory, sampling, value_maps
 from importer.mapping.auto import AutoMap, SourceColumn
 from importer.mapping.sampling import Impact, Sample
@@ -14,7 +16,7 @@ from importer.models import ImportProfile, ImportQuery
 from importer.modes import Outcome
 from importer.operations import masking
 from importer.operations.failures import InvalidFields
-from importer.operations.previews import read_query
+from importer.operations.previews import check_sql, read_query
 from importer.operations.profiles import check_active
 from importer.operations.schema import looking, source_map, table_of
 from importer.planning import plan_draft, stored_spec
@@ -124,7 +126,7 @@ def sample_query(
     check_active(profile)
     schema = source_map(profile).schema
     with looking(profile, by) as session:
-        return sampled(session, profile, read_query(body), schema, limit=limit, mode=mode, reveal=reveal)
+        return sampled(session, profile, read_query(body), schema, by=by, limit=limit, mode=mode, reveal=reveal)
 
 
 def sampled(
@@ -133,32 +135,47 @@ def sampled(
     spec: QuerySpec,
     schema: SourceSchema,
     *,
+    by: Any,
     limit: int = 10,
     mode: str = "",
     reveal: bool = False,
 ) -> Sampled:
-    """`sample_query` in a session that is open already."""
+    """`sample_query` in a session that is open already. Raises Denied for SQL the person may not write."""
+    check_sql(profile, spec, by)
     plan = plan_draft(profile, spec, session, schema, mode=mode)
     taken = sampling.sample(session, plan, connect=connect_target, limit=sampling.MOST_ROWS)
     rows = count(session, plan.compiled, EXACT_SECONDS)
     impact = sampling.impact(taken, rows.rows)
     lacking = sum(row.code in LACKS_ANOTHER_ROW for row in taken.rows)
     waiting = round(impact.failed * lacking / taken.outcomes[Outcome.FAILED]) if lacking else 0
-    shown = taken.rows[:limit] if reveal else tuple(_masked(row) for row in taken.rows[:limit])
+    shown = taken.rows[:limit]
+    if not reveal:
+        roles = dict(zip(taken.fields, masking.roles_of_query(spec, schema, taken.fields), strict=True))
+        identifier = masking.roles_of_query(spec, schema, [spec.source_identifier])[0]
+        shown = tuple(_masked(row, roles, identifier) for row in shown)
     return Sampled(spec, replace(taken, rows=shown), rows, impact, masked=not reveal, waiting=waiting)
 
 
-def _masked(row: sampling.SampledRow) -> sampling.SampledRow:
-    return replace(row, source=_hidden(row.source), target=_hidden(row.target), problems=(), warnings=())
+def _masked(row: sampling.SampledRow, roles: Mapping[str, str], identifier: str) -> sampling.SampledRow:
+    return replace(
+        row,
+        identifier=masking.masked([row.identifier], [identifier])[0],
+        source=_hidden(row.source, roles),
+        target=_hidden(row.target, roles),
+        problems=(),
+        warnings=(),
+    )
 
 
-def _hidden(cells: Mapping[str, Any]) -> dict[str, Any]:
-    roles = [masking.role_of_target(name) for name in cells]
-    return dict(zip(cells, masking.masked(tuple(cells.values()), roles), strict=True))
+def _hidden(cells: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
+    return dict(zip(cells, masking.masked(tuple(cells.values()), [roles[name] for name in cells]), strict=True))
 
 
 def coded_fields(profile: ImportProfile, query: ImportQuery, *, by: Any) -> list[CodedField]:
-    """The query's mapped fields with fixed values, each with the values the source has for it (U25)."""
+    """The query's mapped fields with fixed values, each with the values the source has for it (U25).
+
+    Values of a column with personal data, which no coded field is, are masked (X17).
+    """
     schema = source_map(profile).schema
     spec = stored_spec(query)
     target = catalog.get(spec.target_type)
@@ -173,12 +190,20 @@ def coded_fields(profile: ImportProfile, query: ImportQuery, *, by: Any) -> list
             entries = spec.value_maps.get(name) or spec.value_maps.get(field.name) or {}
             unmapped = value_maps.unmapped(seen, entries, field)
             guesses = value_maps.suggest([str(item.value) for item in unmapped], field)
+            values, (role,) = list(seen.values), masking.roles_of_query(spec, schema, [name])
+            if role in masking.PERSONAL:
+                values, unmapped, guesses = _concealed(values, role), _concealed(unmapped, role), []
             found.append(
-                CodedField(query.key, field, seen.values, entries, tuple(unmapped), tuple(guesses), seen.complete)
+                CodedField(query.key, field, tuple(values), entries, tuple(unmapped), tuple(guesses), seen.complete)
             )
     return found
 
 
+def _concealed(values: Sequence[Observed], role: str) -> list[Observed]:
+    return [replace(item, value=masking.masked([item.value], [role])[0], sample="") for item in values]
+
+
+@transaction.atomic
 def set_value_map(query: ImportQuery, field: str, entries: Mapping[str, Any], *, by: Any) -> ImportQuery:
     """Store what each source value of a field becomes; None leaves a value empty. Raises InvalidFields."""
     target = catalog.get(query.target_type)
@@ -190,6 +215,8 @@ def set_value_map(query: ImportQuery, field: str, entries: Mapping[str, Any], *,
     ]
     if wrong:
         raise InvalidFields({"entries": [f"“{wrong[0]}” is no value of {field}: {', '.join(known.choices)}."]})
+    # Another person may be setting another field's map at this moment.
+    query.refresh_from_db(from_queryset=ImportQuery.objects.select_for_update())
     query.value_maps = {**query.value_maps, known.name: dict(entries)}
     query.changed_by = by
     query.version += 1

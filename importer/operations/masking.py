@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from importer.query.binding import BoundQuery, bind
+from importer.query.nodes import Column, columns_of
+from importer.query.spec import Field, QuerySpec
+from importer.sources.roles import column_role
+from importer.sources.schema import SourceSchema
+
 HIDDEN = "•••"
-PERSONAL = ("email", "phone", "name", "body")
+MADE_OF = "made of"  # an expression over personal data: a part of it may be any part of the original
+PERSONAL = ("email", "phone", "name", "body", MADE_OF)
 _OF_TARGET = {
     "email": "email", "phone": "phone", "name": "name", "first_name": "name", "last_name": "name", "title": "body",
     "description": "body", "content": "body", "body": "body", "company": "name", "address": "body",
@@ -17,6 +24,29 @@ _OF_TARGET = {
 def role_of_target(field: str) -> str:
     """Which kind of personal data a target field holds; "" when none."""
     return _OF_TARGET.get(field.rsplit(".", 1)[-1], "")
+
+
+def roles_of_query(spec: QuerySpec, schema: SourceSchema, names: Sequence[str]) -> list[str]:
+    """The role of each output column of a query, by its target and by the source columns it is made of.
+
+    Of a query written as SQL only the output names can be judged.
+    """
+    bound = bind(spec, schema)
+    fields = {field.target: field for field in bound.spec.fields} if spec.kind == "builder" else {}
+    return [role_of_target(name) or _role_of_field(fields.get(name), bound) for name in names]
+
+
+def _role_of_field(field: Field | None, bound: BoundQuery) -> str:
+    nodes = [] if field is None else [*field.sources, *([field.source] if field.source else [])]
+    if len(nodes) == 1 and isinstance(nodes[0], Column):
+        return _role_of_column(nodes[0], bound)
+    read = [_role_of_column(column, bound) for node in nodes for column in columns_of(node)]
+    return MADE_OF if any(role in PERSONAL for role in read) else ""
+
+
+def _role_of_column(column: Column, bound: BoundQuery) -> str:
+    found = next((item.scope for item in bound.relations if item.scope.alias == column.table), None)
+    return column_role(column.name, found.columns.get(column.name, "")) or "" if found else ""
 
 
 def masked(values: Sequence[Any], roles: Sequence[str]) -> tuple[Any, ...]:
@@ -32,6 +62,8 @@ def _hidden(value: Any, role: str) -> Any:
         case "email" if "@" in text:
             domain = text.rsplit("@", 1)[1]
             return f"{text[0]}{HIDDEN}@{HIDDEN}.{domain.rsplit('.', 1)[-1]}"
+        case _ if role == MADE_OF:
+            return HIDDEN
         case "phone":
             return f"{HIDDEN}{text[-2:]}"
         case "body":

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.db.models import Q
 from django.utils import timezone
 
 from importer.errors import ImporterError
@@ -28,8 +29,10 @@ from importer.query.validation import Complexity, complexity, performance, valid
 from importer.sources.introspection import samples
 from importer.sources.schema import SourceSchema, Table
 from importer.sources.session import SourceSession
+from permissions import policy
 from servicevault import catalog
 
+RAW_SQL = "import.raw_sql"
 SLOW_ROWS, WIDE_OPEN_ROWS = 10_000, 1_000  # X7
 
 
@@ -105,12 +108,26 @@ def read_query(body: Mapping[str, Any]) -> QuerySpec:
     return parse_spec(body, target_types=catalog.names())
 
 
-def judge(session: SourceSession, profile: ImportProfile, body: Mapping[str, Any], schema: SourceSchema) -> Judged:
-    """Everything that can be said about a query: its form, its names and types, and what the source makes of it."""
+def check_sql(profile: ImportProfile, spec: QuerySpec, by: Any) -> None:
+    """Raise Denied for SQL the person may not write; what the profile's queries say or said may be looked at (DEC-24)."""
+    if spec.kind != "sql" or by is None or policy.has(by, RAW_SQL):
+        return
+    if not profile.queries.filter(Q(spec__sql=spec.sql) | Q(versions__spec__sql=spec.sql)).exists():
+        raise policy.Denied(RAW_SQL)
+
+
+def judge(
+    session: SourceSession, profile: ImportProfile, body: Mapping[str, Any], schema: SourceSchema, *, by: Any
+) -> Judged:
+    """Everything that can be said about a query: its form, its names and types, and what the source makes of it.
+
+    Raises Denied for SQL that the person may not write, before the source sees it.
+    """
     try:
         spec = read_query(body)
     except QueryProblems as error:
         return Judged(None, None, tuple(error.problems))
+    check_sql(profile, spec, by)
     target = catalog.get(spec.target_type)
     problems = validate(spec, schema, target_fields=target.known, must_map=needed_fields(spec)) + field_problems(spec)
     if any(problem.is_error for problem in problems):
@@ -160,7 +177,7 @@ def validate_query(profile: ImportProfile, body: Mapping[str, Any], *, by: Any) 
     """
     schema = source_map(profile).schema
     with looking(profile, by) as session:
-        judged = judge(session, profile, body, schema)
+        judged = judge(session, profile, body, schema, by=by)
         if not judged.is_valid or judged.compiled is None:
             return judged
         return replace(judged, rows=asking.count(session, judged.compiled))
@@ -183,13 +200,13 @@ def preview_query(
     check_active(profile)
     schema = source_map(profile).schema
     with looking(profile, by) as session:
-        judged = judge(session, profile, body, schema)
+        judged = judge(session, profile, body, schema, by=by)
         spec, compiled = judged.accepted()
         sample = asking.preview(session, compiled, limit)
         judged = replace(judged, rows=asking.count(session, compiled))
         counted = tuple(asking.steps(session, spec, schema)) if steps else ()
     if not reveal:
-        roles = [masking.role_of_target(name) for name, _ in sample.columns]
+        roles = masking.roles_of_query(spec, schema, [name for name, _ in sample.columns])
         sample = replace(sample, rows=tuple(masking.masked(row, roles) for row in sample.rows))
     return Previewed(judged, sample, counted, masked=not reveal)
 
@@ -215,7 +232,7 @@ def analyze_joins(profile: ImportProfile, body: Mapping[str, Any], *, by: Any) -
     """What each join does to the rows before it (Q16). Raises QueryProblems."""
     schema = source_map(profile).schema
     with looking(profile, by) as session:
-        spec, _ = judge(session, profile, body, schema).accepted()
+        spec, _ = judge(session, profile, body, schema, by=by).accepted()
         return asking.analyze_joins(session, spec, schema)
 
 

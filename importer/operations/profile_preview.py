@@ -15,7 +15,7 @@ from importer.errors import ImporterError, SourceError
 from importer.mapping.sampling import Impact
 from importer.models import ImportJob, ImportProfile, ImportQuery, JobKind
 from importer.modes import Outcome, mode_of
-from importer.operations.failures import Conflict
+from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.mapping import Sampled, sampled
 from importer.operations.previews import (
     SLOW_ROWS,
@@ -127,7 +127,17 @@ def preview_profile(
             is_shown = (query.key in wanted or not wanted) and target_type in ("", query.target_type)
             limit_here = limit if is_shown else 0
             found.append(
-                _look(session, profile, query, schema, limit=limit_here, mode=chosen_mode, reveal=reveal, anew=refresh)
+                _look(
+                    session,
+                    profile,
+                    query,
+                    schema,
+                    by=by,
+                    limit=limit_here,
+                    mode=chosen_mode,
+                    reveal=reveal,
+                    anew=refresh,
+                )  # fmt: skip
             )
     kind: Kind = "template" if profile.configuration_type == "template" else "query"
     return ProfilePreview(kind, tuple(found), _impact(profile, found, chosen_mode), masked=not reveal)
@@ -139,6 +149,7 @@ def _look(
     query: ImportQuery,
     schema: SourceSchema,
     *,
+    by: Any,
     limit: int,
     mode: str,
     reveal: bool,
@@ -152,7 +163,7 @@ def _look(
         look = replace(look, spec=spec, compiled=compile_for(profile, spec, schema), expected=kept)
         if kept is not None and not limit:
             return look
-        taken = sampled(session, profile, spec, schema, limit=limit, mode=mode, reveal=reveal)
+        taken = sampled(session, profile, spec, schema, by=by, limit=limit, mode=mode, reveal=reveal)
     except SourceError:
         raise
     except ImporterError as error:
@@ -235,9 +246,13 @@ def simulate(
     """
     check_active(profile)
     bodies = configuration.get("queries")
-    given = (
-        [{"key": key, **body} for key, body in bodies.items()] if isinstance(bodies, Mapping) else [dict(configuration)]
-    )
+    if isinstance(bodies, Mapping):
+        wrong = next((key for key, body in bodies.items() if not isinstance(body, Mapping)), None)
+        if wrong is not None:
+            raise InvalidFields({f"configuration.queries.{wrong}": ["An object is expected here."]})
+        given = [{"key": key, **body} for key, body in bodies.items()]
+    else:
+        given = [dict(configuration)]
     specs = [read_query(body) for body in given]
     schema = source_map(profile).schema
     with looking(profile, by) as session:
@@ -245,7 +260,7 @@ def simulate(
             Simulated(
                 spec,
                 compile_for(profile, spec, schema),
-                sampled(session, profile, spec, schema, limit=limit, reveal=reveal),
+                sampled(session, profile, spec, schema, by=by, limit=limit, reveal=reveal),
             )
             for spec in specs
         ]

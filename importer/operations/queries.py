@@ -13,14 +13,13 @@ from importer.errors import QueryError
 from importer.mapping import memory
 from importer.models import ImportProfile, ImportQuery, QueryVersion
 from importer.operations.failures import InvalidFields, VersionConflict
-from importer.operations.previews import Judged, judge
+from importer.operations.previews import RAW_SQL, Judged, judge
 from importer.operations.schema import looking, source_map
 from importer.query.dumping import dump_spec
 from importer.query.spec import QuerySpec
 from permissions import policy
 
 KEPT_VERSIONS = 50  # Q26
-RAW_SQL = "import.raw_sql"
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def save_query(
     """
     schema = source_map(profile).schema
     with looking(profile, by) as session:
-        judged = judge(session, profile, body, schema)
+        judged = judge(session, profile, body, schema, by=by)
     spec, _ = judged.accepted()
     if spec.kind == "sql" and by is not None:
         policy.require(by, RAW_SQL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest
 from rest_framework import exceptions, status
 from rest_framework.response import Response
@@ -64,6 +64,8 @@ def _told_here(error: Exception) -> Told | None:
         case exceptions.ValidationError():
             errors = _flat(error.detail)
             return 422, "validation_error", next(iter(errors.values()))[0], {"errors": errors}
+        case SuspiciousOperation():  # a body beyond Django's limits
+            return 400, "malformed_request", "The body is too large, or not what it says it is.", {}
         case exceptions.NotAuthenticated():
             return None
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ MAX_LEVELS = 60
 
 
 class StrictJSONParser(JSONParser):
-    """JSON without NUL characters, lone surrogates, NaN or endless nesting."""
+    """JSON without NUL characters, lone surrogates, NaN, infinity or endless nesting."""
 
     strict = True
 
@@ -26,7 +27,7 @@ class StrictJSONParser(JSONParser):
 
 
 def check_texts(data: Any) -> None:
-    """Raise ParseError for a text PostgreSQL cannot store, and for nesting nobody means."""
+    """Raise ParseError for a text or number PostgreSQL cannot store, and for nesting nobody means."""
     pending: list[tuple[Any, int]] = [(data, 1)]
     while pending:
         value, level = pending.pop()
@@ -36,6 +37,8 @@ def check_texts(data: Any) -> None:
             pending += [(item, level + 1) for item in (*value.keys(), *value.values())]
         elif isinstance(value, list):
             pending += [(item, level + 1) for item in value]
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ParseError("A number is too large.")
         elif isinstance(value, str) and ("\x00" in value or (not value.isascii() and _has_surrogate(value))):
             raise ParseError("A text holds a NUL character or half of a surrogate pair.")
 

@@ -85,6 +85,12 @@ class ApplyBody(serializers.Serializer[Any]):
     variant = serializers.JSONField(required=False, allow_null=True, help_text="One name, or a name by query.")
     parameters = serializers.DictField(required=False)
 
+    def validate_variant(self, value: Any) -> Any:
+        listed = list(value.values()) if isinstance(value, dict) else [value]
+        if not all(item is None or isinstance(item, str) for item in listed):
+            raise serializers.ValidationError("One name, or a name by query, is expected.")
+        return value
+
 
 class FitParameters(serializers.Serializer[Any]):
     template_id = serializers.UUIDField()

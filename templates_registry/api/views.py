@@ -85,7 +85,7 @@ class OneTemplate(TemplateApi):
     def put(self, request: Request, pk: UUID) -> Response:
         """Give the template another definition; profiles keep their copies."""
         policy.require(request.user, MANAGE)
-        template = operations.update(self.template(pk), _definition(request))
+        template = operations.update(self.template(pk), _definition(request), by=request.user)
         return Response({"message": "The template is changed.", "template": shapes.TemplateShown(template).data})
 
     @extend_schema(operation_id="delete_template", responses={200: Message}, tags=["templates"])

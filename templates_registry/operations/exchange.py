@@ -173,7 +173,7 @@ def _store(files: PackFiles, report: LintReport, data: dict[str, Any], by: Any) 
         )
         before = known.first()
         if before is not None:
-            return Imported(update(before, data, source=files.main, files=files.others), False, warnings)
+            return Imported(update(before, data, by=by, source=files.main, files=files.others), False, warnings)
         return Imported(create(data, by=by, source=files.main, files=files.others), True, warnings)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -10,7 +10,10 @@ from django.utils.text import slugify
 
 from importer.errors import ImporterError
 from importer.models import ImportProfile
+from importer.operations.previews import RAW_SQL
+from permissions import policy
 from templates_registry import notation
+from templates_registry.definition import parse_definition
 from templates_registry.files import MAIN, SIGNATURE, PackFiles
 from templates_registry.lint import LintFailed, lint_text
 from templates_registry.loader import template_fields
@@ -49,8 +52,15 @@ def templates(
 def create(
     data: Mapping[str, Any], *, by: Any = None, source: str = "", files: Mapping[str, str] | None = None
 ) -> Template:
-    """A template of this definition. Raises LintFailed with every fault of it."""
+    """A template of this definition. Raises LintFailed with every fault of it, Denied for SQL `by` may not write."""
     text, definition = _checked(data, source)
+    _check_sql(definition, by)
+    return _stored(data, text, definition, by=by, files=files)
+
+
+def _stored(
+    data: Mapping[str, Any], text: str, definition: Definition, *, by: Any, files: Mapping[str, str] | None = None
+) -> Template:
     return Template.objects.create(
         **template_fields(PackFiles({MAIN: text, **(files or {})}), dict(data), definition),
         platform=definition.platform,
@@ -59,12 +69,18 @@ def create(
 
 
 def update(
-    template: Template, data: Mapping[str, Any], *, source: str = "", files: Mapping[str, str] | None = None
+    template: Template,
+    data: Mapping[str, Any],
+    *,
+    by: Any = None,
+    source: str = "",
+    files: Mapping[str, str] | None = None,
 ) -> Template:
-    """Give the template another definition; profiles keep their copies. Raises SystemTemplate, LintFailed."""
+    """Give the template another definition; profiles keep their copies. Raises SystemTemplate, LintFailed, Denied."""
     if template.is_system:
         raise SystemTemplate(template)
     text, definition = _checked(data, source)
+    _check_sql(definition, by, known=sql_of(parse_definition(template.definition)))
     # It is no longer what was signed.
     kept = dict(template.files if files is None else files)
     if files is None:
@@ -87,7 +103,7 @@ def copy(template: Template, *, name: str = "", by: Any = None) -> Template:
     """A copy that may be changed."""
     data = {**template.definition, "name": name or f"{template.name} (copy)"}
     files = {path: content for path, content in template.files.items() if path != SIGNATURE}
-    return create(data, by=by, files=files)
+    return _stored(data, *_checked(data, ""), by=by, files=files)
 
 
 def save_as_template(
@@ -113,7 +129,19 @@ def save_as_template(
         version=version,
         keep_filter_values=keep_filter_values,
     )
-    return create(data, by=by)
+    return _stored(data, *_checked(data, ""), by=by)
+
+
+def sql_of(definition: Definition) -> set[str]:
+    """The SQL people wrote into a definition: of queries, views and probes."""
+    queries = {form.spec.sql for query in definition.queries for form in query.forms if form.spec.kind == "sql"}
+    return queries | {view.sql for view in definition.views} | {probe.sql for probe in definition.probes}
+
+
+def _check_sql(definition: Definition, by: Any, *, known: Set[str] = frozenset()) -> None:
+    """Raise Denied for SQL the person may not write: a template runs on every profile it is applied to (DEC-24)."""
+    if by is not None and sql_of(definition) - known:
+        policy.require(by, RAW_SQL)
 
 
 def _checked(data: Mapping[str, Any], source: str) -> tuple[str, Definition]:

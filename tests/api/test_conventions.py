@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from guardian.shortcuts import assign_perm
 
 from importer.models import ImportProfile
 from permissions.models import ApiToken
@@ -79,6 +80,8 @@ def test_lists_are_cut_by_page(api: Program, shop: ImportProfile) -> None:
         ('{"name": "a\\u0000b"}', 400),
         ('{"name": "\\ud800"}', 400),
         ('{"port": NaN}', 400),
+        ('{"parameters": {"most": 1e999}}', 400),
+        pytest.param(f'{{"name": "{"x" * 2_700_000}"}}', 400, id="endless"),
         ("[" * 500 + "]" * 500, 400),
         ("[" * 100_000, 400),
         ("[]", 422),
@@ -175,3 +178,36 @@ def test_a_url_is_taken_apart_without_its_password(api: Program) -> None:
     assert answer.json()["connection"]["port"] == 6432
     assert "s3cret" not in answer.content.decode()
     assert api.post("/profiles/parse-url", {"url": "mysql://x"}).status_code == 422
+
+
+@pytest.mark.req("G10", "J8")
+def test_who_sees_a_job_but_not_its_records_is_told_no_value_of_a_row(
+    program: Callable[[Any], Program], alice: Any, bob: Any, finished_job: Any
+) -> None:
+    place = f"/jobs/{finished_job.pk}"
+    for path in (place, f"{place}/report"):
+        assert len(program(alice).get(path).json()["errors"]) == 1
+        assert program(bob).get(path).json()["errors"] == [], path
+    assert program(bob).get(f"{place}/errors").status_code == 403
+
+
+@pytest.mark.req("G9", "R5")
+def test_records_of_a_profile_that_is_not_yours_to_run_are_not_put_to_work(
+    program: Callable[[Any], Program], bob: Any, finished_job: Any
+) -> None:
+    for permission in ("import.jobs.monitor", "import.records.manage"):
+        bob.grants.create(permission=permission)
+    sent = {"criteria": {"job_id": str(finished_job.pk)}}
+    answer = program(bob).post("/records/bulk/retry", sent)
+    assert (answer.status_code, answer.json()["required_permission"]) == (403, "execute_importprofile")
+    assert finished_job.profile.jobs.count() == 1
+    assign_perm("importer.execute_importprofile", bob, finished_job.profile)
+    assert program(bob).post("/records/bulk/retry", sent).status_code == 202
+
+
+@pytest.mark.req("P12")
+def test_a_job_of_a_profile_that_is_switched_off_is_not_resumed(api: Program, pending_job: Any) -> None:
+    assert api.post(f"/jobs/{pending_job.pk}/cancel").status_code == 200
+    ImportProfile.objects.filter(pk=pending_job.profile_id).update(is_active=False)
+    answer = api.post(f"/jobs/{pending_job.pk}/resume")
+    assert (answer.status_code, answer.json()["code"]) == (409, "profile_inactive")

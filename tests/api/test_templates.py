@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -102,3 +103,34 @@ def test_a_faulty_definition_is_told_line_by_line(program: Callable[[Any], Progr
     refused = hers.post("/templates", faulty)
     assert (refused.status_code, refused.json()["code"]) == (422, "validation_error")
     assert refused.json()["lint"]["errors"] == linted["errors"] or refused.json()["lint"]["errors"]
+
+
+@pytest.mark.req("C15", "T3")
+@pytest.mark.parametrize("variant", [5, ["users"], {"users": ["new"]}, {"users": 1}, True])
+def test_a_variant_that_is_no_name_is_refused(api: Program, shop: ImportProfile, variant: Any) -> None:
+    template = Template.objects.get(platform="freescout", is_system=True)
+    answer = api.put(f"/profiles/{shop.pk}/template", {"template_id": str(template.pk), "variant": variant})
+    assert (answer.status_code, list(answer.json()["errors"])) == (422, ["variant"])
+
+
+@pytest.mark.req("T9", "Q24")
+def test_sql_in_a_template_needs_the_right_to_write_sql(
+    api: Program, program: Callable[[Any], Program], alice: Any, root: Any
+) -> None:
+    alice.grants.create(permission="system.configure")
+    sql = {"kind": "sql", "sql": "SELECT id AS external_id, full_name AS name, email FROM people"}
+    queries = {"users": {"name": "Users", "target_type": "customer_users", **sql}}
+    written = GUIDE_TEMPLATE | {"configuration": {"queries": queries}}
+    plain = api.post("/templates", GUIDE_TEMPLATE).json()["template"]["id"]
+    upload = SimpleUploadedFile("ours.json", json.dumps(written | {"name": "Ours"}).encode())
+    token = {"Authorization": f"Bearer {api.token}"}
+    for answer in (
+        api.post("/templates", written),
+        api.put(f"/templates/{plain}", written),
+        api.client.post("/api/import/templates/import", {"file": upload}, headers=token),
+    ):
+        assert (answer.status_code, answer.json().get("required_permission")) == (403, "import.raw_sql"), answer.content
+    hers = program(root).post("/templates", written)
+    assert hers.status_code == 201, hers.json()
+    place = f"/templates/{hers.json()['template']['id']}"
+    assert api.put(place, written | {"description": "The same SQL"}).status_code == 200

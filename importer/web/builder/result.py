@@ -16,11 +16,10 @@ from sqlglot.errors import SqlglotError
 
 from importer import operations
 from importer.errors import ImporterError, SourceError, SourceTimeout
-from importer.operations import masking
 from importer.operations.previews import Judged
 from importer.operations.samples import transformed
 from importer.operations.schema import suggest_joins
-from importer.query.preview import Count, Sample
+from importer.query.preview import Count
 from importer.query.problems import Problem, QueryProblems
 from importer.web.builder import fields, joins
 from importer.web.builder.body import (
@@ -30,7 +29,6 @@ from importer.web.builder.body import (
     is_joined,
     original_path,
     runnable,
-    sources_of,
     unfinished,
 )
 from importer.web.builder.workbench import Option, Workbench, workbench
@@ -148,19 +146,9 @@ def _asked(bench: Workbench, body: Body) -> Result:
     except ImporterError as error:
         return Result(Facts(bench.digest), trouble=error)
     facts = Facts(bench.digest, previewed.steps, previewed.judged.rows, problems=previewed.judged.problems)
-    sample = replace(previewed.sample, rows=_hidden(bench, previewed.sample))
+    sample = previewed.sample
     facts = replace(facts, samples=_samples(bench, [name for name, _ in sample.columns], sample.rows))
     return Result(facts, previewed.judged, sample.columns, sample.rows, sample.query_ms, masked=previewed.masked)
-
-
-def _hidden(bench: Workbench, sample: Sample) -> tuple[tuple[Any, ...], ...]:
-    """The rows with personal data hidden by what the source columns look like, where the target does not tell."""
-    columns = {str(item.get("target")): bench.column_of(sources_of(item)[0]) for item in bench.body["fields"]}
-    roles = [
-        (column.role or "") if (column := columns.get(name)) and not masking.role_of_target(name) else ""
-        for name, _ in sample.columns
-    ]
-    return tuple(masking.masked(row, roles) for row in sample.rows)
 
 
 def _previewed(bench: Workbench, body: Body) -> operations.Previewed:
@@ -186,15 +174,12 @@ def _looked_at(body: Body, look: Sequence[Option]) -> Body:
 
 
 def _as_columns(bench: Workbench, found: Result, look: Sequence[Option]) -> Result:
-    """The same rows under the columns' own names, personal data hidden by what the columns look like."""
-    known = [bench.column_of(option.text) for option in look]
-    roles = [(column.role or "") if column else "" for column in known]
+    """The same rows under the columns' own names."""
     several = len(bench.tables) > 1
     return replace(
         found,
         facts=replace(found.facts, samples={}, problems=tuple(p for p in found.facts.problems if _is_of_tables(p))),
         columns=tuple((option.text if several else option.name, option.type) for option in look),
-        rows=tuple(masking.masked(row, roles) for row in found.rows),
         is_look=True,
     )
 

@@ -61,5 +61,26 @@ def test_coded_values_are_counted_suggested_and_mapped(shop: ImportProfile, alic
     operations.set_value_map(query, "status", {"1": "open", "2": "closed"}, by=alice)
     (status,) = operations.coded_fields(shop, query, by=alice)
     assert status.unmapped == ()
+    outdated = type(query).objects.get(pk=query.pk)
+    operations.set_value_map(query, "priority", {"9": "high"}, by=alice)
+    both = operations.set_value_map(outdated, "status", {"1": "closed"}, by=alice)
+    assert both.value_maps == {"status": {"1": "closed"}, "priority": {"9": "high"}}
+    assert both.version == 4
     with pytest.raises(operations.InvalidFields, match="opened"):
         operations.set_value_map(query, "status", {"1": "opened"}, by=alice)
+
+
+@pytest.mark.req("X17")
+@pytest.mark.parametrize("source", ["people.email", "LOWER(people.email)"])
+def test_the_values_of_a_column_with_personal_data_are_not_listed(
+    shop: ImportProfile, people_query: dict[str, Any], alice: Any, source: str
+) -> None:
+    fields = [
+        {"source": "people.id", "target": "external_id"},
+        {"source": "people.full_name", "target": "title"},
+        {"source": source, "target": "status"},
+    ]
+    query = operations.save_query(shop, people_query | {"target_type": "tickets", "fields": fields}, by=alice).query
+    (status,) = operations.coded_fields(shop, query, by=alice)
+    assert status.values
+    assert "shop.example" not in repr(status)

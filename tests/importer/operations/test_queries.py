@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -76,6 +77,24 @@ def test_personal_data_is_masked_unless_revealed(shop: ImportProfile, people_que
     assert "shop.example" not in str(table.rows)
 
 
+@pytest.mark.req("X17")
+@pytest.mark.parametrize(
+    "source", ["people.email", "UPPER(people.email)", "SUBSTRING(people.full_name, 2)", "CONCAT(people.id, email)"]
+)
+def test_another_name_or_an_expression_does_not_unmask(
+    shop: ImportProfile, people_query: dict[str, Any], alice: Any, source: str
+) -> None:
+    fields = [{"source": source, "target": "external_id"}, {"source": "people.full_name", "target": "custom_fields.x"}]
+    needed = [{"source": "people.id", "target": "name"}, {"source": "people.email", "target": "email"}]
+    query = people_query | {"fields": [*fields, *needed]}
+    for rows in (operations.preview_query(shop, query, by=alice), operations.sample_query(shop, query, by=alice)):
+        told = repr(rows.sample.rows).lower()
+        assert "@shop.example" not in told
+        assert "erson" not in told
+    shown = operations.preview_query(shop, query, by=alice, reveal=True)
+    assert "Person 1" in repr(shown.sample.rows)
+
+
 @pytest.mark.req("C10")
 def test_a_query_saved_by_somebody_else_is_not_overwritten(
     shop: ImportProfile, people_query: dict[str, Any], alice: Any, root: Any
@@ -137,9 +156,20 @@ def test_raw_sql_needs_its_permission(shop: ImportProfile, alice: Any, root: Any
         "sql": "SELECT id AS external_id, full_name AS name, email FROM people WHERE id < :most",
         "params": {"most": 5},
     }
-    with pytest.raises(Denied, match="raw_sql"):
-        operations.save_query(shop, body, by=alice)
+    asked: list[Callable[..., Any]] = [
+        operations.save_query,
+        operations.validate_query,
+        operations.preview_query,
+        operations.analyze_joins,
+        operations.sample_query,
+    ]
+    for ask in asked:
+        with pytest.raises(Denied, match="raw_sql"):
+            ask(shop, body, by=alice)
     assert operations.save_query(shop, body, by=root).is_new
+    assert operations.preview_query(shop, body, by=alice).sample.rows  # somebody who may wrote it
+    with pytest.raises(Denied, match="raw_sql"):
+        operations.preview_query(shop, body | {"sql": body["sql"] + " OR true"}, by=alice)
 
 
 def test_queries_are_ordered_switched_copied_and_deleted(
