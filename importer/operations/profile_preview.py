@@ -137,7 +137,7 @@ def preview_profile(
                     mode=chosen_mode,
                     reveal=reveal,
                     anew=refresh,
-                )  # fmt: skip
+                )
             )
     kind: Kind = "template" if profile.configuration_type == "template" else "query"
     return ProfilePreview(kind, tuple(found), _impact(profile, found, chosen_mode), masked=not reveal)

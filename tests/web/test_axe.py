@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def test_every_page_is_accessible(known: Any, alice: Any, chromium: Any, live_se
         if b"<html" in reader.get(url).content[:500]:  # a part of a page is looked at where it is shown
             found |= look(tab, url, name)
     context.close()
-    assert found == {}
+    assert found == {}, json.dumps(found, indent=1)
 
 
 def look(tab: Any, url: str, name: str) -> dict[str, Any]:
