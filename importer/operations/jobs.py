@@ -153,7 +153,9 @@ def again(
     rows = _rows_by_query(fitting)
     if not rows:
         return Again(None, selected, selected)
-    profile = policy.fetch(ImportProfile.objects.all(), by, "retry", profiles[0].pk)
+    profile = profiles[0]
+    if by is not None:
+        profile = policy.fetch(ImportProfile.objects.all(), by, "retry", profile.pk)
     job = _start(profile, {"rows": rows}, by=by, mode=mode, trigger="retry")
     return Again(job, selected, selected - sum(len(ids) for ids in rows.values()))
 

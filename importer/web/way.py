@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -73,11 +73,8 @@ def signposts(profile: ImportProfile, state: Readiness, current: str) -> list[Si
 
 
 def address_of(profile: ImportProfile, step: str) -> str:
-    """The step's page; the profile's own where there is none, and nothing where that is meant."""
-    try:
-        return reverse(ADDRESSES[step], args=[profile.pk]) + ("#run" if step == "run" else "")
-    except NoReverseMatch:
-        return ""
+    """The step's page."""
+    return reverse(ADDRESSES[step], args=[profile.pk]) + ("#run" if step == "run" else "")
 
 
 def go(request: PageRequest, name: str, *arguments: Any) -> HttpResponse:

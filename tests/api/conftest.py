@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
 
 from permissions.models import ApiToken
@@ -43,8 +42,7 @@ class Program:
 
 @pytest.fixture
 def program() -> Callable[[Any], Program]:
-    """`program(alice)`: a program with a token of Alice's; what it spent of its limits before is forgotten."""
-    cache.clear()
+    """`program(alice)`: a program with a token of Alice's."""
 
     def of(who: Any) -> Program:
         return Program(ApiToken.objects.make(who, "test")[1], Client())

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
@@ -104,19 +104,11 @@ def context_of(request: PageRequest, bench: Workbench) -> dict[str, Any]:
         "empty_values": fields.EMPTY_VALUES.items(),
         "group_words": filters.GROUP_WORDS.items(),
         "units": filters.UNITS,
-        "preview_url": _preview_url(bench),
+        "preview_url": reverse("profile_preview", args=[bench.profile.pk]),
         "may_undo": bench.draft.place > 0,
         "may_redo": bench.draft.place < len(bench.draft.steps) - 1,
         **blocks_of(bench, facts),
     }
-
-
-def _preview_url(bench: Workbench) -> str:
-    """Where an import is previewed, once that page is there."""
-    try:
-        return reverse("profile_preview", args=[bench.profile.pk])
-    except NoReverseMatch:
-        return ""
 
 
 # -- changes -----------------------------------------------------------------------------------------------------
