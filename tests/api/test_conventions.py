@@ -11,9 +11,10 @@ from django.test import Client
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
-from importer.models import ImportProfile
+from importer.models import ImportJob, ImportProfile
 from permissions.models import ApiToken
 from servicevault.api import limits
+from servicevault.jobs.models import JobStatus
 from tests.api.conftest import Program
 
 pytestmark = pytest.mark.django_db
@@ -211,3 +212,24 @@ def test_a_job_of_a_profile_that_is_switched_off_is_not_resumed(api: Program, pe
     ImportProfile.objects.filter(pk=pending_job.profile_id).update(is_active=False)
     answer = api.post(f"/jobs/{pending_job.pk}/resume")
     assert (answer.status_code, answer.json()["code"]) == (409, "profile_inactive")
+
+
+@pytest.mark.req("P6")
+def test_a_listed_profile_says_what_it_is_and_what_it_did(
+    api: Program, shop: ImportProfile, people_query: dict[str, Any], alice: Any
+) -> None:
+    for _ in range(4):
+        ImportJob.objects.create(profile=shop, mode="upsert", created_by=alice, status=JobStatus.COMPLETED)
+    (before,) = api.get("/profiles").json()["data"]
+    assert (before["configuration_type"], before["template"], before["has_password"]) == ("none", None, True)
+    assert [job["number"] for job in before["recent_jobs"]] == [
+        job.number for job in ImportJob.objects.order_by("-created_at", "-number")[:3]
+    ]
+    assert before["password_set_at"]
+    api.post(f"/profiles/{shop.pk}/queries", people_query)
+    (after,) = api.get("/profiles").json()["data"]
+    assert (after["configuration_type"], after["has_custom_queries"]) == ("custom", True)
+    for words in ("SHO", shop.host, shop.database[:6]):
+        assert api.get(f"/profiles?search={words}").json()["meta"]["total"] == 1, words
+    assert api.get("/profiles?search=nobody").json()["meta"]["total"] == 0
+    assert api.get("/profiles?active=false").json()["meta"]["total"] == 0

@@ -71,7 +71,7 @@ def test_a_connection_is_tested_and_a_profile_created(api: Program, connection_v
     assert set(one) == {"profile", "queries", "jobs", "mappings"}
 
 
-@pytest.mark.req("Q21", "Q3", "Q6", "Q20", "M3")
+@pytest.mark.req("Q21", "Q3", "Q6", "Q20", "M3", "M12")
 def test_the_guides_query_is_stored_and_read_back(api: Program, guide_shop: ImportProfile) -> None:
     place = f"/profiles/{guide_shop.pk}"
     saved = api.post(f"{place}/queries", GUIDE_QUERY)
@@ -193,7 +193,7 @@ def test_an_import_is_started_watched_and_cancelled(
     assert "batchsize" in unknown.json()["message"]
 
 
-@pytest.mark.req("Q30", "M10", "M6")
+@pytest.mark.req("Q30", "M10", "M6", "M2")
 def test_the_languages_are_described(api: Program) -> None:
     functions = api.get("/expressions").json()["functions"]
     assert {"CONCAT", "COALESCE"} <= {function["name"] for function in functions}
