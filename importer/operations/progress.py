@@ -36,6 +36,7 @@ STATES = {
     JobStatus.CANCELLED: State("Cancelled", "ban", "grey"),
 }
 COMPLETED_WITH_FAILURES = State("Completed with failures", "alert-triangle", "amber")
+COMPLETED_WITH_REVIEW = State("Completed, some rows wait", "user-check", "violet")
 STOPPING = State("Stopping", "hourglass", "blue")
 RUN_STATES = {
     RunStatus.PENDING: State("Waiting", "clock", "grey"),
@@ -207,8 +208,10 @@ def listed(jobs: QuerySet[ImportJob] | Iterable[ImportJob]) -> list[JobView]:
 
 
 def state_of(job: ImportJob, counters: dict[str, int]) -> State:
-    if job.status == JobStatus.COMPLETED and counters["failed"] + counters["review"]:
+    if job.status == JobStatus.COMPLETED and counters["failed"]:
         return COMPLETED_WITH_FAILURES
+    if job.status == JobStatus.COMPLETED and counters["review"]:
+        return COMPLETED_WITH_REVIEW
     if job.status == JobStatus.RUNNING and job.cancel_requested:
         return STOPPING
     return STATES[JobStatus(job.status)]

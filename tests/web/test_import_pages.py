@@ -269,3 +269,11 @@ def test_it_bounds_the_queries_of_a_card_that_was_shared(
 def test_it_bounds_the_queries_of_a_poll(browser: Any, finished_job: Any, django_assert_max_num_queries: Any) -> None:
     with django_assert_max_num_queries(14):
         shown(browser, finished_job, **{"hx-request": "true"})
+
+
+@pytest.mark.req("J16")
+def test_rows_that_only_wait_for_a_person_are_no_failures(browser: Any, finished_job: Any) -> None:
+    finished_job.runs.update(failed=0, review=2)
+    text = browser.get("/import").content.decode()
+    assert "Completed, some rows wait" in text
+    assert "Completed with failures" not in text

@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import sqlglot
 from django.core.cache import cache
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
-from sqlglot.errors import SqlglotError
 
 from importer import operations
 from importer.errors import ImporterError, SourceError, SourceTimeout
 from importer.operations.previews import Judged
 from importer.operations.samples import transformed
 from importer.operations.schema import suggest_joins
+from importer.query import layout
 from importer.query.preview import Count
 from importer.query.problems import Problem, QueryProblems
 from importer.web.builder import fields, joins
@@ -226,11 +225,7 @@ def readable(text: str) -> str:
     """The SQL in lines, without the prefixes that only guard against look-alike functions; :name is a parameter."""
     named = re.sub(r"%\((\w+)\)s|%%", lambda match: f":{match[1]}" if match[1] else "%", text)
     plain = re.sub(r"OPERATOR\(pg_catalog\.([^)]+)\)", r"\1", named).replace("pg_catalog.", "")
-    try:
-        written = ";\n".join(sqlglot.transpile(plain, read="postgres", write="postgres", pretty=True))
-    except SqlglotError:
-        return plain
-    return re.sub(r"%\((\w+)\)s", r":\1", written)
+    return re.sub(r"%\((\w+)\)s", r":\1", layout.readable(plain))
 
 
 @dataclass(frozen=True)
