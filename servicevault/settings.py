@@ -217,6 +217,9 @@ IMPORT_SOURCE_CONNECT_TIMEOUT = _number("IMPORT_SOURCE_CONNECT_TIMEOUT", 10, 1, 
 IMPORT_JOB_TIMEOUT = _number("IMPORT_JOB_TIMEOUT", 3600, 60, 86_400)
 IMPORT_MAX_CONCURRENT_JOBS = _number("IMPORT_MAX_CONCURRENT_JOBS", 5, 1, 20)
 
+DATA_SENSITIVE_COLUMNS = _names("DATA_SENSITIVE_COLUMNS")  # table.column that must never leave (G15)
+DATA_ALLOWED_COLUMNS = _names("DATA_ALLOWED_COLUMNS")  # table.column whose name was caught wrongly
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
