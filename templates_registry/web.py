@@ -145,10 +145,11 @@ def _applied(request: PageRequest, profile: ImportProfile) -> HttpResponse:
 def _template_page(
     request: PageRequest, profile: ImportProfile, chosen: str, *, status: int = 200, **more: Any
 ) -> HttpResponse:
-    detection = operations.detect(profile)
+    anew = "refresh" in request.GET
+    detection = operations.detect(profile, refresh=anew)
     best = detection.best
     template = _chosen(chosen, best or profile.template)
-    report = operations.fit(profile, template, parameters=more.get("given")) if template else None
+    report = operations.fit(profile, template, parameters=more.get("given"), refresh=anew) if template else None
     options = _options(detection, template)
     context = way_of(request, profile, "template") | {
         "options": [option for option in options if option.candidate or option.is_chosen],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,14 +12,14 @@ from django.db import transaction
 from importer.mapping import auto, memory, sampling, value_maps
 from importer.mapping.auto import AutoMap, SourceColumn
 from importer.mapping.sampling import Impact, Sample
-from importer.mapping.value_maps import Observed, Suggestion
+from importer.mapping.value_maps import Observed, ObservedValues, Suggestion
 from importer.models import ImportProfile, ImportQuery
 from importer.modes import Outcome
 from importer.operations import masking
 from importer.operations.failures import InvalidFields
 from importer.operations.previews import check_sql, read_query
 from importer.operations.profiles import check_active
-from importer.operations.schema import looking, source_map, table_of
+from importer.operations.schema import kept, looking, source_map, table_of
 from importer.planning import plan_draft, stored_spec
 from importer.query.preview import EXACT_SECONDS, Count, count
 from importer.query.reading_sql import ParsedSelect, parse_select
@@ -171,32 +172,42 @@ def _hidden(cells: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any
     return dict(zip(cells, masking.masked(tuple(cells.values()), [roles[name] for name in cells]), strict=True))
 
 
-def coded_fields(profile: ImportProfile, query: ImportQuery, *, by: Any) -> list[CodedField]:
+def coded_fields(profile: ImportProfile, query: ImportQuery, *, by: Any, refresh: bool = True) -> list[CodedField]:
     """The query's mapped fields with fixed values, each with the values the source has for it (U25).
 
-    Values of a column with personal data, which no coded field is, are masked (X17).
+    Values of a column with personal data, which no coded field is, are masked (X17). Without `refresh` values read
+    within the last ten minutes will do.
     """
     schema = source_map(profile).schema
     spec = stored_spec(query)
     target = catalog.get(spec.target_type)
     mapped = {item.target for item in spec.fields} if spec.kind == "builder" else set(target.known)
-    found = []
-    with looking(profile, by) as session:
-        for name in sorted(mapped):
-            field = target.field(name)
-            if field is None or not field.choices:
-                continue
-            seen = value_maps.observe(session, spec, schema, name)
-            entries = spec.value_maps.get(name) or spec.value_maps.get(field.name) or {}
-            unmapped = value_maps.unmapped(seen, entries, field)
-            guesses = value_maps.suggest([str(item.value) for item in unmapped], field)
-            values, (role,) = list(seen.values), masking.roles_of_query(spec, schema, [name])
-            if role in masking.PERSONAL:
-                values, unmapped, guesses = _concealed(values, role), _concealed(unmapped, role), []
-            found.append(
-                CodedField(query.key, field, tuple(values), entries, tuple(unmapped), tuple(guesses), seen.complete)
-            )
-    return found
+    coded = {name: field for name in sorted(mapped) if (field := target.field(name)) and field.choices}
+    roles = dict(zip(coded, masking.roles_of_query(spec, schema, list(coded)), strict=True))
+
+    def look() -> dict[str, ObservedValues]:
+        with looking(profile, by) as session:
+            return {name: value_maps.observe(session, spec, schema, name) for name in coded}
+
+    if not any(role in masking.PERSONAL for role in roles.values()):
+        seen = kept("values", profile, look, str(query.pk), json.dumps(query.spec), refresh=refresh)
+    else:
+        seen = look()  # what is personal is kept nowhere
+    return [
+        _coded(
+            query, field, spec.value_maps.get(name) or spec.value_maps.get(field.name) or {}, seen[name], roles[name]
+        )
+        for name, field in coded.items()
+    ]
+
+
+def _coded(query: ImportQuery, field: Field, entries: Mapping[str, Any], seen: ObservedValues, role: str) -> CodedField:
+    unmapped = value_maps.unmapped(seen, entries, field)
+    guesses = value_maps.suggest([str(item.value) for item in unmapped], field)
+    values = list(seen.values)
+    if role in masking.PERSONAL:
+        values, unmapped, guesses = _concealed(values, role), _concealed(unmapped, role), []
+    return CodedField(query.key, field, tuple(values), entries, tuple(unmapped), tuple(guesses), seen.complete)
 
 
 def _concealed(values: Sequence[Observed], role: str) -> list[Observed]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -20,6 +22,7 @@ from importer.operations.mapping import Sampled, sampled
 from importer.operations.previews import (
     SLOW_ROWS,
     WIDE_OPEN_ROWS,
+    check_sql,
     compile_for,
     profile_queries,
     read_query,
@@ -122,7 +125,8 @@ def preview_profile(
     wanted = set(keys)
     schema = source_map(profile, refresh=refresh).schema
     found = []
-    with looking(profile, by) as session:
+    with contextlib.ExitStack() as stack:
+        session = functools.cache(lambda: stack.enter_context(looking(profile, by)))  # only when it is needed
         for query in queries:
             is_shown = (query.key in wanted or not wanted) and target_type in ("", query.target_type)
             limit_here = limit if is_shown else 0
@@ -144,7 +148,7 @@ def preview_profile(
 
 
 def _look(
-    session: SourceSession,
+    session: Callable[[], SourceSession],
     profile: ImportProfile,
     query: ImportQuery,
     schema: SourceSchema,
@@ -163,7 +167,12 @@ def _look(
         look = replace(look, spec=spec, compiled=compile_for(profile, spec, schema), expected=kept)
         if kept is not None and not limit:
             return look
-        taken = sampled(session, profile, spec, schema, by=by, limit=limit, mode=mode, reveal=reveal)
+        check_sql(profile, spec, by)
+        taken = None if anew or reveal else cache.get(f"{key}:{limit}")
+        if taken is None:
+            taken = sampled(session(), profile, spec, schema, by=by, limit=limit, mode=mode, reveal=reveal)
+            if not reveal:  # what is personal is kept nowhere
+                cache.set(f"{key}:{limit}", taken, KEPT_SECONDS)
     except SourceError:
         raise
     except ImporterError as error:
@@ -174,7 +183,8 @@ def _look(
 
 
 def _key(profile: ImportProfile, query: ImportQuery, mode: str) -> str:
-    parts = [query.updated_at.isoformat(), profile.updated_at.isoformat(), mode, profile.views]
+    latest = profile.jobs.filter(kind=JobKind.IMPORT).order_by("-number").values_list("number", "completed_at").first()
+    parts = [query.updated_at.isoformat(), profile.updated_at.isoformat(), mode, profile.views, str(latest)]
     return f"expected:{query.pk}:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]}"
 
 

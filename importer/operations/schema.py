@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.cache import cache
 from django.utils import timezone
@@ -24,6 +24,8 @@ from importer.sources.relations import infer_relations
 from importer.sources.schema import Column, Relation, SourceSchema, Table
 from importer.sources.session import SourceSession
 from importer.sources.turns import cancel_older
+
+T = TypeVar("T")
 
 KEPT_SECONDS = 600  # I4
 MOST_TABLES = 20  # I5: of one call
@@ -57,11 +59,20 @@ class Found:
 def source_map(profile: ImportProfile, *, refresh: bool = False) -> SourceMap:
     """The map of the source, read anew when it is older than ten minutes, when the profile's connection or pack
     changed, or on request. Raises SourceError."""
-    key = _cache_key("source-map", profile)
-    found: SourceMap | None = None if refresh else cache.get(key)
-    if found is None:
+
+    def read() -> SourceMap:
         with gateway.open_source(profile, purpose="schema", preview=True) as session:
-            found = read_map(session, profile)
+            return read_map(session, profile)
+
+    return kept("source-map", profile, read, refresh=refresh)
+
+
+def kept(kind: str, profile: ImportProfile, make: Callable[[], T], *more: str, refresh: bool = False) -> T:
+    """What `make` gives, kept for ten minutes for this profile, connection and pack; `more` tells apart what of it."""
+    key = _cache_key(kind, profile, *more)
+    found: T | None = None if refresh else cache.get(key)
+    if found is None:
+        found = make()
         cache.set(key, found, KEPT_SECONDS)
     return found
 
@@ -158,10 +169,9 @@ def column_values(profile: ImportProfile, table: Table, column: str, *, by: Any)
 def suggest_joins(profile: ImportProfile, tables: Sequence[str], *, refresh: bool = False) -> list[Relation]:
     """Declared and inferred relations of these tables, the surest first (Q8, N-001); kept as long as the map."""
     schema = source_map(profile, refresh=refresh).schema
-    key = _cache_key("relations", profile, *sorted(tables))
-    found: list[Relation] | None = None if refresh else cache.get(key)
-    if found is None:
+
+    def infer() -> list[Relation]:
         with gateway.open_source(profile, purpose="relations", preview=True) as session:
-            found = infer_relations(session, schema, tables=tables)
-        cache.set(key, found, KEPT_SECONDS)
-    return found
+            return infer_relations(session, schema, tables=tables)
+
+    return kept("relations", profile, infer, *sorted(tables), refresh=refresh)

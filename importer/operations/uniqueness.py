@@ -9,7 +9,7 @@ from typing import Any
 from importer.errors import ImporterError, SourceError
 from importer.models import ImportProfile
 from importer.operations.previews import compile_for, profile_queries
-from importer.operations.schema import looking, source_map
+from importer.operations.schema import kept, looking, source_map
 from importer.planning import stored_spec
 from servicevault import catalog
 
@@ -38,8 +38,16 @@ class Uniqueness:
 
 
 def measure(profile: ImportProfile, fields: Iterable[str], *, by: Any) -> list[Uniqueness]:
-    """One answer for each enabled query and each of `fields` it maps; a query that cannot be asked is left out."""
+    """One answer for each enabled query and each of `fields` it maps; a query that cannot be asked is left out.
+
+    Kept for ten minutes while no query changes.
+    """
     wanted = list(dict.fromkeys(fields))
+    forms = [f"{query.pk} {query.updated_at}" for query in profile_queries(profile)]
+    return kept("uniqueness", profile, lambda: _measured(profile, wanted, by), *wanted, *forms)
+
+
+def _measured(profile: ImportProfile, wanted: list[str], by: Any) -> list[Uniqueness]:
     schema = source_map(profile).schema
     found = []
     with looking(profile, by) as session:

@@ -74,7 +74,7 @@ def value_maps_page(request: PageRequest, profile: ImportProfile) -> HttpRespons
             raise
         except ImporterError as error:
             problem = str(error)
-    fields, troubles = _fields(profile, request.user)
+    fields, troubles = _fields(profile, request.user, refresh="refresh" in request.GET)
     context = way_of(request, profile, "values") | {
         "fields": fields,
         "troubles": troubles,
@@ -89,14 +89,14 @@ def value_maps_page(request: PageRequest, profile: ImportProfile) -> HttpRespons
     return render_page(request, "importer/value_maps.html", "importer/_value_maps.html", context, status=status)
 
 
-def _fields(profile: ImportProfile, user: Any) -> tuple[list[FieldMap], list[str]]:
+def _fields(profile: ImportProfile, user: Any, *, refresh: bool = False) -> tuple[list[FieldMap], list[str]]:
     """The coded fields, and a sentence for each query whose values cannot be read."""
     found, troubles = [], []
     for query in profile_queries(profile):
         if not query.enabled:
             continue
         try:
-            coded = operations.coded_fields(profile, query, by=user)
+            coded = operations.coded_fields(profile, query, by=user, refresh=refresh)
         except SourceError:
             raise
         except ImporterError as error:

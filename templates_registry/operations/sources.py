@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from importer import gateway
 from importer.errors import PackError
 from importer.models import ImportProfile
+from importer.operations.schema import kept
 from importer.sources.introspection import introspect
 from templates_registry import detection
 from templates_registry.apply import AppliedTemplate, Strategy, apply_to_source
@@ -46,15 +48,20 @@ class Detection:
         return found if self.best else {**found, "suggestion": "custom"}
 
 
-def detect(profile: ImportProfile) -> Detection:
+def detect(profile: ImportProfile, *, refresh: bool = True) -> Detection:
     """Rank the active templates by what the profile's source contains, at most ten; chooses nothing.
 
-    Raises SourceError when the source cannot be reached.
+    Without `refresh` an answer of the last ten minutes will do. Raises SourceError when the source cannot be reached.
     """
     known = {template.pk: template for template in Template.objects.filter(is_active=True)}
-    definitions = {pk: parse_definition(template.definition) for pk, template in known.items()}
-    with gateway.open_source(profile, purpose="detect") as session:
-        found = detection.detect_named(introspect(session), definitions, session=session)
+
+    def look() -> list[tuple[Any, Candidate]]:
+        definitions = {pk: parse_definition(template.definition) for pk, template in known.items()}
+        with gateway.open_source(profile, purpose="detect") as session:
+            return list(detection.detect_named(introspect(session), definitions, session=session))
+
+    forms = sorted(f"{pk} {template.updated_at}" for pk, template in known.items())
+    found = kept("detection", profile, look, *forms, refresh=refresh)
     return Detection(tuple((known[pk], candidate) for pk, candidate in found))
 
 
@@ -64,14 +71,23 @@ def fit(
     *,
     variant: str | Mapping[str, str] | None = None,
     parameters: Mapping[str, Any] | None = None,
+    refresh: bool = True,
 ) -> FitReport:
-    """What of the template this source can feed, what is missing and what must be asked (T21, T22)."""
+    """What of the template this source can feed, what is missing and what must be asked (T21, T22).
+
+    Without `refresh` an answer of the last ten minutes will do.
+    """
     definition = parse_definition(template.definition)
     require_known(definition, parameters or ())
     told = {**profile.parameters, **(parameters or {})}
-    with gateway.open_source(profile, purpose="fit") as session:
-        schema = introspect(session)
-        return detection.fit(definition, schema, session, parameters=told, variants=_variants(template, variant))
+    variants = _variants(template, variant)
+
+    def look() -> FitReport:
+        with gateway.open_source(profile, purpose="fit") as session:
+            return detection.fit(definition, introspect(session), session, parameters=told, variants=variants)
+
+    asked = json.dumps([told, variants], default=str, sort_keys=True)
+    return kept("fit", profile, look, str(template.pk), str(template.updated_at), asked, refresh=refresh)
 
 
 def apply(
