@@ -38,6 +38,47 @@ def _names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
 
 
+def _formats(name: str, allowed: str) -> list[str]:
+    """Lower-case names without dots; all of the allowed ones when the variable is unset."""
+    chosen = [part.lower().lstrip(".") for part in _names(name)] or allowed.split(",")
+    if unknown := [part for part in chosen if part not in allowed.split(",")]:
+        raise ImproperlyConfigured(f"{name} holds {unknown[0]!r}; allowed are {allowed.replace(',', ', ')}.")
+    return chosen
+
+
+def _columns(name: str) -> frozenset[tuple[str, str]]:
+    """Pairs of table and column, written `table.column`."""
+    found = [tuple(part.rsplit(".", 1)) for part in _names(name)]
+    for pair in found:
+        if len(pair) != 2 or not all(pair):
+            raise ImproperlyConfigured(f"{name} holds {'.'.join(pair)!r}; allowed are names written table.column.")
+    return frozenset((pair[0], pair[1]) for pair in found)
+
+
+def _level(name: str) -> str:
+    level = os.environ.get(name, "").strip().upper() or "INFO"
+    if level not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+        raise ImproperlyConfigured(f"{name} is {level!r}; allowed are DEBUG, INFO, WARNING, ERROR and CRITICAL.")
+    return level
+
+
+def _rates(name: str) -> dict[str, tuple[int, int]]:
+    """`builder=60/60,login=5/60`: limit, requests, seconds. An unknown limit is refused by servicevault.apps."""
+    found = {}
+    for part in _names(name):
+        limit, _, rate = part.partition("=")
+        requests, _, seconds = rate.partition("/")
+        if not (
+            requests.isdigit() and seconds.isdigit() and 1 <= int(requests) <= 10**9 and 1 <= int(seconds) <= 86_400
+        ):
+            raise ImproperlyConfigured(
+                f"{name} holds {part!r}; allowed are limits written name=requests/seconds, "
+                "with 1 to 1000000000 requests in 1 to 86400 seconds."
+            )
+        found[limit.strip()] = (int(requests), int(seconds))
+    return found
+
+
 def _database(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
@@ -94,6 +135,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "servicevault.web.middleware.RequestId",
+    "servicevault.web.middleware.RequestOrigin",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "servicevault.web.middleware.ContentSecurityPolicy",
@@ -188,7 +230,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
-RATE_LIMITS: dict[str, tuple[int, int]] = {}  # name → requests, seconds; names in servicevault.api.limits (G30)
+RATE_LIMITS = _rates("RATE_LIMITS")  # name → requests, seconds; names in servicevault.api.limits (G30)
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_ACKS_LATE = True
@@ -216,6 +258,29 @@ IMPORT_SOURCE_LOCK_TIMEOUT = _number("IMPORT_SOURCE_LOCK_TIMEOUT", 5, 1, 600)
 IMPORT_SOURCE_CONNECT_TIMEOUT = _number("IMPORT_SOURCE_CONNECT_TIMEOUT", 10, 1, 120)
 IMPORT_JOB_TIMEOUT = _number("IMPORT_JOB_TIMEOUT", 3600, 60, 86_400)
 IMPORT_MAX_CONCURRENT_JOBS = _number("IMPORT_MAX_CONCURRENT_JOBS", 5, 1, 20)
+IMPORT_MAX_FILE_SIZE = _number("IMPORT_MAX_FILE_SIZE", 100, 1, 1000)  # MB
+IMPORT_MAX_ROWS = _number("IMPORT_MAX_ROWS", 1_000_000, 1, 2_147_483_647)
+IMPORT_ALLOWED_EXTENSIONS = _formats("IMPORT_ALLOWED_EXTENSIONS", "csv,json,jsonl,xlsx,xls,xml,yaml")
+IMPORT_SCAN_CONTENT = _flag("IMPORT_SCAN_CONTENT", True)
+IMPORT_SCAN_COMMAND = os.environ.get(
+    "IMPORT_SCAN_COMMAND", ""
+)  # gets the file on stdin; an exit code other than 0 refuses it
+IMPORT_REQUIRE_APPROVAL = _flag("IMPORT_REQUIRE_APPROVAL", False)
+EXPORT_MAX_ROWS = _number("EXPORT_MAX_ROWS", 1_000_000, 1, 2_147_483_647)
+EXPORT_FILE_RETENTION_HOURS = _number("EXPORT_FILE_RETENTION_HOURS", 24, 1, 8760)
+EXPORT_ALLOWED_FORMATS = _formats("EXPORT_ALLOWED_FORMATS", "csv,json,jsonl,xlsx,xml,yaml")
+EXPORT_COMPRESS_LARGE_FILES = _flag("EXPORT_COMPRESS_LARGE_FILES", True)
+EXPORT_COMPRESS_THRESHOLD = _number("EXPORT_COMPRESS_THRESHOLD", 10, 1, 10_000)  # MB
+_TEMP_DIR = embedded.data_directory() if EMBEDDED else Path("/tmp")  # noqa: S108 - the documented default (G40)
+IMPORT_TEMP_DIR = Path(os.environ.get("IMPORT_TEMP_DIR") or _TEMP_DIR / "imports")
+EXPORT_TEMP_DIR = Path(os.environ.get("EXPORT_TEMP_DIR") or _TEMP_DIR / "exports")
+
+AUDIT_RETENTION_DAYS = _number("AUDIT_RETENTION_DAYS", 730, 1, 36_500)
+DATA_SENSITIVE_COLUMNS = _columns("DATA_SENSITIVE_COLUMNS")
+DATA_ALLOWED_COLUMNS = _columns("DATA_ALLOWED_COLUMNS")
+METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
+if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
+    raise ImproperlyConfigured("METRICS_TOKEN is too short; allowed are 16 characters and more.")
 
 DATA_SENSITIVE_COLUMNS = _names("DATA_SENSITIVE_COLUMNS")  # table.column that must never leave (G15)
 DATA_ALLOWED_COLUMNS = _names("DATA_ALLOWED_COLUMNS")  # table.column whose name was caught wrongly
@@ -227,7 +292,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
-        "servicevault.imports": {"level": os.environ.get("LOG_LEVEL_IMPORT", "INFO")},
-        "servicevault.exports": {"level": os.environ.get("LOG_LEVEL_EXPORT", "INFO")},
+        "servicevault.imports": {"level": _level("LOG_LEVEL_IMPORT")},
+        "servicevault.exports": {"level": _level("LOG_LEVEL_EXPORT")},
     },
 }

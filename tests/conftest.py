@@ -85,6 +85,8 @@ def django_db_setup(
     """The test database, for `committed_db` too: pytest-django only makes one for tests that carry its own mark."""
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases={"default"})
+        with connections["default"].cursor() as cursor:  # tests that commit are swept up by TRUNCATE
+            cursor.execute("ALTER TABLE audit_log DISABLE TRIGGER audit_log_stays_whole")
     yield
     with django_db_blocker.unblock():
         teardown_databases(made, verbosity=0)

@@ -11,10 +11,13 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_handler
 
+from permissions.audit import AuditUnavailable
 from permissions.policy import Denied
 
 Told = tuple[int, str, str, dict[str, Any]]  # status, code, message, what the kind adds
 Teller = Callable[[Exception], Told | None]
+
+RETRY_AFTER = "10"  # seconds; G27, C15
 
 _tellers: list[Teller] = []
 _CODES = {
@@ -41,7 +44,8 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     for teller in (_told_here, *_tellers):
         if told := teller(error):
             code_status, code, message, more = told
-            return Response(_body(request, code, message, more), status=code_status)
+            headers = {"Retry-After": RETRY_AFTER} if code_status == status.HTTP_503_SERVICE_UNAVAILABLE else None
+            return Response(_body(request, code, message, more), status=code_status, headers=headers)
     answer = rest_handler(error, context)
     if answer is not None:
         answer.data = _body(request, _CODES.get(answer.status_code, "error"), _sentence(answer.data), {})
@@ -66,6 +70,8 @@ def _told_here(error: Exception) -> Told | None:
             return 422, "validation_error", next(iter(errors.values()))[0], {"errors": errors}
         case SuspiciousOperation():  # a body beyond Django's limits
             return 400, "malformed_request", "The body is too large, or not what it says it is.", {}
+        case AuditUnavailable():
+            return 503, "service_unavailable", "The audit log cannot be written, so nothing was done. Try again.", {}
         case exceptions.NotAuthenticated():
             return None
         case _:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
+from django.core.exceptions import ImproperlyConfigured
 from redis.exceptions import RedisError
 from rest_framework.exceptions import Throttled
 from rest_framework.throttling import BaseThrottle
@@ -18,11 +19,23 @@ LIMITS: dict[str, tuple[int, int]] = {  # name → requests, seconds
     "builder": (30, 60),
     "templates": (20, 60),
     "monitoring": (120, 60),
+    "table_read": (120, 60),
+    "upload": (60, 3600),
+    "parse_validate": (600, 3600),
     "import_start": (60, 3600),
+    "export_create": (60, 3600),
+    "download": (600, 3600),
     "records_bulk": (30, 60),
     "login": (10, 60),
 }
 _in_this_process: dict[str, int] = {}
+
+
+def refuse_unknown() -> None:
+    """Raise ImproperlyConfigured when RATE_LIMITS names a limit that does not exist."""
+    for name in settings.RATE_LIMITS:
+        if name not in LIMITS:
+            raise ImproperlyConfigured(f"RATE_LIMITS names {name!r}; allowed are {', '.join(LIMITS)}.")
 
 
 @dataclass(frozen=True)

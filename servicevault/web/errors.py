@@ -9,7 +9,7 @@ from django.template import loader
 
 from permissions import roles
 from permissions.policy import Denied
-from servicevault.api.failures import failure_body
+from servicevault.api.failures import RETRY_AFTER, failure_body
 
 API = "/api/"
 
@@ -38,6 +38,13 @@ def unforeseen(request: HttpRequest) -> HttpResponse:
     return HttpResponse(
         loader.get_template("500.html").render({"request_id": getattr(request, "request_id", "")}), status=500
     )
+
+
+def unavailable(request: HttpRequest) -> HttpResponse:
+    """503: nothing was done, because the audit log could not be written (G27)."""
+    context = {"request_id": getattr(request, "request_id", ""), "nothing_done": True}
+    page = loader.get_template("500.html").render(context)
+    return HttpResponse(page, status=503, headers={"Retry-After": RETRY_AFTER})
 
 
 def denied(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -7,6 +7,10 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from permissions import audit
+from servicevault.web.addresses import client_address
+from servicevault.web.errors import unavailable
+
 POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
@@ -24,6 +28,26 @@ class RequestId:
         response = self.get_response(request)
         response.headers["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
         return response
+
+
+class RequestOrigin:
+    """Tell the audit log where everything that happens during the request comes from (F-139, G29)."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        origin = audit.Origin(
+            address=client_address(request),
+            user_agent=request.META.get("HTTP_USER_AGENT", ""),
+            request_id=request.request_id,  # type: ignore[attr-defined]
+        )
+        with audit.coming_from(origin):
+            return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """503 for an act whose audit entry cannot be written; it did not happen (G27)."""
+        return unavailable(request) if isinstance(exception, audit.AuditUnavailable) else None
 
 
 class ContentSecurityPolicy:

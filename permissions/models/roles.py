@@ -10,9 +10,6 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from permissions import roles
-from permissions.tokens import ApiToken
-
-__all__ = ["ApiToken", "Grant", "Role", "known_permissions"]
 
 
 def known_permissions(names: Iterable[str]) -> None:

@@ -1,0 +1,17 @@
+"""Who may do what, and what was done."""
+
+from permissions.models.audit import AuditAnchor, AuditEntry
+from permissions.models.roles import Grant, Role, known_permissions
+from permissions.models.tables import ExportPermission, ImportPermission
+from permissions.tokens import ApiToken
+
+__all__ = [
+    "ApiToken",
+    "AuditAnchor",
+    "AuditEntry",
+    "ExportPermission",
+    "Grant",
+    "ImportPermission",
+    "Role",
+    "known_permissions",
+]
