@@ -56,9 +56,20 @@ def export_template(template: Template, format: Format = "zip") -> Exported:
         content = notation.to_json(template.definition).encode()
     elif format == "yaml":
         content = _source(template).encode()
+    elif not is_pack(template):
+        raise PackError(
+            f"“{template.name}” has no tests, and a pack without is refused wherever it is installed.",
+            hint="Export it as yaml or json, or write tests with manage.py pack init.",
+            code="validation_error",
+        )
     else:
         content = to_zip(files_of(template))
     return Exported(name, _CONTENT_TYPES[format], content)
+
+
+def is_pack(template: Template) -> bool:
+    """Whether the template can be had as a pack: queries without tests would be refused wherever it is installed."""
+    return not template.definition.get("configuration", {}).get("queries") or any(path.startswith("expected/") for path in template.files)
 
 
 def files_of(template: Template) -> PackFiles:
