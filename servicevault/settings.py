@@ -282,6 +282,9 @@ METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
 if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
     raise ImproperlyConfigured("METRICS_TOKEN is too short; allowed are 16 characters and more.")
 
+DATA_SENSITIVE_COLUMNS = _names("DATA_SENSITIVE_COLUMNS")  # table.column that must never leave (G15)
+DATA_ALLOWED_COLUMNS = _names("DATA_ALLOWED_COLUMNS")  # table.column whose name was caught wrongly
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
