@@ -12,10 +12,12 @@ from django.db.models import Q, QuerySet
 from importer import planning
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome, mode_of
+from importer.operations import consent
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy
 from importer.operations.profiles import check_active
 from importer.options import InvalidOption, checked
-from permissions import policy
+from permissions import approvals, policy
+from permissions.models import Decision
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import ACTIVE, JobStatus
 
@@ -34,7 +36,8 @@ def start_import(
     """A pending job for the profile; a worker takes it from there.
 
     Raises InvalidOption for an option that cannot be right, Conflict for an inactive profile, ProfileBusy while
-    another job of the profile is unfinished: of two simultaneous calls exactly one wins.
+    another job of the profile is unfinished: of two simultaneous calls exactly one wins. A job that needs an approval
+    waits for it (J22); ApprovalRequired when nobody could give it.
     """
     return _start(profile, checked(options or {}), by=by, mode=mode, dry_run=dry_run, trigger=trigger)
 
@@ -58,7 +61,7 @@ def _start(
     _check_queries(profile, given.get("selected_queries") or ())
     try:
         with transaction.atomic():
-            return ImportJob.objects.create(
+            job = ImportJob.objects.create(
                 profile=profile,
                 kind=JobKind.REHEARSAL if dry_run else JobKind.IMPORT,
                 mode=chosen,
@@ -67,6 +70,8 @@ def _start(
                 retry_of=retry_of,
                 created_by=by,
             )
+            consent.ask_if_needed(job, by=by)
+            return job
     except IntegrityError:
         running = ImportJob.objects.filter(profile=profile, status__in=ACTIVE).values_list("number", flat=True)
         raise ProfileBusy(profile, list(running)) from None
@@ -93,6 +98,13 @@ def resume(job: ImportJob) -> ImportJob:
         check_active(job.profile)
     if job.kind == JobKind.REHEARSAL:
         raise Conflict("A rehearsal leaves nothing to resume.", hint="Rehearse again.")
+    asked = approvals.of_job(job.pk)
+    if asked is not None and asked.status != Decision.APPROVED:
+        raise Conflict(
+            f"Job {job.number} was not approved.",
+            hint="Start a new import, which asks again.",
+            code="approval_required",
+        )
     try:
         with transaction.atomic():
             requeued = lifecycle.requeue(ImportJob, job.pk)
@@ -176,6 +188,7 @@ def cancel(job: ImportJob) -> ImportJob:
     if not lifecycle.request_cancel(ImportJob, job.pk):
         job.refresh_from_db()
         raise Conflict(f"Job {job.number} is already {job.status}.")
+    approvals.withdraw(job.pk)
     job.refresh_from_db()
     return job
 

@@ -11,6 +11,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_handler
 
+from permissions.approvals import ApprovalConflict, NotesNeeded, SelfApproval
 from permissions.audit import AuditUnavailable
 from permissions.policy import Denied
 
@@ -61,6 +62,12 @@ def _told_here(error: Exception) -> Told | None:
     match error:
         case Denied():
             return 403, "permission_denied", str(error), {"required_permission": error.permission}
+        case SelfApproval():
+            return 403, error.code, str(error), {}
+        case ApprovalConflict():
+            return 409, error.code, str(error), {"status": error.status} if error.status else {}
+        case NotesNeeded():
+            return 422, "validation_error", str(error), {"errors": {"notes": [str(error)]}}
         case PermissionDenied():
             return 403, "permission_denied", "This is not allowed.", {}
         case Http404():
