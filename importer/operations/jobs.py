@@ -16,7 +16,7 @@ from importer.operations import consent
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy
 from importer.operations.profiles import check_active
 from importer.options import InvalidOption, checked
-from permissions import approvals, policy
+from permissions import approvals, audit, policy
 from permissions.models import Decision
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import ACTIVE, JobStatus
@@ -70,6 +70,8 @@ def _start(
                 retry_of=retry_of,
                 created_by=by,
             )
+            details = {"kind": job.kind, "mode": job.mode, "trigger": trigger, "number": job.number}
+            _record("import_started", job, by=by, details=details)
             consent.ask_if_needed(job, by=by)
             return job
     except IntegrityError:
@@ -108,6 +110,8 @@ def resume(job: ImportJob) -> ImportJob:
     try:
         with transaction.atomic():
             requeued = lifecycle.requeue(ImportJob, job.pk)
+            if requeued:
+                _record("import_resumed", job)
     except IntegrityError:
         running = ImportJob.objects.filter(profile=job.profile, status__in=ACTIVE).values_list("number", flat=True)
         raise ProfileBusy(job.profile, list(running)) from None
@@ -145,6 +149,7 @@ class Again:
     not_applicable: int
 
 
+@transaction.atomic
 def again(
     records: QuerySet[ImportRecord], *, by: Any, applicable: Mapping[str, Collection[str] | None], mode: str
 ) -> Again:
@@ -169,7 +174,10 @@ def again(
     if by is not None:
         profile = policy.fetch(ImportProfile.objects.all(), by, "retry", profile.pk)
     job = _start(profile, {"rows": rows}, by=by, mode=mode, trigger="retry")
-    return Again(job, selected, selected - sum(len(ids) for ids in rows.values()))
+    count = sum(len(ids) for ids in rows.values())
+    operation = "records_retried" if Outcome.FAILED in applicable else "records_approved"
+    _record(operation, job, by=by, details={"records": count})
+    return Again(job, selected, selected - count)
 
 
 def _rows_by_query(records: QuerySet[ImportRecord]) -> dict[str, list[str]]:
@@ -185,12 +193,20 @@ def _rows_by_query(records: QuerySet[ImportRecord]) -> dict[str, list[str]]:
 
 def cancel(job: ImportJob) -> ImportJob:
     """Stop the job after the slice it is in; what is written stays (J5). Raises Conflict when it is finished."""
-    if not lifecycle.request_cancel(ImportJob, job.pk):
+    with transaction.atomic():
+        stopped = lifecycle.request_cancel(ImportJob, job.pk)
+        if stopped:
+            _record("import_cancelled", job)
+            approvals.withdraw(job.pk)
+    if not stopped:
         job.refresh_from_db()
         raise Conflict(f"Job {job.number} is already {job.status}.")
-    approvals.withdraw(job.pk)
     job.refresh_from_db()
     return job
+
+
+def _record(operation: str, job: ImportJob, *, by: Any = None, details: Mapping[str, Any] | None = None) -> None:
+    audit.record(operation, user=by, job_id=job.pk, profile_id=job.profile_id, obj=job, details=details)
 
 
 def job_report(job: ImportJob, *, rows: bool = True) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_handler
 
+from permissions import audit
 from permissions.approvals import ApprovalConflict, NotesNeeded, SelfApproval
 from permissions.audit import AuditUnavailable
 from permissions.policy import Denied
@@ -42,6 +43,8 @@ def register(teller: Teller, *, first: bool = False) -> None:
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler. None for what nobody foresaw: that is a 500, told by `unforeseen`."""
     request = context["request"]
+    if isinstance(error, Denied):
+        audit.record_denied(error.permission, request.path, request.method, user=request.user)
     for teller in (_told_here, *_tellers):
         if told := teller(error):
             code_status, code, message, more = told

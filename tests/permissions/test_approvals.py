@@ -14,7 +14,7 @@ from importer.errors import ImporterError
 from importer.models import ImportJob
 from importer.operations import consent
 from importer.tasks import run_job
-from permissions import approvals, policy
+from permissions import approvals
 from permissions.models import Approval, AuditEntry
 from servicevault.jobs.models import JobStatus
 from tests.api.conftest import Program, program
@@ -171,19 +171,21 @@ def test_a_cancelled_job_leaves_nothing_to_decide(asked: Approval) -> None:
 
 
 @pytest.mark.req("G20", "G11")
-def test_the_list_shows_what_a_person_may_see(
-    asked: Approval, careful: Any, alice: Any, bob: Any, dora: Any, charlie: Any, program: Any, client: Any
-) -> None:
-    def listed(who: Any, query: str = "") -> Any:
-        token = program(who).token
-        return client.get(f"/api/v1/data/approvals{query}", headers={"Authorization": f"Bearer {token}"}).json()
+def test_the_list_shows_what_a_person_may_see(asked: Approval, people: dict[str, Any], program: Any) -> None:
+    def listed(name: str, query: str = "") -> Any:
+        caller = program(people[name])
+        headers = {"Authorization": f"Bearer {caller.token}"}
+        return caller.client.get(f"/api/v1/data/approvals{query}", headers=headers).json()
 
-    assert listed(dora) == listed(alice)
-    found = listed(dora, "?status=pending&kind=import")
+    assert listed("dora") == listed("alice")
+    found = listed("dora", "?status=pending&kind=import")
     assert (found["total_count"], found["skip"], found["limit"]) == (1, 0, 50)
-    assert found["approvals"][0]["requested_by"] == {"id": str(alice.pk), "name": "Alice Ng"}
-    assert (
-        listed(dora, "?status=approved")["approvals"] == listed(charlie)["approvals"] == listed(bob)["approvals"] == []
-    )
-    assert (approvals.waiting_for(dora), approvals.waiting_for(alice)) == (1, 0)
-    assert not policy.has(bob, "import.approve")
+    assert found["approvals"][0]["requested_by"] == {"id": str(people["alice"].pk), "name": "Alice Ng"}
+    assert listed("dora", "?status=approved")["approvals"] == listed("charlie")["approvals"] == []
+    assert listed("bob")["approvals"] == []
+    assert [approvals.waiting_for(people[name]) for name in ("dora", "alice")] == [1, 0]
+
+
+@pytest.fixture
+def people(alice: Any, bob: Any, charlie: Any, dora: Any) -> dict[str, Any]:
+    return {"alice": alice, "bob": bob, "charlie": charlie, "dora": dora}
