@@ -18,7 +18,7 @@ from templates_registry import notation, signing
 from templates_registry.files import MAIN, MAX_TOTAL, PackFiles, read_zip, to_zip
 from templates_registry.lint import Finding, LintFailed, LintReport, lint_pack, lint_text
 from templates_registry.models import Template
-from templates_registry.operations.registry import create, update
+from templates_registry.operations.registry import create, record, update
 from templates_registry.trial import FixtureTrial
 from templates_registry.trial import try_pack as try_definition
 
@@ -184,8 +184,11 @@ def _store(files: PackFiles, report: LintReport, data: dict[str, Any], by: Any) 
         )
         before = known.first()
         if before is not None:
-            return Imported(update(before, data, by=by, source=files.main, files=files.others), False, warnings)
-        return Imported(create(data, by=by, source=files.main, files=files.others), True, warnings)
+            template = update(before, data, by=by, source=files.main, files=files.others)
+        else:
+            template = create(data, by=by, source=files.main, files=files.others)
+        record("pack_installed", template, by)
+        return Imported(template, before is None, warnings)
 
 
 def _with(found: Imported, warning: str) -> Imported:
