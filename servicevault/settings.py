@@ -168,7 +168,7 @@ APPEND_SLASH = False  # C1: a trailing slash is a 404, never a redirect that los
 
 DATABASES = {"default": _database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {"default": {"BACKEND": "servicevault.cache.ForgivingCache", "LOCATION": REDIS_URL}}
 
 AUTH_USER_MODEL = "servicevault.User"
 AUTHENTICATION_BACKENDS = [
