@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from importer import crypto, operations
+from importer.errors import HostNotAllowed
 from importer.models import ImportJob, ImportProfile
 from importer.sources.params import ConnectionParams
 from servicevault.jobs.models import JobStatus
@@ -173,3 +175,20 @@ def test_a_profile_that_is_switched_off_shows_nothing_of_its_rows(
             call()
         assert refused.value.code == "profile_inactive"
     operations.save_query(shop, people_query, by=alice)  # editing goes on
+
+
+@pytest.mark.req("P23", "G14")
+def test_our_own_database_is_never_a_source(settings: Any) -> None:
+    """By whatever name it is reached: what counts is the running server and the database it answers with."""
+    ours = connections["default"].settings_dict
+    settings.IMPORT_ALLOW_PRIVILEGED_SOURCE = True
+    for host in ("127.0.0.1", "localhost"):
+        params = ConnectionParams(
+            host=host, port=int(ours["PORT"]), database=ours["NAME"], username=ours["USER"], password=ours["PASSWORD"]
+        )
+        tried = operations.try_connection(params)
+        assert not tried.success
+        assert "keeps its own data" in repr(tried)
+        mine, _ = operations.profile_named("Ours", params)
+        with pytest.raises(HostNotAllowed, match="keeps its own data"):
+            operations.source_map(mine)
