@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from importer.models import ImportJob, ImportProfile, Visibility
 from permissions import policy, roles
+from servicevault.jobs.models import JobStatus
 
 _NEEDED = {
     "view": ("system.import",),
@@ -51,21 +52,31 @@ class JobRule:
     def visible(self, user: Any) -> Q:
         if policy.has(user, "import.jobs.monitor"):
             return Q()
+        # A file's job belongs to whoever uploaded it, by the table's permission alone (F-032).
+        files = Q(profile=None, created_by=user) if policy.has_logged_in(user) else Q(pk__in=[])
+        if policy.has(user, "import.approve"):
+            files |= Q(profile=None, status=JobStatus.AWAITING_APPROVAL)
         if not policy.has(user, "system.import"):
-            return Q(pk__in=[])
+            return files
         profiles = policy.restrict(ImportProfile.objects.all(), user)
-        return Q(created_by=user) | Q(profile__in=profiles.values("pk"))
+        return files | Q(created_by=user) | Q(profile__in=profiles.values("pk"))
 
     def allowed(self, user: Any, action: str, obj: Any) -> str:
         if action == "view":
             return ""
-        if action == "cancel" and policy.has(user, "import.jobs.monitor"):
+        if action == "cancel" and (policy.has(user, "import.jobs.monitor") or _owns_file(user, obj)):
             return ""
         if not policy.has(user, *roles.EXECUTE):
             return roles.EXECUTE[0]
         if action == "cancel" and obj.created_by_id != user.pk:
             return "import.jobs.monitor"
+        if obj.profile is None:  # of a file: the table's own permission is asked where it is written
+            return "" if obj.created_by_id == user.pk else "import.jobs.monitor"
         return ProfileRule().allowed(user, "execute", obj.profile)
+
+
+def _owns_file(user: Any, job: ImportJob) -> bool:
+    return job.profile_id is None and job.created_by_id == user.pk
 
 
 def sees_records(user: Any, job: ImportJob) -> bool:

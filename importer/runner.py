@@ -19,12 +19,12 @@ from django.db import connection as django_connection
 from django.db import transaction
 from django.utils import timezone
 
-from importer import gateway, planning
+from importer import file_staging, gateway, planning
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus
 from importer.pipeline import chunks, late_links, rehearsal
 from importer.pipeline.load import Counts
-from importer.pipeline.readers import reader_for
+from importer.pipeline.readers import FileReader, reader_for
 from importer.pipeline.run import Stopped, Worker
 from importer.query import preview
 from importer.sources.audit import require_unprivileged
@@ -55,6 +55,7 @@ def work(job_id: Any, *, sink: ProgressSink | None = None, patient: bool = True)
         if not patient:
             return JobStatus.PENDING
         time.sleep(TURN_SECONDS)
+    # A file that was uploaded is pending and nobody's turn until a person starts it.
     if ImportJob.objects.values_list("status", flat=True).get(pk=job_id) != JobStatus.RUNNING:
         return ImportJob.objects.get(pk=job_id).status
     job = ImportJob.objects.select_related("profile").get(pk=job_id)
@@ -101,10 +102,14 @@ def _admitted(job_id: Any) -> bool:
     with transaction.atomic(), django_connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", (chunks.LOCK_CLASS + 2,))
         job.refresh_from_db()
+        if job.awaits_start:
+            return True
         if job.status == JobStatus.PENDING:
             others = ImportJob.objects.exclude(pk=job.pk)
             running = others.filter(status=JobStatus.RUNNING).count()
-            earlier = others.filter(status=JobStatus.PENDING, created_at__lt=job.created_at).count()
+            earlier = others.filter(
+                status=JobStatus.PENDING, awaits_start=False, created_at__lt=job.created_at
+            ).count()
             limit = min(settings.IMPORT_MAX_CONCURRENT_JOBS, int(job.options.get("concurrent_jobs") or 1_000))
             if running >= limit or running + earlier >= settings.IMPORT_MAX_CONCURRENT_JOBS:
                 lifecycle.wait(ImportJob, job.pk, f"Waiting for {running + earlier} jobs")
@@ -188,6 +193,9 @@ class _Session:
         raise error
 
     def _attempt(self) -> None:
+        if self.job.source_kind == "file":
+            self._attempt_file()
+            return
         self._say("Connecting to the source")
         with self._source() as source:
             plans = planning.plan_job(self.job, source)
@@ -216,6 +224,22 @@ class _Session:
                 self._finish(plans, worker)
             finally:
                 worker.close()
+
+    def _attempt_file(self) -> None:
+        """Load a file: its rows are staged already, unless the validation's are gone."""
+        file, run = self.job.file, self.job.runs.get()
+        self._say("Reading the file")
+        plan = file_staging.plan_of(file, self.job)
+        worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
+        self.fence = worker.fence
+        try:
+            self._say(f"Importing {file.original_filename}")
+            reader = FileReader(lambda connection: file_staging.make_ready(connection, file, plan, run.pk))
+            worker.run(run.pk, plan, reader, file.validated_as)
+            file_staging.advance_sequences(worker.connection, plan)
+            self._finish([])
+        finally:
+            worker.close()
 
     def _finish(self, plans: list[planning.RunPlan], worker: Worker | None = None) -> None:
         """End the job, once: the sums must add up, references that found nothing are tried again (J18, E28)."""

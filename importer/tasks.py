@@ -26,7 +26,7 @@ def run_job(job_id: str) -> str:
 @shared_task(name="importer.tasks.wake_jobs")
 def wake_jobs() -> int:
     """Hand jobs to workers that nobody works on: messages the broker lost, workers that died. Every 15 seconds."""
-    jobs = lifecycle.orphaned(ImportJob).values_list("pk", flat=True)
+    jobs = lifecycle.orphaned(ImportJob).filter(awaits_start=False).values_list("pk", flat=True)
     for job_id in jobs:
         run_job.delay(str(job_id))
     return len(jobs)
@@ -34,7 +34,7 @@ def wake_jobs() -> int:
 
 def enqueue(job: ImportJob) -> None:
     """Ask a worker to start the job; call it after the transaction that made the job has committed."""
-    if job.status == JobStatus.PENDING:
+    if job.status == JobStatus.PENDING and not job.awaits_start:
         run_job.delay(str(job.pk))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-FieldType = Literal["text", "email", "integer", "minutes", "numeric", "boolean", "timestamptz", "json", "tags", "uuid"]
+FieldType = Literal["text", "email", "integer", "minutes", "numeric", "boolean", "timestamptz", "json", "tags", "uuid", "column"]
 Unresolved = Literal["null", "fail", "default", "placeholder", "blocked"]
 
 
@@ -50,6 +50,9 @@ class Field:
     reference: Reference | None = None
     blank: str = ""  # SQL of the value that replaces an empty one, with a warning
     aliases: tuple[str, ...] = ()
+    sql_type: str = ""  # of a "column": any column of any table, judged by PostgreSQL itself
+    base: str = ""  # its type's own name: "varchar", "_text" for an array
+    labels: tuple[str, ...] = ()  # of an enum
 
     @property
     def storage(self) -> str:

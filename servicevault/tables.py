@@ -124,6 +124,7 @@ class Table:
     foreign_keys: tuple[ForeignKey, ...]
     indexes: tuple[Index, ...]
     checks: tuple[tuple[str, str], ...]  # (constraint, its SQL)
+    check_columns: tuple[tuple[str, ...], ...] = ()  # that each of them names
 
     @property
     def name(self) -> str:
@@ -255,6 +256,7 @@ def find(name: str) -> Table:
         ),
         indexes=indexes,
         checks=tuple((key, text) for key, kind, *_, text in keys if kind == "c"),
+        check_columns=tuple(tuple(names) for _, kind, _, _, names, _, _ in keys if kind == "c"),
     )
 
 

@@ -183,6 +183,8 @@ def _proposal(target: Target, field: Field, column: SourceColumn) -> Proposal | 
     fit = judge(column.type, field) if column.type else None
     if fit and fit.level == "incompatible":
         confidence, reason = confidence - TYPE_MALUS, f"{reason}; {fit.reason}"
+    if field.type == "column" and not _samples_fit(field, column):
+        confidence, reason = confidence - TYPE_MALUS, f"{reason}; the values are none of {field.sql_type}"
     if round(confidence, 2) < LEAST:
         return None
     return Proposal(column.written, field.name, _transformation(field, column), confidence, reason)
@@ -260,11 +262,33 @@ def _content_score(field: Field, column: SourceColumn) -> tuple[float, str] | No
         return None
     if field.type == "email" and all(MAIL.fullmatch(sample) for sample in samples):
         return CONTENT, "the values are e-mail addresses"
+    if field.type == "column" and field.must_map and field.base in {"date", "timestamp", "timestamptz"} and all(
+        DATE.match(sample) for sample in samples
+    ):
+        return CONTENT, "the values are dates"
     if field.must_map and field.type == "timestamptz" and all(DATE.match(sample) for sample in samples):
         return CONTENT, "the values are dates"
     if field.must_map and field.type in {"integer", "numeric"} and all(_is_number(sample) for sample in samples):
         return CONTENT, "the values are numbers"
     return None
+
+
+_OF_COLUMNS = {
+    **dict.fromkeys(("int2", "int4", "int8"), re.compile(r"[+-]?\d{1,3}(?:[., ]?\d{3})*(?:[.,]0+)?")),
+    **dict.fromkeys(("numeric", "float4", "float8"), re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?")),
+    **dict.fromkeys(("date", "timestamp", "timestamptz"), re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*|\d{9,}")),
+    "uuid": re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"),
+    "bool": re.compile(r"(?i)true|false|t|f|yes|no|y|n|on|off|[01]"),
+}
+
+
+def _samples_fit(field: Field, column: SourceColumn) -> bool:
+    """Whether most values of a file could be the table's; what is empty says nothing."""
+    wanted = _OF_COLUMNS.get(field.base)
+    samples = [sample.strip() for sample in column.samples if sample and sample.strip()]
+    if wanted is None or not samples:
+        return True
+    return sum(1 for sample in samples if wanted.fullmatch(sample)) * 2 >= len(samples)
 
 
 def _is_number(sample: str) -> bool:

@@ -1,6 +1,7 @@
 """Profiles, jobs and the audit trail."""
 
 from .drafts import QueryDraft, QueryVersion
+from .files import FileFinding, FileImport, FileUpload, ImportTemplate, TableRule
 from .jobs import Chunk, ImportJob, JobKind, QueryRun, RunStatus, sum_counters
 from .mappings import MappingMemory
 from .profiles import ImportProfile, ImportQuery, MappingVersion, SourceEntity, SSLMode, Visibility
@@ -9,10 +10,14 @@ from .records import ExternalRef, ImportRecord, PendingReference
 __all__ = [
     "Chunk",
     "ExternalRef",
+    "FileFinding",
+    "FileImport",
+    "FileUpload",
     "ImportJob",
     "ImportProfile",
     "ImportQuery",
     "ImportRecord",
+    "ImportTemplate",
     "JobKind",
     "MappingMemory",
     "MappingVersion",
@@ -23,6 +28,7 @@ __all__ = [
     "RunStatus",
     "SSLMode",
     "SourceEntity",
+    "TableRule",
     "Visibility",
     "sum_counters",
 ]

@@ -16,19 +16,22 @@ from .profiles import ImportProfile, MappingVersion, SourceEntity
 class JobKind(models.TextChoices):
     IMPORT = "import"
     REHEARSAL = "rehearsal"
+    FILE = "file"
 
 
 class ImportJob(Job):
-    """One import or rehearsal of a profile (J17)."""
+    """One import or rehearsal of a profile, or one import of a file (J17)."""
 
     kind = models.CharField(max_length=12, choices=JobKind.choices, default=JobKind.IMPORT)
-    profile = models.ForeignKey(ImportProfile, on_delete=models.PROTECT, related_name="jobs")
+    # A job of a file has none; see FileImport (DEC-15).
+    profile = models.ForeignKey(ImportProfile, null=True, on_delete=models.PROTECT, related_name="jobs")
     mode = models.CharField(max_length=8, choices=Mode.choices)
     options = models.JSONField(default=dict, blank=True)
     trigger = models.CharField(max_length=12, default="manual")
     retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
     snapshot_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     takeovers = models.PositiveSmallIntegerField(default=0, db_default=0)
+    awaits_start = models.BooleanField(default=False, db_default=False)  # uploaded: pending until somebody starts it
 
     class Meta(Job.Meta):
         abstract = False
@@ -42,6 +45,15 @@ class ImportJob(Job):
 
     def __str__(self) -> str:
         return f"Job {self.number}"
+
+    @property
+    def source_kind(self) -> str:
+        return "file" if self.profile_id is None else "database"
+
+    @property
+    def source_name(self) -> str:
+        """The profile's name, or the file's."""
+        return self.profile.name if self.profile is not None else self.file.original_filename
 
     def counters(self) -> dict[str, int]:
         """Rows read and each outcome, summed over the queries; one query unless `runs` is prefetched."""
@@ -67,9 +79,9 @@ class QueryRun(models.Model):
     job = models.ForeignKey(ImportJob, on_delete=models.CASCADE, related_name="runs")
     key = models.CharField(max_length=64)
     name = models.CharField(max_length=255)
-    target_type = models.CharField(max_length=128)
+    target_type = models.CharField(max_length=255)
     source_table = models.CharField(max_length=255, blank=True)
-    entity = models.ForeignKey(SourceEntity, on_delete=models.PROTECT, related_name="runs")
+    entity = models.ForeignKey(SourceEntity, null=True, on_delete=models.PROTECT, related_name="runs")
     mapping_version = models.ForeignKey(MappingVersion, null=True, on_delete=models.PROTECT)
     position = models.PositiveSmallIntegerField()
     status = models.CharField(max_length=8, choices=RunStatus.choices, default=RunStatus.PENDING)

@@ -61,6 +61,8 @@ class ImportRecord(models.Model):
     action = models.CharField(max_length=9, choices=Outcome.choices)
     code = models.CharField(max_length=48, null=True)  # why: skip_reason or error_code
     target_id = models.UUIDField(null=True)
+    target_key = models.JSONField(null=True)  # of a table without UUIDs: {column: value} that finds the row again
+    source_row = models.BigIntegerField(null=True)  # of a file: the physical line
     source_hash = models.BinaryField(null=True)
     source_data = VerbatimJSONField(null=True)
     before_image = VerbatimJSONField(null=True)

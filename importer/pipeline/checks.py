@@ -135,6 +135,9 @@ def _differs(plan: LoadPlan, mapped: Mapped, params: Mapping[str, Any], bind: Bi
 def _beyond(operator: str) -> Broken:
     def broken(plan: LoadPlan, mapped: Mapped, params: Mapping[str, Any], bind: Bind) -> sql.Composable:
         kind, limit = stored_type(mapped.field), params["value"]
+        if kind in {"date", "timestamp with time zone", "timestamp without time zone"}:
+            edge = bind(str(limit), "timestamp")
+            return sql.SQL("{}::timestamp {} {}").format(value(mapped.field.name), sql.SQL(operator), edge)
         if kind == "timestamptz":
             edge = sql.SQL("({}::timestamp AT TIME ZONE {})").format(
                 bind(str(limit), "text"), bind(plan.timezone, "text")
@@ -146,6 +149,11 @@ def _beyond(operator: str) -> Broken:
         return sql.SQL("({}) {} {}").format(number, sql.SQL(operator), bind(limit, "numeric"))
 
     return broken
+
+
+def _no_date(plan: LoadPlan, mapped: Mapped, params: Mapping[str, Any], bind: Bind) -> sql.Composable:
+    text = _text(mapped)
+    return sql.SQL("btrim({0}) <> '' AND NOT ({0} ~ '^\\d{{4}}-\\d{{1,2}}-\\d{{1,2}}' AND pg_input_is_valid({0}, 'timestamp'))").format(text)
 
 
 def _length(operator: str) -> Broken:
@@ -210,6 +218,7 @@ _ALL = (
     CheckKind("required", "Must be filled", "required_empty", "must not be empty", _is_empty),
     CheckKind("email", "Is an e-mail address", "bad_email", "is not an e-mail address", _unlike(EMAIL)),
     CheckKind("url", "Is a web address", "bad_url", "is not a web address", _unlike(URL)),
+    CheckKind("date", "Is a date", "bad_date", "is not a date such as 2024-12-31", _no_date),
     CheckKind("unique", "Is there once only", "not_unique", "is there already", _not_unique),
     CheckKind("min", "At least", "too_small", "is less than {value}", _beyond("<"), "moment"),
     CheckKind("max", "At most", "too_large", "is more than {value}", _beyond(">"), "moment"),

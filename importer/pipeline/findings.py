@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 
 from psycopg import sql
 
+from importer.pipeline import columns
 from importer.pipeline.binding import Bind, name
 from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.prepare import canonical_text, cell, checked_steps, fault, feeds, is_local, stored_type, value
@@ -82,7 +83,7 @@ def row_findings(plan: LoadPlan, bind: Bind) -> tuple[list[Finding], list[Findin
     for mapped in plan.mapped:
         failures += _step_findings(mapped, bind, warns=False)
         warnings += _step_findings(mapped, bind, warns=True)
-        failures += _type_findings(mapped, bind)
+        failures += _column_findings(plan, mapped) if mapped.field.type == "column" else _type_findings(mapped, bind)
         held += _unmapped_values(mapped, bind)
         warnings += _value_warnings(plan, mapped, bind)
     failures += _field_rules(plan, bind)
@@ -146,6 +147,21 @@ def _type_findings(mapped: Mapped, bind: Bind) -> list[Finding]:
     return found
 
 
+def _column_findings(plan: LoadPlan, mapped: Mapped) -> list[Finding]:
+    """What is wrong with the cell of a column of any table."""
+    if mapped.field.base in columns.TEXTS:
+        return []
+    field, text = mapped.field, cell(mapped.field.name)
+    found, wrong = [], sql.SQL("{} IS NOT NULL AND {} IS NULL").format(text, value(field.name))
+    before: list[sql.Composable] = []
+    for condition, code, said in columns.wrong(field, plan.cells):
+        others = sql.SQL("").join(sql.SQL(" AND NOT ({})").format(other) for other in before)
+        when = sql.SQL("{} AND ({}){}").format(wrong, condition, others)
+        found.append(Finding(when, code, f"{field.name} {said}.", field.name, text))
+        before.append(condition)
+    return found
+
+
 def _field_rules(plan: LoadPlan, bind: Bind) -> Iterator[Finding]:
     mapped = plan.fields
     for field in plan.target.fields:
@@ -158,12 +174,12 @@ def _field_rules(plan: LoadPlan, bind: Bind) -> Iterator[Finding]:
                 sql.SQL("{} IS NULL").format(current)
                 if stored_type(field) != "text"
                 else sql.SQL("({0} IS NULL OR btrim({0}) = '')").format(current),
-                "name_empty" if field.name == "name" else "required_empty",
+                "name_empty" if field.name == "name" and field.type != "column" else "required_empty",
                 f"{field.name} must not be empty.",
                 field.name,
                 text,
             )
-        if field.max_length and field.type in {"text", "email"}:
+        if field.max_length and stored_type(field) == "text":
             yield Finding(
                 sql.SQL("char_length({}) > {}").format(current, bind(field.max_length, "integer")),
                 "too_long",

@@ -1,51 +1,29 @@
-"""Load: one slice, one transaction: fence, stage, decide, write, record, count, commit.
-
-A slice that fails as a set is halved down to the rows that fail; they become failed records, the rest goes in.
-"""
+"""Load: the rows of a query: stage, decide, write, record; one slice is one transaction (`slices`)."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import random
-import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import sql
 
-from importer.errors import JobFailed
 from importer.modes import Outcome
 from importer.pipeline import chunks, compare, decide, early, staging, work, write
 from importer.pipeline.binding import Bind
 from importer.pipeline.defaults import default_account
 from importer.pipeline.faults import fail_point
 from importer.pipeline.plan import LoadPlan
+from importer.pipeline.readers import Reader
+from importer.pipeline.slices import Counts, SliceLoader, Statement, count, explain, uuid_counter
 from importer.pipeline.staging import Row, Slice
 
-Counts = Counter[str]
-
-RETRIES = 5
-_TRANSIENT = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
-_FULL = (errors.DiskFull, errors.OutOfMemory, errors.InsufficientResources)
+__all__ = ["Counts", "Loader", "Statement", "count", "explain"]
 
 
-@dataclass(frozen=True)
-class Statement:
-    """Generated SQL with its constant parameters."""
-
-    text: sql.Composed
-    params: dict[str, Any]
-
-    def run(self, connection: psycopg.Connection, **more: Any) -> psycopg.Cursor[Any]:
-        return connection.execute(self.text, self.params | more, prepare=True)
-
-
-class Loader:
+class Loader(SliceLoader[list[tuple[int, Row]]]):
     """Writes slices of one query's rows through one connection of its own."""
 
     def __init__(self, connection: psycopg.Connection, plan: LoadPlan, *, run_id: int, job_id: str) -> None:
@@ -65,45 +43,9 @@ class Loader:
         )
         staging.create_slice_tables(connection, work.work_table(plan, types))
 
-    def commit(self, chunk: chunks.Claim, piece: Slice) -> Counts:
-        """Write the slice and move the chunk's checkpoint behind it, in one transaction.
-
-        Raises Fenced when another worker took over or the job stopped; nothing is written then.
-        Serialization failures and deadlocks repeat the transaction, at most five times.
-        """
-        for attempt in range(RETRIES + 1):
-            try:
-                chunks.advance(self.connection, chunk, piece.last_key)
-                fail_point("after_fence")
-                # Constraints are judged statement by statement, so that bisecting can tell which row breaks one.
-                self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                counts = self.write(piece.rows, batch=chunk.no)
-                count(self.connection, self.run_id, counts)
-                fail_point("before_commit")
-                self.connection.commit()
-                fail_point("after_commit")
-                return counts
-            except _TRANSIENT as error:
-                self.connection.rollback()
-                if attempt == RETRIES:
-                    raise JobFailed(
-                        "Somebody else holds a lock on rows this job must write.",
-                        code="target_unavailable",
-                        hint="Find the long transaction in pg_stat_activity, end it, then resume.",
-                    ) from error
-                time.sleep(min(16, 2**attempt) * 0.1 * random.uniform(1, 2))  # noqa: S311 - jitter
-            except _FULL as error:
-                self.connection.rollback()
-                raise JobFailed(
-                    "The target database has no space or memory left.",
-                    code="storage_full",
-                    hint="Free some, then resume.",
-                ) from error
-            except BaseException:
-                with contextlib.suppress(psycopg.Error):  # the first error is the one that counts
-                    self.connection.rollback()
-                raise
-        raise AssertionError("unreachable")
+    def pieces(self, reader: Reader, chunk: chunks.Claim, max_rows: int) -> Iterator[Slice]:
+        """The slices of what is left of the chunk."""
+        return staging.slices(staging.read_rows(reader.pairs(chunk.start, chunk.hi)), max_rows=max_rows)
 
     def write(self, rows: list[Row], *, batch: int) -> Counts:
         """The outcomes of the rows, written within the open transaction."""
@@ -118,27 +60,6 @@ class Loader:
         return counts
 
     # -- parts ---------------------------------------------------------------------------------------------------
-
-    def _bisect(self, rows: list[tuple[int, Row]], batch: int) -> Counts:
-        try:
-            with self.connection.transaction():
-                return self._as_a_set(rows, batch)
-        except (*_TRANSIENT, *_FULL):
-            raise
-        except (
-            psycopg.DataError,
-            psycopg.IntegrityError,
-            psycopg.ProgrammingError,
-            errors.RaiseException,
-            psycopg.InternalError,
-        ) as error:
-            if isinstance(error, psycopg.ProgrammingError) and not isinstance(error, errors.RaiseException):
-                raise  # our own statement is wrong: no row is to blame
-            if len(rows) == 1:
-                self._fail(rows[0], batch, error)
-                return Counter({Outcome.FAILED: 1})
-        middle = len(rows) // 2
-        return self._bisect(rows[:middle], batch) + self._bisect(rows[middle:], batch)
 
     def _as_a_set(self, rows: list[tuple[int, Row]], batch: int) -> Counts:
         counts: Counts = Counter()
@@ -168,7 +89,7 @@ class Loader:
 
     def _decide(self) -> Counts:
         self._decision.run(
-            self.connection, **_uuid_counter("record"), **_uuid_counter("target"), job=self.job_id, run=self.run_id
+            self.connection, **uuid_counter("record"), **uuid_counter("target"), job=self.job_id, run=self.run_id
         )
         return self._actions()
 
@@ -217,10 +138,14 @@ class Loader:
             (account,),
         )
 
-    def _fail(self, numbered: tuple[int, Row], batch: int, error: psycopg.Error) -> None:
+    def _halves(self, rows: list[tuple[int, Row]]) -> tuple[list[tuple[int, Row]], list[tuple[int, Row]]] | None:
+        middle = len(rows) // 2
+        return (rows[:middle], rows[middle:]) if middle else None
+
+    def _fail(self, rows: list[tuple[int, Row]], batch: int, error: psycopg.Error) -> None:
         """Record a row that the database refused, with what it said about constraint and column."""
-        _, row = numbered
-        staging.stage(self.connection, [numbered])
+        ((_, row),) = rows
+        staging.stage(self.connection, rows)
         code, message, column = explain(error)
         self.connection.execute(
             "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, code, source_hash, "
@@ -256,8 +181,7 @@ class Loader:
     # -- statements, generated once ------------------------------------------------------------------------------
 
     def _statement(self, build: Callable[[LoadPlan, Bind], sql.Composed]) -> Statement:
-        bind = Bind()
-        return Statement(build(self.plan, bind), bind.params)
+        return Statement.of(lambda bind: build(self.plan, bind))
 
     @cached_property
     def _decision(self) -> Statement:
@@ -310,37 +234,3 @@ class Loader:
         return sql.SQL("EXISTS (SELECT FROM {} t WHERE t.id = e.target_id {})").format(
             sql.Identifier(target.table), live
         )
-
-
-def count(connection: psycopg.Connection, run_id: int, counts: Counts) -> None:
-    """Add to the run's counters; the table's CHECK refuses sums that do not add up."""
-    connection.execute(
-        "UPDATE importer_queryrun SET read = read + %(read)s, created = created + %(created)s, "
-        "updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s, skipped = skipped + %(skipped)s, "
-        "failed = failed + %(failed)s, review = review + %(review)s, warnings = warnings + %(warnings)s WHERE id = %(run)s",
-        {name: counts[name] for name in ("read", *Outcome.values, "warnings")} | {"run": run_id},
-        prepare=True,
-    )
-
-
-def explain(error: psycopg.Error) -> tuple[str, str, str | None]:
-    """(code, sentence, column) of a refusal; the server's DETAIL, which quotes other rows, is left out."""
-    info = error.diag
-    constraint, column = info.constraint_name, info.column_name
-    if isinstance(error, errors.UniqueViolation):
-        return "unique_conflict", f"Another row already has this value (rule {constraint}).", column
-    if isinstance(error, errors.ForeignKeyViolation):
-        return "foreign_key", f"A row it points to does not exist any more (rule {constraint}).", column
-    if isinstance(error, errors.NotNullViolation):
-        return "required_empty", f"{column} must not be empty.", column
-    if isinstance(error, errors.CheckViolation):
-        return "check_violation", f"The database refuses the value (rule {constraint}).", column
-    return "rejected", (info.message_primary or "The database refuses the row.")[:300], column
-
-
-def _uuid_counter(kind: str) -> dict[str, Any]:
-    """First half and counter base of time-ordered UUIDs (RFC 9562 v7) for one statement's rows."""
-    milliseconds = time.time_ns() // 1_000_000
-    prefix = (milliseconds << 16 | 0x7 << 12 | int.from_bytes(os.urandom(2)) >> 4).to_bytes(8)
-    base = (0b10 << 62 | int.from_bytes(os.urandom(8)) >> 2) & ~0xFF_FFFF  # 16 million rows fit below
-    return {f"{kind}_prefix": prefix, f"{kind}_base": base - 2**64}

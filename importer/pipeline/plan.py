@@ -11,6 +11,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from importer.modes import AgentStrategy, Mode, Strategy
+from importer.pipeline.columns import Cells
 from importer.pipeline.transforms import Transform
 from servicevault.catalog import Field, Rule, Target, Unresolved
 
@@ -75,6 +76,7 @@ class LoadPlan:
     default_account_name: str = ""
     recreate_deleted: bool = False
     record_unchanged: bool = False
+    cells: Cells = attribute(default_factory=Cells)  # how a file writes numbers and dates
 
     @property
     def fields(self) -> Mapping[str, Mapped]:

@@ -15,6 +15,7 @@ from decimal import Decimal, InvalidOperation
 
 from psycopg import sql
 
+from importer.pipeline import columns as of_tables
 from importer.pipeline.binding import Bind, fragment, name
 from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.transforms import Transform, numbers
@@ -41,6 +42,8 @@ _STORED_AS = {
 
 def stored_type(field: Field) -> str:
     """PostgreSQL type a field's value has after `prepare`; references stay text until they are resolved."""
+    if field.type == "column":
+        return of_tables.stored_type(field)
     return "text" if field.reference else _STORED_AS[field.type]
 
 
@@ -80,9 +83,10 @@ def canonical(text: str) -> str:
 
 
 def _cells(plan: LoadPlan, bind: Bind) -> sql.Composable:
+    documents = {mapped.column for mapped in plan.mapped if _is_document(mapped)}
     columns = sql.SQL(", ").join(
-        sql.SQL("{} {}").format(name(mapped.column), sql.SQL("json" if _is_document(mapped) else "text"))
-        for mapped in {mapped.column: mapped for mapped in plan.mapped}.values()
+        sql.SQL("{} {}").format(name(column), sql.SQL("json" if column in documents else "text"))
+        for column in {mapped.column: mapped for mapped in plan.mapped}
     )
     chains = {mapped.field.name: _chain(mapped, number, bind) for number, mapped in enumerate(plan.mapped)}
     found = [
@@ -124,6 +128,8 @@ def _made(plan: LoadPlan) -> sql.Composable:
 
 def _is_document(mapped: Mapped) -> bool:
     """Whether the value is JSON at the source already: opened as text, a JSON string would lose its quotes."""
+    if mapped.field.type == "column":
+        return mapped.source_type == "json"
     return mapped.field.type == "json" and not mapped.source_type.startswith(("text", "character"))
 
 
@@ -160,7 +166,8 @@ def _chain(mapped: Mapped, number: int, bind: Bind) -> _Chain:
     early = early_steps(mapped)
     text: sql.Composable = name("m", mapped.field.name) if early else name("j", mapped.column)
     if _is_document(mapped) and not early:
-        text = sql.SQL("{}::text").format(text)
+        is_column = mapped.field.type == "column"
+        text = of_tables.opened(mapped.field, text) if is_column else sql.SQL("{}::text").format(text)
     transforms = mapped.transforms[len(early) :]
     if len(transforms) == 1 and transforms[0].kind.good is None:
         return _Chain(transforms[0].kind.build(text, transforms[0].params, bind))
@@ -194,6 +201,8 @@ def _step(step: Transform, text: sql.Composable, bind: Bind) -> sql.Composable:
 
 def _emptied(mapped: Mapped, text: sql.Composable) -> sql.Composable:
     """A blank is a value only where text is stored."""
+    if mapped.field.type == "column" and mapped.field.base in of_tables.TEXTS:
+        return text
     if mapped.field.type != "text" or mapped.field.choices or mapped.value_map or mapped.field.reference:
         return sql.SQL("nullif(btrim({}), '')").format(text)
     return text
@@ -251,6 +260,8 @@ def _typed(plan: LoadPlan, mapped: Mapped, text: sql.Composable, bind: Bind) -> 
     if field.name == "ticket_number" and plan.number_prefix:
         return sql.SQL("{} || {}").format(bind(plan.number_prefix, "text"), text)
     match field.type:
+        case "column":
+            return of_tables.typed(field, text, plan.cells, bind(plan.timezone, "text"), bind)
         case "text" if field.lower:
             return sql.SQL("lower(normalize(btrim({}), NFC))").format(text)
         case "text":

@@ -14,6 +14,7 @@ from typing import Protocol
 import psycopg
 
 from importer.pipeline import staging
+from importer.pipeline.tables import stage
 from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
 
@@ -82,6 +83,22 @@ class StagedReader:
     def pairs(self, lo: str | None, hi: str | None) -> Pairs:
         with self.connect() as connection:
             yield from staging.staged_rows(connection, self.run_id, lo, hi)
+
+
+class FileReader:
+    """Reads a file that is staged whole, without its rows passing through Python; see `tables.stage`."""
+
+    how = "file"
+
+    def __init__(self, ready: Callable[[psycopg.Connection], None]) -> None:
+        self.ready = ready
+
+    def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
+        self.ready(connection)
+        return stage.bounds(connection, run_id, chunk_rows), stage.count_rows(connection, run_id)
+
+    def pairs(self, lo: str | None, hi: str | None) -> Pairs:
+        return iter(())
 
 
 def fetched_at_once(session: SourceSession, compiled: CompiledQuery) -> int:

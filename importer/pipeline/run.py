@@ -14,9 +14,12 @@ import psycopg
 
 from importer.errors import JobFailed
 from importer.pipeline import chunks, staging
-from importer.pipeline.load import Counts, Loader
+from importer.pipeline.load import Loader
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.readers import Reader
+from importer.pipeline.slices import Counts
+from importer.pipeline.tables.load import TableLoader
+from importer.pipeline.tables.plan import TablePlan
 
 WAIT_SECONDS = 0.2  # before looking again for a chunk that others hold
 
@@ -42,17 +45,18 @@ class Worker:
     def close(self) -> None:
         self.connection.close()
 
-    def run(self, run_id: int, plan: LoadPlan, reader: Reader, sql_hash: str) -> None:
+    def run(self, run_id: int, plan: LoadPlan | TablePlan, reader: Reader, sql_hash: str) -> None:
         """Take part in one query until none of its chunks is open. Raises Stopped when the job ends meanwhile."""
         self._cut(run_id, reader, sql_hash)
-        loader: Loader | None = None
+        loader: Loader | TableLoader | None = None
         while True:
             if self.stop.is_set():
                 raise Stopped
             chunk = chunks.claim(self.connection, run_id, self.fence)
             if chunk is not None:
                 if loader is None:
-                    loader = Loader(self.connection, plan, run_id=run_id, job_id=self.job_id)
+                    kind = TableLoader if isinstance(plan, TablePlan) else Loader
+                    loader = kind(self.connection, plan, run_id=run_id, job_id=self.job_id)
                     self.connection.commit()
                 self._chunk(loader, reader, chunk)
             elif not chunks.open_chunks(self.connection, run_id):
@@ -61,10 +65,9 @@ class Worker:
                 self.stop.wait(WAIT_SECONDS)
         self._done(run_id)
 
-    def _chunk(self, loader: Loader, reader: Reader, chunk: chunks.Claim) -> None:
-        rows = staging.read_rows(reader.pairs(chunk.start, chunk.hi))
+    def _chunk(self, loader: Loader | TableLoader, reader: Reader, chunk: chunks.Claim) -> None:
         try:
-            for piece in staging.slices(rows, max_rows=self.batch_rows):
+            for piece in loader.pieces(reader, chunk, self.batch_rows):
                 counts = loader.commit(chunk, piece)
                 chunk = chunk.at(piece.last_key)
                 self.on_slice(chunk.run_id, counts)

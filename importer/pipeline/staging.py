@@ -206,8 +206,12 @@ def staged_cursor(connection: psycopg.Connection, run_id: int) -> Iterator[tuple
             yield key.encode(), None if data is None else data.encode()
 
 
+def repeats_table(run_id: int) -> sql.Identifier:
+    return sql.Identifier(f"importer_stage_{run_id}_repeats")
+
+
 def drop_run_table(connection: psycopg.Connection, run_id: int) -> None:
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(run_table(run_id)))
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}, {}").format(run_table(run_id), repeats_table(run_id)))
 
 
 def stored_key(key: bytes) -> bytes:

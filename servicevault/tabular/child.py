@@ -28,6 +28,7 @@ from servicevault.tabular import detection
 from servicevault.tabular.encoding import DETECTED_ENCODINGS
 from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.limits import Limits
+from servicevault.tabular.lines import RowTexts, copy_line
 from servicevault.tabular.options import ReadOptions
 from servicevault.tabular.records import to_wire
 
@@ -72,7 +73,13 @@ class Frames:
 
     def send(self, **frame: Any) -> None:
         """Send one frame whole."""
-        data = json.dumps(frame).encode()
+        self._send(json.dumps(frame).encode())
+
+    def send_block(self, data: bytes) -> None:
+        """Send bytes as they are; the line end before them tells them from JSON."""
+        self._send(b"\n" + data)
+
+    def _send(self, data: bytes) -> None:
         data = LENGTH.pack(len(data)) + data
         while data:
             data = data[os.write(self._descriptor, data) :]
@@ -86,6 +93,8 @@ def serve(request: dict[str, Any], frames: Frames) -> None:
         with os.fdopen(request["file"], "rb") as stream:
             if request["want"] == "inspect":
                 frames.send(inspection=to_wire(detection.inspect(stream, options, limits)))
+            elif request["want"] == "lines":
+                send_lines(stream, options, limits, frames)
             else:
                 send_records(stream, options, limits, frames)
         frames.send(end=True)
@@ -111,6 +120,26 @@ def send_records(stream: Any, options: ReadOptions, limits: Limits, frames: Fram
                 frames.send(headers=reading.headers[headers:], notices=reading.notices[notices:], records=batch)
                 headers, notices, batch, chars = len(reading.headers), len(reading.notices), [], 0
         frames.send(headers=reading.headers[headers:], notices=reading.notices[notices:], records=batch)
+
+
+def send_lines(stream: Any, options: ReadOptions, limits: Limits, frames: Frames) -> None:
+    """Send the records as lines of COPY, in blocks, with the headers and notices that are new since the last."""
+    with detection.opened(stream, options, limits) as (found, reading):
+        frames.send(detection=to_wire(found))
+        lines: list[str] = []
+        chars = headers = notices = count = 0
+        as_json = RowTexts(reading.headers)
+        for record in reading.records:
+            line = copy_line(record, as_json)
+            lines.append(line)
+            chars += len(line)
+            if chars >= BATCH_CHARS:
+                count += len(lines)
+                frames.send_block("".join(lines).encode("utf-8", "replace"))
+                frames.send(headers=reading.headers[headers:], notices=reading.notices[notices:], count=count)
+                headers, notices, lines, chars = len(reading.headers), len(reading.notices), [], 0
+        frames.send_block("".join(lines).encode("utf-8", "replace"))
+        frames.send(headers=reading.headers[headers:], notices=reading.notices[notices:], count=count + len(lines))
 
 
 def main() -> None:

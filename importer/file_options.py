@@ -1,0 +1,201 @@
+"""What an import of a file can be told (F-065, F-054, F-075), checked: what cannot be right is refused by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from importer.options import InvalidOption
+from servicevault.tabular.errors import OptionRefused
+from servicevault.tabular.options import ReadOptions
+
+STRATEGIES = ("skip", "update", "error")
+ALIASES = {"uppercase": "upper", "lowercase": "lower"}
+OWN = (
+    "on_duplicate", "duplicate_key", "validate_only", "batch_size", "error_policy", "validation_rules", "timeout",
+    "record_unchanged", "tables",
+)  # fmt: skip
+RULES = (
+    "not_empty", "pattern", "min", "max", "min_length", "max_length", "one_of", "email", "url", "date", "unique",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """The options of one file import."""
+
+    read: ReadOptions
+    on_duplicate: str = "skip"
+    duplicate_key: tuple[str, ...] = ()
+    validate_only: bool = False
+    batch_size: int | None = None  # None: 5,000 rows
+    error_policy: Mapping[str, Any] | None = None
+    rules: tuple[Mapping[str, Any], ...] = ()
+    record_unchanged: bool = False
+
+
+@dataclass(frozen=True)
+class FieldMapping:
+    """One column of the file into one of the table."""
+
+    source: str
+    target: str
+    transforms: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    skip_empty: bool = False
+    default: Any = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The mapping in its stored form."""
+        steps: Any = [{"name": name, "params": dict(params)} for name, params in self.transforms]
+        if len(self.transforms) == 1 and not self.transforms[0][1]:
+            steps = self.transforms[0][0]
+        return {
+            "source_column": self.source,
+            "target_column": self.target,
+            "transform": steps or None,
+            "skip_empty": self.skip_empty,
+            "default": self.default,
+        }
+
+
+def file_options(given: Mapping[str, Any]) -> FileOptions:
+    """The options as they count. Raises InvalidOption naming the one that cannot be right."""
+    if not isinstance(given, Mapping):
+        raise InvalidOption("import_options is an object.", where="import_options")
+    try:
+        read = ReadOptions.parse({name: value for name, value in given.items() if value is not None}, others=OWN)
+    except OptionRefused as error:
+        raise InvalidOption(str(error), where=f"import_options.{error.option}") from None
+    strategy = given.get("on_duplicate") or "skip"
+    if strategy not in STRATEGIES:
+        raise _refused("on_duplicate", f"is one of {', '.join(STRATEGIES)}")
+    key = given.get("duplicate_key") or ()
+    key = [key] if isinstance(key, str) else key
+    if not isinstance(key, list | tuple) or not all(isinstance(column, str) for column in key):
+        raise _refused("duplicate_key", "is a list of columns")
+    for name in ("validate_only", "record_unchanged"):
+        if not isinstance(given.get(name, False), bool):
+            raise _refused(name, "is true or false")
+    return FileOptions(
+        read=read,
+        on_duplicate=strategy,
+        duplicate_key=tuple(key),
+        validate_only=given.get("validate_only", False),
+        batch_size=_batch_size(given.get("batch_size")),
+        error_policy=_policy(given.get("error_policy")),
+        rules=_rules(given.get("validation_rules") or ()),
+        record_unchanged=given.get("record_unchanged", False),
+    )
+
+
+def field_mappings(given: Any) -> tuple[FieldMapping, ...]:
+    """The mappings as they count; a `{source: target}` object is taken too. Raises InvalidOption."""
+    if isinstance(given, Mapping):
+        given = [{"source_column": source, "target_column": target} for source, target in given.items()]
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise InvalidOption("field_mappings is a list of mappings.", where="field_mappings")
+    found = [_mapping(item, place) for place, item in enumerate(given)]
+    seen: set[str] = set()
+    for place, mapping in enumerate(found):
+        if mapping.target in seen:
+            raise InvalidOption(
+                f"“{mapping.target}” is filled twice.", hint="Map each column once.", where=f"field_mappings[{place}]"
+            )
+        seen.add(mapping.target)
+    return tuple(found)
+
+
+def digest(*parts: Any) -> str:
+    """A fingerprint of what a validation or a staging holds for."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _mapping(item: Any, place: int) -> FieldMapping:
+    where = f"field_mappings[{place}]"
+    names = {
+        "source_column": "source", "sourceColumn": "source", "target_column": "target", "targetColumn": "target",
+        "transform": "transform", "skip_empty": "skip_empty", "skipEmpty": "skip_empty", "default": "default",
+        "confidence": "", "reason": "", "level": "", "preselected": "",
+    }  # fmt: skip
+    if not isinstance(item, Mapping):
+        raise InvalidOption("A mapping is an object with source_column and target_column.", where=where)
+    if unknown := [name for name in item if name not in names]:
+        raise InvalidOption(
+            f"A mapping has no “{unknown[0]}”.",
+            hint="Known: source_column, target_column, transform, skip_empty, default.",
+            where=f"{where}.{unknown[0]}",
+        )
+    values = {names[name]: value for name, value in item.items()}
+    for name in ("source", "target"):
+        if not isinstance(values.get(name), str) or not values[name]:
+            raise InvalidOption(f"A mapping needs its {name} column.", where=f"{where}.{name}_column")
+    if not isinstance(values.get("skip_empty") or False, bool):
+        raise InvalidOption("skip_empty is true or false.", where=f"{where}.skip_empty")
+    if isinstance(values.get("default"), list | dict):
+        raise InvalidOption("default is a single value.", where=f"{where}.default")
+    return FieldMapping(
+        source=values["source"],
+        target=values["target"],
+        transforms=_steps(values.get("transform"), where),
+        skip_empty=bool(values.get("skip_empty")),
+        default=values.get("default"),
+    )
+
+
+def _steps(given: Any, where: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    if given in (None, "", "none"):
+        return ()
+    found = []
+    for step in [given] if isinstance(given, str | Mapping) else given if isinstance(given, list) else [None]:
+        name, params = (step.get("name"), step.get("params") or {}) if isinstance(step, Mapping) else (step, {})
+        if not isinstance(name, str) or not isinstance(params, Mapping):
+            raise InvalidOption(
+                "A transformation is a name, or {name, params}.", hint="For example trim.", where=f"{where}.transform"
+            )
+        found.append((ALIASES.get(name, name), params))
+    return tuple(found)
+
+
+def _batch_size(given: Any) -> int | None:
+    if given in (None, "auto"):
+        return None
+    if not isinstance(given, int) or isinstance(given, bool) or not 10 <= given <= 50_000:
+        raise _refused("batch_size", "is auto or a number from 10 to 50,000")
+    return given
+
+
+def _policy(given: Any) -> Mapping[str, Any] | None:
+    if given is None:
+        return None
+    known = {"on_error", "max_errors", "max_error_percent"}
+    if not isinstance(given, Mapping) or set(given) - known or given.get("on_error", "continue") not in ("continue", "stop"):
+        raise _refused("error_policy", "has on_error (continue or stop), max_errors and max_error_percent")
+    for name in ("max_errors", "max_error_percent"):
+        value = given.get(name)
+        if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or value < 0):
+            raise _refused("error_policy", f"has a number from 0 as {name}")
+    return given
+
+
+def _rules(given: Any) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(given, list | tuple):
+        raise _refused("validation_rules", "is a list of rules")
+    known = {"column", "rule", "value", "severity", "message"}
+    for place, rule in enumerate(given):
+        where = f"validation_rules[{place}]"
+        if not isinstance(rule, Mapping) or set(rule) - known:
+            raise _refused(where, "has column, rule, value, severity and message")
+        if rule.get("rule") not in RULES:
+            raise _refused(f"{where}.rule", f"is one of {', '.join(RULES)}")
+        if rule.get("severity", "error") not in ("error", "warning"):
+            raise _refused(f"{where}.severity", "is error or warning")
+        if not isinstance(rule.get("column"), str):
+            raise _refused(f"{where}.column", "names a column")
+    return tuple(given)
+
+
+def _refused(name: str, wanted: str) -> InvalidOption:
+    return InvalidOption(f"import_options.{name} {wanted}.", where=f"import_options.{name}")

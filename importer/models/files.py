@@ -1,0 +1,138 @@
+"""Files on their way into a table: what was uploaded, how it is read and mapped, what its validation found."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from servicevault.stored_files import Stored
+
+from .jobs import ImportJob
+
+
+class FileImport(models.Model):
+    """What a file job has besides a job (F-045); the file itself lies encrypted in IMPORT_TEMP_DIR (F-086)."""
+
+    job = models.OneToOneField(ImportJob, primary_key=True, on_delete=models.CASCADE, related_name="file")
+    table_name = models.CharField(max_length=255)  # for a target type: its table
+    target_type = models.CharField(max_length=64, blank=True)  # empty: the table as it is
+    original_filename = models.CharField(max_length=255)  # cleaned (F-088)
+    path = models.CharField(max_length=1000, blank=True)  # empty once removed
+    key = models.BinaryField(default=bytes)  # sealed with FIELD_ENCRYPTION_KEYS
+    file_size = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    file_format = models.CharField(max_length=20)
+    import_options = models.JSONField(default=dict)
+    field_mappings = models.JSONField(null=True)  # null: the proposals of high confidence
+    detected = models.JSONField(default=dict)
+    headers = models.JSONField(default=list)
+    total_rows = models.BigIntegerField(null=True)  # null while counting
+    notices = models.JSONField(default=list)  # warnings of the reader
+    staged_as = models.CharField(max_length=64, blank=True)  # digest of the options by which the rows were staged
+    validation_results = models.JSONField(default=dict)
+    validated_as = models.CharField(max_length=64, blank=True)  # digest of file, mapping and options (F-029)
+    import_results = models.JSONField(default=dict)
+    requires_approval = models.BooleanField(default=False)
+    accept_errors = models.BooleanField(default=False)
+    only_rows = models.JSONField(null=True)  # lines to import; null: all (F-089)
+    expires_at = models.DateTimeField(null=True)  # a day after the job's end
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.original_filename
+
+    @property
+    def stored(self) -> Stored:
+        return Stored(self.path, bytes(self.key), self.file_size, self.sha256)
+
+
+class FileFinding(models.Model):
+    """One error or warning of a file's validation, as F-027 tells it; the first page is the report itself."""
+
+    file = models.ForeignKey(FileImport, on_delete=models.CASCADE, related_name="findings", db_index=False)
+    severity = models.CharField(max_length=8)  # error, warning
+    row = models.BigIntegerField()  # physical line; 0: the file as a whole
+    record = models.BigIntegerField(null=True)
+    place = models.IntegerField()  # of the column in the file: rows are told in its order
+    column = models.TextField(blank=True)  # of the file
+    field = models.TextField(blank=True)  # of the table
+    code = models.CharField(max_length=48)
+    message = models.TextField()
+    value = models.TextField(null=True)
+
+    class Meta:
+        ordering = ["row", "place", "id"]
+        indexes = [models.Index(fields=["file", "severity", "row", "place"], name="filefinding_order")]
+
+    def __str__(self) -> str:
+        return f"{self.row}: {self.code}"
+
+
+class FileUpload(models.Model):
+    """A file that comes in parts (F-040): each part is a stored file of its own until all are there."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    filename = models.CharField(max_length=255)
+    size = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64, blank=True)
+    offset = models.BigIntegerField(default=0)
+    parts = models.JSONField(default=list)  # [{path, key, size, sha256}]; the key sealed, in base64
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class ImportTemplate(models.Model):
+    """How files of one kind are read and mapped, to be used again (F-069)."""
+
+    name = models.CharField(max_length=120)
+    table_name = models.CharField(max_length=255)
+    field_mappings = models.JSONField(default=list)
+    import_options = models.JSONField(default=dict)
+    is_public = models.BooleanField(default=False)
+    usage_count = models.PositiveIntegerField(default=0)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [models.UniqueConstraint(fields=["created_by", "name"], name="importtemplate_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TableRule(models.Model):
+    """A validation that every import into a table passes (F-075)."""
+
+    table_name = models.CharField(max_length=255)
+    column = models.CharField(max_length=63, blank=True)
+    rule = models.CharField(max_length=20)
+    value = models.JSONField(null=True, blank=True)
+    severity = models.CharField(max_length=8, choices=[("error", "Error"), ("warning", "Warning")], default="error")
+    message = models.CharField(max_length=255, blank=True)
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["table_name", "column", "id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(severity__in=["error", "warning"]), name="tablerule_severity_known")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.table_name}.{self.column} {self.rule}"
+
+    def as_option(self) -> dict[str, Any]:
+        """The rule as import_options writes it."""
+        names = ("column", "rule", "value", "severity", "message")
+        return {name: getattr(self, name) for name in names if getattr(self, name) not in (None, "")}

@@ -1,0 +1,80 @@
+"""Who may do what with files and tables, asked before anything is read (F-025)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+from importer.operations.files.failures import ImportDenied, UnknownTable
+from permissions import policy, roles
+from permissions import tables as granted
+from permissions.tables import ImportAllowance
+from servicevault import catalog, tables
+from servicevault.tables import Table
+
+PEOPLE = "users"
+WORDS = {"can_import": "import into", "can_validate": "validate files for", "can_preview": "preview files for"}
+
+
+def table_of(table_name: str) -> Table:
+    """The table as it is now. Raises UnknownTable, for internal ones too (F-009)."""
+    try:
+        return tables.find(table_name)
+    except tables.UnknownTable as error:
+        raise UnknownTable(str(error)) from None
+
+
+def target_table(target_type: str) -> str:
+    """The table a target type is stored in. Raises UnknownTable."""
+    try:
+        return catalog.get(target_type).table
+    except catalog.UnknownTarget as error:
+        raise UnknownTable(str(error)) from None
+
+
+def require(user: Any, table_name: str, action: str = "can_import", *, system: bool = False) -> ImportAllowance:
+    """What the person may import into the table. Raises UnknownTable, then ImportDenied.
+
+    `system` is the installation itself: only its own limits count.
+    """
+    table_of(table_name)
+    if system:
+        return whole()
+    allowance = granted.import_allowance(user, table_name)
+    if not getattr(allowance, action):
+        raise ImportDenied(table_name, WORDS[action])
+    if table_name == PEOPLE and action == "can_import" and not policy.has(user, *roles.EXECUTE):  # G16
+        raise ImportDenied(table_name)
+    return allowance
+
+
+def require_any(user: Any, *, system: bool = False) -> ImportAllowance:
+    """The widest of the person's rights, for a file that is only looked at. Raises ImportDenied without any."""
+    if system:
+        return whole()
+    names = granted.importable_tables(user)
+    if names is None:
+        return whole()
+    if not names:
+        raise ImportDenied("", "import into")
+    all_of = [granted.import_allowance(user, name) for name in sorted(names)]
+    formats = dict.fromkeys(each for allowance in all_of for each in allowance.allowed_formats)
+    return ImportAllowance(
+        can_preview=True,
+        max_file_size_mb=max(allowance.max_file_size_mb for allowance in all_of),
+        max_rows_per_import=max(allowance.max_rows_per_import for allowance in all_of),
+        allowed_formats=tuple(formats),
+    )
+
+
+def whole() -> ImportAllowance:
+    """The installation's own limits and nothing else."""
+    return ImportAllowance(
+        can_import=True,
+        can_validate=True,
+        can_preview=True,
+        max_file_size_mb=settings.IMPORT_MAX_FILE_SIZE,
+        max_rows_per_import=settings.IMPORT_MAX_ROWS,
+        allowed_formats=tuple(settings.IMPORT_ALLOWED_EXTENSIONS),
+    )

@@ -1,0 +1,234 @@
+"""Columns of any table: a cell's text becomes a value of whatever type the column has.
+
+Whether a text is a value of a type says PostgreSQL itself (`pg_input_is_valid`), with stricter rules on top where its
+own are too kind: a hexadecimal number, a rounded one, a date among words (F-071).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from importer.pipeline.binding import Bind, fragment, name
+from importer.pipeline.transforms import dates, numbers
+from servicevault.catalog import Field
+
+WHOLE = {"int2": "smallint", "int4": "integer", "int8": "bigint"}
+FLOATS = {"float4", "float8"}
+TEXTS = {"text", "varchar", "bpchar", "citext", "name"}
+MOMENTS = {"date", "timestamp", "timestamptz"}
+DOCUMENTS = {"json", "jsonb"}
+_ISO_DAY = "^\\d{4,6}-\\d{1,2}-\\d{1,2}([T ]00:00(:00(\\.0+)?)?(Z|[+-]00(:?00)?)?)?$"
+_ISO = "^\\d{4,6}-\\d{1,2}-\\d{1,2}([T ].*)?$"
+_ZONE = "(Z|[+-]\\d\\d(:?\\d\\d)?)$"
+_NUMERIC_SCALE = re.compile(r"^numeric\(\d+,(-?\d+)\)$")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """How the cells of a source write numbers and moments, and whether they have types of their own."""
+
+    date_format: str = "iso"
+    decimal: str = "."
+    thousands: str = ""
+    typed: bool = False  # JSON, YAML, workbooks: 1.0 is the number one
+
+    @property
+    def form(self) -> str:
+        """The date format as our transformations name it."""
+        return self.date_format.replace("mm", "MI")
+
+
+def stored_type(field: Field) -> str:
+    """PostgreSQL type of the prepared value; texts without their length, which is judged with a reason."""
+    return "text" if field.base in TEXTS else field.sql_type
+
+
+def is_document(field: Field) -> bool:
+    return field.base in DOCUMENTS
+
+
+def needs_type(field: Field, cells: Cells) -> bool:
+    """Whether the JSON value is opened as JSON because its own type decides."""
+    return cells.typed and (field.base in DOCUMENTS or field.base in WHOLE)
+
+
+def opened(field: Field, value: sql.Composable) -> sql.Composable:
+    """The text of a value that was opened as JSON."""
+    if field.base in DOCUMENTS:
+        return sql.SQL("{}::text").format(value)
+    return sql.SQL(
+        "CASE WHEN json_typeof({0}) = 'number' AND pg_input_is_valid({0} #>> '{{}}', 'numeric') "
+        "THEN trim_scale(({0} #>> '{{}}')::numeric)::text ELSE {0} #>> '{{}}' END"
+    ).format(value)
+
+
+def typed(field: Field, text: sql.Composable, cells: Cells, zone: sql.Composable, bind: Bind) -> sql.Composable:
+    """The value, NULL where the text is none of the column's type."""
+    match field.base:
+        case base if base in TEXTS:
+            return text
+        case base if base in WHOLE:
+            return _whole(field, _plain(text, cells), bind)
+        case "numeric" | "float4" | "float8":
+            return _number(field, _plain(text, cells), bind)
+        case "bool":
+            return numbers.boolean(text)
+        case "date":
+            return _day(_as_iso(text, cells, bind), bind)
+        case "timestamp" | "timestamptz":
+            return _moment(field.base, _as_iso(text, cells, bind), zone, bind)
+        case base if base.startswith("_"):
+            return _valid(field, _array(text), bind)
+        case _:
+            return _valid(field, text, bind)
+
+
+def comparable(field: Field, value: sql.Composable) -> sql.Composable:
+    """The prepared value in the column's own type, so that an index on the column serves."""
+    if field.base in {"bpchar", "citext", "name"}:
+        return sql.SQL("{}::{}").format(value, sql.SQL(field.base))
+    return value
+
+
+# -- values -------------------------------------------------------------------------------------------------------
+
+
+def _plain(text: sql.Composable, cells: Cells) -> sql.Composable:
+    """The number without groups and with a point; a text that is not written so stays and fails."""
+    if cells.thousands:
+        group = re.escape(cells.thousands)
+        grouped = sql.Literal(f"^[+-]?\\d{{1,3}}({group}\\d{{3}})+(?!\\d)".replace("%", "%%"))
+        text = sql.SQL("(CASE WHEN {0} ~ {1} THEN replace({0}, {2}, '') ELSE {0} END)").format(
+            text, grouped, sql.Literal(cells.thousands)
+        )
+    if cells.decimal != ".":
+        point = sql.SQL("{}").format(text) if cells.typed else sql.SQL("NULL")  # a point is none of the file's signs
+        text = sql.SQL(
+            "(CASE WHEN position('.' IN {0}) > 0 THEN {1} WHEN {0} ~ '^[+-]?\\d+,\\d+$' THEN replace({0}, ',', '.') "
+            "ELSE {0} END)"
+        ).format(text, point)
+    return text
+
+
+def _whole(field: Field, text: sql.Composable, bind: Bind) -> sql.Composable:
+    kind = WHOLE[field.base]
+    return sql.SQL(
+        "CASE WHEN translate({0}, '0123456789+-', '') = '' AND pg_input_is_valid({0}, '{1}') THEN {0}::{1} END"
+    ).format(text, sql.SQL(kind))
+
+
+def _number(field: Field, text: sql.Composable, bind: Bind) -> sql.Composable:
+    kind = sql.SQL(field.sql_type)
+    plain = sql.SQL("translate({}, '0123456789+-.eE', '') = ''").format(text)
+    if field.base in FLOATS:
+        plain = sql.SQL("({} OR lower({}) IN ('nan', 'infinity', '-infinity'))").format(plain, text)
+    value = sql.SQL("{}::{}").format(text, kind)
+    if _NUMERIC_SCALE.match(field.sql_type):  # never rounded in silence
+        value = sql.SQL("CASE WHEN {0}::{1} = {0}::numeric THEN {0}::{1} END").format(text, kind)
+    return sql.SQL("CASE WHEN {} AND pg_input_is_valid({}, {}) THEN {} END").format(
+        plain, text, sql.Literal(field.sql_type), value
+    )
+
+
+def _as_iso(text: sql.Composable, cells: Cells, bind: Bind) -> sql.Composable:
+    """The moment as ISO; one that is written so already stays, whatever the format."""
+    if cells.date_format == "iso":
+        return text
+    if cells.date_format == "timestamp":
+        other: sql.Composable = sql.SQL(
+            "CASE WHEN {0} ~ '^-?\\d{{1,11}}(\\.\\d+)?$' THEN to_char(to_timestamp({0}::double precision) "
+            "AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') END"
+        ).format(text)
+    else:
+        other = dates.iso(text, cells.form, bind)
+    return sql.SQL("(CASE WHEN {0} ~ '{1}' THEN {0} ELSE {2} END)").format(text, sql.SQL(_ISO), other)
+
+
+def _day(text: sql.Composable, bind: Bind) -> sql.Composable:
+    return sql.SQL("CASE WHEN {0} ~ '{1}' AND pg_input_is_valid({0}, 'date') THEN {0}::date END").format(
+        text, sql.SQL(_ISO_DAY)
+    )
+
+
+def _moment(base: str, text: sql.Composable, zone: sql.Composable, bind: Bind) -> sql.Composable:
+    """The instant, or the local time; what has no zone is read in ours, and shown in ours where none is stored."""
+    aware = sql.SQL("{0} ~ '{1}' AND {0} ~ ':'").format(text, sql.SQL(_ZONE))
+    if base == "timestamptz":
+        local = sql.SQL("{}::timestamp AT TIME ZONE {}").format(text, zone)
+        instant = sql.SQL("{}::timestamptz").format(text)
+    else:
+        local = sql.SQL("{}::timestamp").format(text)
+        instant = sql.SQL("{}::timestamptz AT TIME ZONE {}").format(text, zone)
+    return sql.SQL(
+        "CASE WHEN {0} ~ '{1}' AND pg_input_is_valid({0}, 'timestamptz') THEN CASE WHEN {2} THEN {3} ELSE {4} END END"
+    ).format(text, sql.SQL(_ISO), aware, instant, local)
+
+
+def _array(text: sql.Composable) -> sql.Composable:
+    """A list of JSON as an array of PostgreSQL is written; any other text as it is."""
+    return sql.SQL(
+        "(CASE WHEN left({0}, 1) = '[' AND pg_input_is_valid({0}, 'jsonb') THEN "
+        "ARRAY(SELECT e FROM jsonb_array_elements_text({0}::jsonb) e)::text ELSE {0} END)"
+    ).format(text)
+
+
+def _valid(field: Field, text: sql.Composable, bind: Bind) -> sql.Composable:
+    return sql.SQL("CASE WHEN pg_input_is_valid({0}, {1}) THEN {0}::{2} END").format(
+        text, sql.Literal(field.sql_type.replace("%", "%%")), fragment(field.sql_type)
+    )
+
+
+# -- what is said of a text that is no value ---------------------------------------------------------------------
+
+
+def wrong(field: Field, cells: Cells) -> Iterator[tuple[sql.Composable, str, str]]:
+    """(condition over the cell that is no value, code, end of the sentence), the particular ones first."""
+    cell = name("p", f"cell:{field.name}")
+    shown = field.sql_type.upper() if '"' not in field.sql_type else field.sql_type
+    match field.base:
+        case base if base in WHOLE:
+            yield sql.SQL("{} ~ '^[+-]?\\d+$'").format(cell), "out_of_range", f"is outside the range of {shown}"
+            yield sql.SQL("true"), "not_a_number", f"is not a whole number ({shown})"
+        case "numeric" | "float4" | "float8":
+            number = sql.SQL("{} ~ '^[+-]?(\\d+(\\.\\d*)?|\\.\\d+)$'").format(cell)
+            yield number, "out_of_range", f"does not fit {shown} without loss"
+            yield sql.SQL("true"), "not_a_number", "is not a number"
+        case "bool":
+            yield sql.SQL("true"), "not_a_boolean", "is neither yes nor no"
+        case base if base in MOMENTS:
+            if cells.date_format == "auto":
+                both = sql.SQL("{} ~ '^(0?[1-9]|1[0-2])([./-])(0?[1-9]|1[0-2])\\2\\d{{4}}'").format(cell)
+                yield both, "ambiguous_date", "can be two dates. Choose the date format"
+            what = "a date" if field.base == "date" else "a date and time"
+            form = "" if cells.date_format in {"iso", "auto"} else f" of the form {cells.date_format}"
+            yield sql.SQL("true"), "bad_date", f"is not {what}{form}"
+        case base if base in DOCUMENTS:
+            yield sql.SQL("true"), "bad_json", "is not JSON"
+        case "uuid":
+            yield sql.SQL("true"), "bad_uuid", "is not a UUID"
+        case base if base.startswith("_"):
+            yield sql.SQL("true"), "bad_list", f"is not a list of {shown.removesuffix('[]')}"
+        case _ if field.labels:
+            yield sql.SQL("true"), "not_one_of", f"is none of {', '.join(field.labels[:20])}"
+        case _:
+            yield sql.SQL("true"), "bad_value", f"is no value of {shown}"
+
+
+def oddities(field: Field, year: int) -> Iterator[tuple[sql.Composable, str, str]]:
+    """(condition over p, code, end of the sentence) of values that go in and are worth a look (F-078)."""
+    value, cell = name("p", field.name), name("p", f"cell:{field.name}")
+    if field.base in WHOLE or field.base in {"numeric", *FLOATS}:
+        yield sql.SQL("{} ~ '^[+-]?0\\d'").format(cell), "leading_zeros", "had leading zeros, which a number does not keep"
+        if re.search(r"(^|_)(age|years_old|alter)($|_)", field.name.lower()):
+            yield sql.SQL("{} NOT BETWEEN 0 AND 120").format(value), "unusual_value", "seems unusual for an age"
+    elif field.base in MOMENTS:
+        odd = sql.SQL("({0} < '1900-01-01' OR {0} >= '{1}-01-01')").format(value, sql.SQL(str(year + 11)))
+        yield odd, "unusual_date", "is before 1900 or more than ten years ahead"
+    elif field.base in TEXTS:
+        yield sql.SQL("position(U&'\\FFFD' in {}) > 0").format(value), "replacement_character", (
+            "has characters that were lost, mostly by a wrong encoding"
+        )

@@ -1,0 +1,176 @@
+"""Slices: one slice is one transaction, whatever is written: fence, write, count, commit.
+
+A slice that fails as a set is halved down to the rows that fail; they become failed records, the rest goes in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import psycopg
+from psycopg import errors, sql
+
+from importer.errors import JobFailed
+from importer.modes import Outcome
+from importer.pipeline import chunks
+from importer.pipeline.binding import Bind
+from importer.pipeline.faults import fail_point
+
+Counts = Counter[str]
+Rows = TypeVar("Rows")
+
+RETRIES = 5
+_TRANSIENT = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+_FULL = (errors.DiskFull, errors.OutOfMemory, errors.InsufficientResources)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Generated SQL with its constant parameters."""
+
+    text: sql.Composed
+    params: dict[str, Any]
+
+    @classmethod
+    def of(cls, build: Callable[[Bind], sql.Composed]) -> Statement:
+        bind = Bind()
+        return cls(build(bind), bind.params)
+
+    def run(self, connection: psycopg.Connection, **more: Any) -> psycopg.Cursor[Any]:
+        return connection.execute(self.text, self.params | more, prepare=True)
+
+
+class Piece(Protocol):
+    """Rows that are committed together, with the key after which the next piece starts."""
+
+    @property
+    def rows(self) -> Any: ...
+    @property
+    def last_key(self) -> str: ...
+
+
+class SliceLoader(ABC, Generic[Rows]):
+    """Writes the slices of one run through one connection of its own."""
+
+    connection: psycopg.Connection
+    run_id: int
+    job_id: str
+
+    @abstractmethod
+    def write(self, rows: Any, *, batch: int) -> Counts:
+        """The outcomes of a piece's rows, written within the open transaction."""
+
+    @abstractmethod
+    def _as_a_set(self, rows: Rows, batch: int) -> Counts:
+        """Write the rows by set statements."""
+
+    @abstractmethod
+    def _fail(self, rows: Rows, batch: int, error: psycopg.Error) -> None:
+        """Record the one row that the database refused."""
+
+    @abstractmethod
+    def _halves(self, rows: Rows) -> tuple[Rows, Rows] | None:
+        """The rows in two parts; None when there is one only."""
+
+    def commit(self, chunk: chunks.Claim, piece: Piece) -> Counts:
+        """Write the slice and move the chunk's checkpoint behind it, in one transaction.
+
+        Raises Fenced when another worker took over or the job stopped; nothing is written then.
+        Serialization failures and deadlocks repeat the transaction, at most five times.
+        """
+        for attempt in range(RETRIES + 1):
+            try:
+                chunks.advance(self.connection, chunk, piece.last_key)
+                fail_point("after_fence")
+                # Constraints are judged statement by statement, so that bisecting can tell which row breaks one.
+                self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                counts = self.write(piece.rows, batch=chunk.no)
+                count(self.connection, self.run_id, counts)
+                fail_point("before_commit")
+                self.connection.commit()
+                fail_point("after_commit")
+                return counts
+            except _TRANSIENT as error:
+                self.connection.rollback()
+                if attempt == RETRIES:
+                    raise JobFailed(
+                        "Somebody else holds a lock on rows this job must write.",
+                        code="target_unavailable",
+                        hint="Find the long transaction in pg_stat_activity, end it, then resume.",
+                    ) from error
+                time.sleep(min(16, 2**attempt) * 0.1 * random.uniform(1, 2))  # noqa: S311 - jitter
+            except _FULL as error:
+                self.connection.rollback()
+                raise JobFailed(
+                    "The target database has no space or memory left.",
+                    code="storage_full",
+                    hint="Free some, then resume.",
+                ) from error
+            except BaseException:
+                with contextlib.suppress(psycopg.Error):  # the first error is the one that counts
+                    self.connection.rollback()
+                raise
+        raise AssertionError("unreachable")
+
+    def _bisect(self, rows: Rows, batch: int) -> Counts:
+        try:
+            with self.connection.transaction():
+                return self._as_a_set(rows, batch)
+        except (*_TRANSIENT, *_FULL):
+            raise
+        except (
+            psycopg.DataError,
+            psycopg.IntegrityError,
+            psycopg.ProgrammingError,
+            errors.RaiseException,
+            psycopg.InternalError,
+        ) as error:
+            if isinstance(error, psycopg.ProgrammingError) and not isinstance(error, errors.RaiseException):
+                raise  # our own statement is wrong: no row is to blame
+            halves = self._halves(rows)
+            if halves is None:
+                self._fail(rows, batch, error)
+                return Counter({Outcome.FAILED: 1})
+        return self._bisect(halves[0], batch) + self._bisect(halves[1], batch)
+
+
+def count(connection: psycopg.Connection, run_id: int, counts: Counts) -> None:
+    """Add to the run's counters; the table's CHECK refuses sums that do not add up."""
+    connection.execute(
+        "UPDATE importer_queryrun SET read = read + %(read)s, created = created + %(created)s, "
+        "updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s, skipped = skipped + %(skipped)s, "
+        "failed = failed + %(failed)s, review = review + %(review)s, warnings = warnings + %(warnings)s WHERE id = %(run)s",
+        {name: counts[name] for name in ("read", *Outcome.values, "warnings")} | {"run": run_id},
+        prepare=True,
+    )
+
+
+def explain(error: psycopg.Error) -> tuple[str, str, str | None]:
+    """(code, sentence, column) of a refusal; the server's DETAIL, which quotes other rows, is left out."""
+    info = error.diag
+    constraint, column = info.constraint_name, info.column_name
+    if isinstance(error, errors.UniqueViolation):
+        return "unique_conflict", f"Another row already has this value (rule {constraint}).", column
+    if isinstance(error, errors.ForeignKeyViolation):
+        return "foreign_key", f"A row it points to does not exist any more (rule {constraint}).", column
+    if isinstance(error, errors.NotNullViolation):
+        return "required_empty", f"{column} must not be empty.", column
+    if isinstance(error, errors.CheckViolation):
+        return "check_violation", f"The database refuses the value (rule {constraint}).", column
+    return "rejected", (info.message_primary or "The database refuses the row.")[:300], column
+
+
+def uuid_counter(kind: str) -> dict[str, Any]:
+    """First half and counter base of time-ordered UUIDs (RFC 9562 v7) for one statement's rows."""
+    milliseconds = time.time_ns() // 1_000_000
+    prefix = (milliseconds << 16 | 0x7 << 12 | int.from_bytes(os.urandom(2)) >> 4).to_bytes(8)
+    base = (0b10 << 62 | int.from_bytes(os.urandom(8)) >> 2) & ~0xFF_FFFF  # 16 million rows fit below
+    return {f"{kind}_prefix": prefix, f"{kind}_base": base - 2**64}

@@ -1,0 +1,137 @@
+"""Load: slices of a staged file into a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import cached_property
+
+import psycopg
+
+from importer.modes import Outcome
+from importer.pipeline import chunks, early
+from importer.pipeline.binding import Bind
+from importer.pipeline.faults import fail_point
+from importer.pipeline.readers import Reader
+from importer.pipeline.slices import Counts, SliceLoader, Statement, explain, uuid_counter
+from importer.pipeline.tables import decide, repeats, stage, write
+from importer.pipeline.tables.plan import TablePlan
+from importer.pipeline.tables.stage import Span
+
+
+class TableLoader(SliceLoader[Span]):
+    """Writes slices of one staged file into one table through one connection of its own."""
+
+    def __init__(self, connection: psycopg.Connection, plan: TablePlan, *, run_id: int, job_id: str) -> None:
+        self.connection = connection
+        self.plan = plan
+        self.run_id = run_id
+        self.job_id = job_id
+        self._made = early.maker(plan.load)
+        self._repeats = repeats.are_known(connection, run_id)
+        stage.create_slice_tables(connection, decide.work_table(plan))
+
+    def pieces(self, reader: Reader, chunk: chunks.Claim, max_rows: int) -> Iterator[Span]:
+        """A chunk of a staged file is one slice."""
+        if chunk.position is None or chunk.position != chunk.hi:
+            yield Span(chunk.lo, chunk.hi or stage.END)
+
+    def write(self, rows: Span, *, batch: int) -> Counts:
+        counts = self._bisect(rows, batch)
+        counts["read"] = sum(counts[outcome] for outcome in Outcome.values)
+        return counts
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def decide(self, span: Span) -> Counts:
+        """Judge the span's rows into `work`; how many have each action, and `warnings`."""
+        stage.take(self.connection, self.run_id, span, made=self._made)
+        fail_point("after_stage")
+        self._decision.run(self.connection, **uuid_counter("record"))
+        return self._actions()
+
+    def _actions(self) -> Counts:
+        found = self.connection.execute(
+            "SELECT action, count(*), count(warnings) FROM pg_temp.work GROUP BY 1", prepare=True
+        ).fetchall()
+        counts = Counter({action: number for action, number, _ in found})
+        counts["warnings"] = sum(warned for _, _, warned in found)
+        return counts
+
+    def _as_a_set(self, rows: Span, batch: int) -> Counts:
+        found = self.decide(rows)
+        if found["existing"]:
+            self._lock.run(self.connection)
+            self._compare.run(self.connection)
+            # Somebody deleted the row between decision and lock.
+            self.connection.execute(
+                "UPDATE pg_temp.work SET action = 'skipped', code = 'target_deleted' WHERE action = 'existing'"
+            )
+            found = self._actions()
+        context = {"run": self.run_id, "batch": batch}
+        if found[Outcome.CREATED]:
+            written = self._insert.run(self.connection, **context).rowcount
+            fail_point("after_insert")
+            if written < found[Outcome.CREATED]:
+                self._unwritten(Outcome.CREATED)
+        if found[Outcome.UPDATED] and self._update is not None:
+            written = self._update.run(self.connection, **context).rowcount
+            if written < found[Outcome.UPDATED]:
+                self._unwritten(Outcome.UPDATED)
+        found = self._actions()
+        if found[Outcome.SKIPPED] or found[Outcome.FAILED] or self.plan.load.record_unchanged:
+            self._rest.run(self.connection, **context)
+        return found
+
+    def _unwritten(self, action: Outcome) -> None:
+        """A trigger of the table kept rows out without a word: they failed."""
+        self.connection.execute(
+            "UPDATE pg_temp.work w SET action = 'failed', code = 'rejected', problems = jsonb_build_array("
+            "jsonb_build_object('code', 'rejected', 'message', 'A trigger of the table did not let the row in.')) "
+            "WHERE w.action = %s AND NOT EXISTS (SELECT FROM importer_importrecord r WHERE r.id = w.record_id)",
+            (action,),
+        )
+
+    def _halves(self, rows: Span) -> tuple[Span, Span] | None:
+        return stage.halves(self.connection, self.run_id, rows)
+
+    def _fail(self, rows: Span, batch: int, error: psycopg.Error) -> None:
+        stage.take(self.connection, self.run_id, rows)
+        code, message, column = explain(error)
+        self.connection.execute(
+            "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, source_row, ordinal, action, code, "
+            "source_hash, source_data, problems) SELECT gen_random_uuid(), %(run)s, %(batch)s, s.key::bigint::text, "
+            "s.key::bigint, 0, 'failed', %(code)s::text, s.hash, s.row, jsonb_build_array(jsonb_build_object("
+            "'code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text)) FROM pg_temp.stage s",
+            {"run": self.run_id, "batch": batch, "code": code, "message": message, "column": column},
+        )
+
+    # -- statements, generated once ------------------------------------------------------------------------------
+
+    @cached_property
+    def _decision(self) -> Statement:
+        return Statement.of(
+            lambda bind: decide.decide(self.plan, bind, run_id=self.run_id, repeats=self._repeats)
+        )
+
+    @cached_property
+    def _lock(self) -> Statement:
+        return Statement(write.lock_targets(self.plan), {})
+
+    @cached_property
+    def _compare(self) -> Statement:
+        return Statement.of(lambda bind: write.compare(self.plan, bind))
+
+    @cached_property
+    def _insert(self) -> Statement:
+        return Statement.of(lambda bind: write.insert_created(self.plan, bind))
+
+    @cached_property
+    def _update(self) -> Statement | None:
+        bind = Bind()
+        text = write.update_changed(self.plan, bind)
+        return Statement(text, bind.params) if text else None
+
+    @cached_property
+    def _rest(self) -> Statement:
+        return Statement.of(lambda bind: write.record_rest(self.plan, bind))

@@ -1,0 +1,152 @@
+"""Stage: a file's records in a table of the run, and the slice of them that is being worked on.
+
+The reading child writes the lines of COPY itself (`tabular.lines`), so no row passes through Python here. Keys are
+line numbers with leading zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from importer.pipeline import staging
+
+SLICE_BYTES = staging.SLICE_BYTES
+
+
+END = "9" * 12  # after every line
+
+
+@dataclass(frozen=True)
+class Span:
+    """Staged rows after the key `lo` up to and with `hi`; None is the beginning and the end."""
+
+    lo: str | None
+    hi: str | None
+
+    @property
+    def rows(self) -> Span:
+        return self
+
+    @property
+    def last_key(self) -> str:
+        return self.hi or END
+
+
+def stage_lines(
+    connection: psycopg.Connection, run_id: int, blocks: Iterable[bytes], *, temporary: bool = False
+) -> None:
+    """Copy the lines into the run's table, in the open transaction."""
+    table = staging.run_table(run_id)
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+    kind = sql.SQL("TEMPORARY TABLE") if temporary else sql.SQL("TABLE")
+    connection.execute(
+        sql.SQL('CREATE {} {} (n bigint, key text COLLATE "C", problem text, row json)').format(kind, table)
+    )
+    with connection.cursor().copy(sql.SQL("COPY {} (n, key, problem, row) FROM STDIN").format(table)) as copy:
+        for block in blocks:
+            copy.write(block)
+    # Rows lie in the order of their keys: the smallest index there is finds a range of them.
+    connection.execute(sql.SQL("CREATE INDEX ON {} USING brin (key) WITH (pages_per_range = 8)").format(table))
+    connection.execute(sql.SQL("ANALYZE {} (key)").format(table))
+
+
+def is_staged(connection: psycopg.Connection, run_id: int) -> bool:
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"importer_stage_{run_id}",)).fetchone()
+    return bool(row and row[0])
+
+
+def count_rows(connection: psycopg.Connection, run_id: int) -> int:
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(staging.run_table(run_id))).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def bounds(connection: psycopg.Connection, run_id: int, max_rows: int) -> list[str]:
+    """Last key of each slice: at most `max_rows` rows and about 8 MiB."""
+    found = connection.execute(
+        sql.SQL(
+            "SELECT max(key) FROM (SELECT key, (row_number() OVER w - 1) / %s AS block, "
+            "sum(octet_length(row::text)) OVER w / %s AS filled FROM {} WINDOW w AS (ORDER BY n)) k "
+            "GROUP BY block, filled ORDER BY 1"
+        ).format(staging.run_table(run_id)),
+        (max_rows, SLICE_BYTES),
+    )
+    return [key for (key,) in found]
+
+
+def spans(connection: psycopg.Connection, run_id: int, max_rows: int) -> list[Span]:
+    keys = bounds(connection, run_id, max_rows)
+    return [Span(lo, hi) for lo, hi in zip([None, *keys[:-1]], keys, strict=True)] if keys else []
+
+
+def look_through(connection: psycopg.Connection, run_id: int, *, every: int = 1, copied: bool = False) -> None:
+    """The whole file, or every n-th row of it, as `stage`: looked through, or copied where Python makes values of it."""
+    drop_slice(connection)
+    connection.execute(
+        sql.SQL(
+            "CREATE {} stage AS SELECT n::integer AS n, key, 0 AS ordinal, NULL::bytea AS hash, problem, row, "
+            "NULL::json AS made FROM {} WHERE n %% {} = 0"
+        ).format(
+            sql.SQL("TEMPORARY TABLE" if copied else "TEMPORARY VIEW"), staging.run_table(run_id), sql.Literal(every)
+        ),
+        {},
+    )
+
+
+def drop_slice(connection: psycopg.Connection) -> None:
+    row = connection.execute("SELECT relkind = 'v' FROM pg_class WHERE oid = to_regclass('pg_temp.stage')").fetchone()
+    if row is not None:
+        connection.execute("DROP VIEW pg_temp.stage" if row[0] else "DROP TABLE pg_temp.stage")
+
+
+def create_slice_tables(connection: psycopg.Connection, work: sql.Composed) -> None:
+    """The temporary tables of this connection; `work` follows the mapped columns."""
+    drop_slice(connection)
+    connection.execute("DROP TABLE IF EXISTS pg_temp.work")
+    connection.execute(
+        'CREATE TEMPORARY TABLE stage (n integer, key text COLLATE "C", ordinal integer, hash bytea, problem text, row json, made json)'
+    )
+    connection.execute(work, {})
+
+
+def take(connection: psycopg.Connection, run_id: int, span: Span, *, made: staging.Made | None = None) -> None:
+    """Bring the span's rows into `stage`; what an earlier slice left is gone first."""
+    connection.execute("TRUNCATE pg_temp.stage, pg_temp.work")
+    connection.execute(
+        sql.SQL(
+            "INSERT INTO pg_temp.stage (n, key, ordinal, hash, problem, row) "
+            "SELECT n, key, 0, sha256(convert_to(row::text, 'UTF8')), problem, row FROM {} "
+            "WHERE (%(lo)s::text IS NULL OR key > %(lo)s) AND (%(hi)s::text IS NULL OR key <= %(hi)s) ORDER BY n"
+        ).format(staging.run_table(run_id)),
+        {"lo": span.lo, "hi": span.hi},
+    )
+    if made is not None:
+        make(connection, made)
+
+
+def make(connection: psycopg.Connection, made: staging.Made) -> None:
+    """Values that only Python can make, beside the rows they are made of."""
+    rows = connection.execute("SELECT n, row::text FROM pg_temp.stage WHERE problem IS NULL").fetchall()
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE pg_temp.stage SET made = %s::json WHERE n = %s",
+            [(made(text.encode()).decode(), number) for number, text in rows],
+        )
+
+
+def halves(connection: psycopg.Connection, run_id: int, span: Span) -> tuple[Span, Span] | None:
+    """The span in two parts of as many rows; None for one row."""
+    row = connection.execute(
+        sql.SQL(
+            "SELECT (array_agg(key ORDER BY key))[count(*) / 2] FROM {} "
+            "WHERE (%(lo)s::text IS NULL OR key > %(lo)s) AND (%(hi)s::text IS NULL OR key <= %(hi)s)"
+        ).format(staging.run_table(run_id)),
+        {"lo": span.lo, "hi": span.hi},
+    ).fetchone()
+    if row is None or row[0] is None:
+        return None
+    return Span(span.lo, row[0]), Span(row[0], span.hi)

@@ -1,0 +1,195 @@
+"""Write: a table's rows and their records, by plain INSERT and UPDATE of rows whose fate is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from psycopg import sql
+
+from importer.pipeline import columns
+from importer.pipeline.binding import Bind, fragment, name
+from importer.pipeline.plan import Mapped
+from importer.pipeline.tables.decide import same_key
+from importer.pipeline.tables.plan import TablePlan, kept
+
+_RECORD_COLUMNS = (
+    "id, run_id, batch_no, source_identifier, source_row, ordinal, action, code, source_hash, source_data, "
+    "target_id, target_key, before_image, after_image, changed_fields, problems, warnings"
+)
+_RECORD = "w.record_id, %(run)s, %(batch)s, w.key::bigint::text, w.key::bigint, 0, w.action, w.code, s.hash, s.row"
+
+
+def insert_created(plan: TablePlan, bind: Bind) -> sql.Composed:
+    """Create the rows decided `created` and record each with its after-image."""
+    filled = [*plan.mapped, *(column.name for column in plan.numbered)]
+    values = [_value(plan, column) for column in filled]
+    columns_written = [*filled, *plan.fills]
+    values += [bind(value, kind) for value, kind in plan.fills.values()]
+    primary = plan.table.primary_key
+    overriding = any(plan.table.by_name[column].identity for column in filled)
+    head = sql.SQL(
+        "INSERT INTO {table} AS t ({columns}) {overriding} SELECT {values} FROM pg_temp.work w "
+        "WHERE w.action = 'created' ORDER BY w.n"
+    ).format(
+        table=_quoted(plan),
+        columns=sql.SQL(", ").join(name(column) for column in columns_written),
+        overriding=sql.SQL("OVERRIDING SYSTEM VALUE") if overriding else sql.SQL(""),
+        values=sql.SQL(", ").join(values),
+    )
+    if not primary:  # nothing finds the row again; its values are kept
+        return sql.SQL(
+            "WITH written AS ({head}) INSERT INTO importer_importrecord ({record_columns}) "
+            "SELECT {record}, NULL, NULL, NULL, json_build_object({image}), NULL, NULL, w.warnings "
+            "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n WHERE w.action = 'created' ORDER BY w.n"
+        ).format(
+            head=head,
+            record_columns=sql.SQL(_RECORD_COLUMNS),
+            record=sql.SQL(_RECORD),
+            image=_members(filled[:50], "w", "to:"),
+        )
+    return sql.SQL(
+        "WITH written AS ({head} RETURNING {keys}, row_to_json(t) AS image) "
+        "INSERT INTO importer_importrecord ({record_columns}) "
+        "SELECT {record}, {target_id}, jsonb_build_object({target_key}), NULL, t.image, NULL, NULL, w.warnings "
+        "FROM written t JOIN pg_temp.work w ON {same} JOIN pg_temp.stage s ON s.n = w.n ORDER BY w.n"
+    ).format(
+        head=head,
+        keys=sql.SQL(", ").join(name("t", column) for column in primary),
+        record_columns=sql.SQL(_RECORD_COLUMNS),
+        record=sql.SQL(_RECORD),
+        target_id=_target_id(plan),
+        target_key=_members(primary, "t"),
+        same=_same_primary(plan),
+    )
+
+
+def lock_targets(plan: TablePlan) -> sql.Composed:
+    """Lock the rows about to be compared, in key order."""
+    return sql.SQL(
+        "SELECT count(*) FROM (SELECT 1 FROM {table} t JOIN pg_temp.work w ON {same} WHERE w.action = 'existing' "
+        "ORDER BY {keys} FOR UPDATE OF t) locked"
+    ).format(
+        table=_quoted(plan),
+        same=same_key(plan, plan.key, row="w", prefix="to:"),
+        keys=sql.SQL(", ").join(name("t", column) for column in plan.key),
+    )
+
+
+def compare(plan: TablePlan, bind: Bind) -> sql.Composed:
+    """Turn `existing` into updated or unchanged."""
+    changed = [
+        sql.SQL("CASE WHEN {} THEN {} END").format(_differs(plan, mapped), bind(mapped.field.name, "text"))
+        for mapped in _updatable(plan)
+    ]
+    return sql.SQL(
+        "UPDATE pg_temp.work w SET action = CASE WHEN d.changed = '{{}}' THEN 'unchanged' ELSE 'updated' END, "
+        "changed = d.changed, before = (SELECT json_object_agg(e.key, e.value) FROM json_each(d.image) e "
+        "WHERE e.key = ANY(d.changed)) "
+        "FROM (SELECT w.n, array_remove(ARRAY[{changed}]::text[], NULL) AS changed, row_to_json(t) AS image "
+        "FROM pg_temp.work w JOIN {table} t ON {same} WHERE w.action = 'existing') d WHERE d.n = w.n"
+    ).format(
+        changed=sql.SQL(", ").join(changed),
+        table=_quoted(plan),
+        same=same_key(plan, plan.key, row="w", prefix="to:"),
+    )
+
+
+def update_changed(plan: TablePlan, bind: Bind) -> sql.Composed | None:
+    """Write the columns that differ, nothing else, and record before and after; None when nothing can be updated."""
+    assignments = [
+        sql.SQL("{column} = CASE WHEN {label} = ANY(w.changed) THEN {new} ELSE {old} END").format(
+            column=name(mapped.field.name),
+            label=bind(mapped.field.name, "text"),
+            new=_value(plan, mapped.field.name),
+            old=name("t", mapped.field.name),
+        )
+        for mapped in _updatable(plan)
+    ]
+    if not assignments:
+        return None
+    if plan.touches:
+        assignments.append(sql.SQL("{} = now()").format(name(plan.touches)))
+    primary = plan.table.primary_key
+    return sql.SQL(
+        "WITH written AS (UPDATE {table} t SET {assignments} FROM pg_temp.work w WHERE w.action = 'updated' AND {same} "
+        "RETURNING w.n AS work_n, row_to_json(t) AS image, {target_id} AS target_id, {target_key} AS target_key) "
+        "INSERT INTO importer_importrecord ({record_columns}) "
+        "SELECT {record}, t.target_id, t.target_key, w.before, (SELECT json_object_agg(e.key, e.value) "
+        "FROM json_each(t.image) e WHERE e.key = ANY(w.changed)), w.changed, NULL, w.warnings "
+        "FROM written t JOIN pg_temp.work w ON w.n = t.work_n JOIN pg_temp.stage s ON s.n = w.n ORDER BY w.n"
+    ).format(
+        table=_quoted(plan),
+        assignments=sql.SQL(", ").join(assignments),
+        same=same_key(plan, plan.key, row="w", prefix="to:"),
+        target_id=_target_id(plan),
+        target_key=sql.SQL("jsonb_build_object({})").format(_members(primary or plan.key, "t")),
+        record_columns=sql.SQL(_RECORD_COLUMNS),
+        record=sql.SQL(_RECORD),
+    )
+
+
+def record_rest(plan: TablePlan, bind: Bind) -> sql.Composed:
+    """Record what was not written: skipped and failed rows; unchanged ones only when asked (R1)."""
+    actions = ["skipped", "failed", *(["unchanged"] if plan.load.record_unchanged else [])]
+    return sql.SQL(
+        "INSERT INTO importer_importrecord ({record_columns}) "
+        "SELECT {record}, NULL, NULL, NULL, NULL, NULL, w.problems, w.warnings "
+        "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n WHERE w.action = ANY({actions}) ORDER BY w.n"
+    ).format(record_columns=sql.SQL(_RECORD_COLUMNS), record=sql.SQL(_RECORD), actions=bind(actions, "text[]"))
+
+
+# -- parts --------------------------------------------------------------------------------------------------------
+
+
+def _quoted(plan: TablePlan) -> sql.Composable:
+    return name(plan.table.schema, plan.table.relation)
+
+
+def _updatable(plan: TablePlan) -> Iterator[Mapped]:
+    return (mapped for mapped in plan.load.mapped if mapped.field.name not in plan.key and mapped.write_rule != "never")
+
+
+def _value(plan: TablePlan, column_name: str) -> sql.Composable:
+    """The value to store; a column that must have one gets its default where the file says nothing."""
+    column = plan.table.by_name[column_name]
+    new = sql.SQL("w.{}").format(kept(column_name))
+    if column.base in {"bpchar", "citext", "name"}:
+        new = sql.SQL("{}::{}").format(new, fragment(column.sql_type))
+    mapped = plan.load.fields.get(column_name)
+    must_have = not column.nullable or (mapped is not None and mapped.keep_empty)
+    if column.default and must_have and not column.autoincrement:
+        return sql.SQL("coalesce({}, {})").format(new, fragment(column.default))
+    return new
+
+
+def _differs(plan: TablePlan, mapped: Mapped) -> sql.Composable:
+    column = plan.table.by_name[mapped.field.name]
+    new, old = _value(plan, column.name), name("t", column.name)
+    if column.base in {"json", "xml", "point", "polygon", "box", "path", "line", "circle"}:  # nothing compares them
+        new, old = sql.SQL("{}::text").format(new), sql.SQL("{}::text").format(old)
+    differs = sql.SQL("{} IS DISTINCT FROM {}").format(old, new)
+    return sql.SQL("({} IS NOT NULL AND {})").format(new, differs) if mapped.keep_empty else differs
+
+
+def _target_id(plan: TablePlan) -> sql.Composable:
+    primary = plan.table.primary_key
+    if len(primary) == 1 and plan.table.by_name[primary[0]].base == "uuid":
+        return name("t", primary[0])
+    return sql.SQL("NULL::uuid")
+
+
+def _members(names: Sequence[str], row: str, prefix: str = "") -> sql.Composable:
+    return sql.SQL(", ").join(
+        sql.SQL("{}, {}").format(sql.Literal(column.replace("%", "%%")), name(row, f"{prefix}{column}")) for column in names
+    )
+
+
+def _same_primary(plan: TablePlan) -> sql.Composable:
+    fields = plan.load.fields
+    pairs = []
+    for column in plan.table.primary_key:
+        made = sql.SQL("w.{}").format(kept(column))
+        if column in fields:
+            made = columns.comparable(fields[column].field, made)
+        pairs.append(sql.SQL("{} = {}").format(name("t", column), made))
+    return sql.SQL(" AND ").join(pairs)

@@ -1,0 +1,61 @@
+"""Records as lines of PostgreSQL's COPY: number, key, problems, and the cells as one JSON object.
+
+Made by the reading child, so that whoever stores them touches no row. A line is
+`<number> TAB <key> TAB <problems or \\N> TAB <json>`; the key is the record's line with leading zeros, so that texts
+sort as the file does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from servicevault.tabular.records import BOOLEAN, JSON, NUMBER, Record
+
+KEY_DIGITS = 10
+JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,4})?")
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+
+
+class RowTexts:
+    """Writes cells as JSON objects by a header list that may still grow."""
+
+    def __init__(self, headers: list[str]) -> None:
+        self._headers = headers
+
+    def of(self, record: Record) -> str:
+        """The record as JSON text: numbers, truths and nested values as their file wrote them, the rest as texts."""
+        if not record.hints:
+            return _encode(dict(zip(self._headers, record.cells, strict=False)))
+        members = (
+            f"{_encode(header)}: {_value(cell, record.hints.get(place, ''))}"
+            for place, (header, cell) in enumerate(zip(self._headers, record.cells, strict=False))
+        )
+        return "{" + ", ".join(members) + "}"
+
+
+def copy_line(record: Record, texts: RowTexts) -> str:
+    """The record's line; a NUL, which no JSON of PostgreSQL holds, is replaced where it is named as a problem."""
+    row = texts.of(record)
+    problems = "\\N"
+    if record.problems:
+        row = row.replace("\\u0000", "\ufffd")
+        problems = _escaped(_encode([_told(problem._asdict()) for problem in record.problems]))
+    return f"{record.number}\t{record.line:0{KEY_DIGITS}d}\t{problems}\t{_escaped(row)}\n"
+
+
+def _told(problem: Mapping[str, str]) -> dict[str, str]:
+    return {"code": problem["code"], "message": problem["message"], "column": problem["column"]}
+
+
+def _value(cell: str | None, hint: str) -> str:
+    if cell is None:
+        return "null"
+    if (hint == NUMBER and JSON_NUMBER.fullmatch(cell)) or (hint == BOOLEAN and cell in {"true", "false"}):
+        return str(cell)
+    return str(cell) if hint == JSON else _encode(cell)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\") if "\\" in text else text
