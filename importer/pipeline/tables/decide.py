@@ -254,9 +254,6 @@ def _taken(when: sql.Composable, code: str, message: str, key: Sequence[str]) ->
 
 def _verdict(plan: TablePlan) -> sql.Composable:
     branches = [sql.SQL("WHEN q.failures IS NOT NULL THEN 'failed ' || (q.failures->0->>'code')")]
-    if plan.only_rows is not None:
-        lines = sql.SQL(", ").join(sql.Literal(line) for line in plan.only_rows) or sql.SQL("NULL")
-        branches.insert(0, sql.SQL("WHEN q.key::bigint NOT IN ({}) THEN 'skipped not_selected'").format(lines))
     branches.append(sql.SQL("WHEN q.repeated THEN 'skipped duplicate_in_source'"))
     hit = {"skip": "'skipped exists'", "update": "'existing'", "error": "'failed duplicate'"}[plan.strategy]
     branches.append(sql.SQL("WHEN q.hit THEN {}").format(sql.SQL(hit)))

@@ -37,7 +37,6 @@ class TablePlan:
     checks: tuple[TableCheck, ...] = ()
     fills: Mapping[str, tuple[Any, str]] = field(default_factory=dict)  # column → (value, type); on create (F-066)
     touches: str = ""  # column that takes the time of an update
-    only_rows: tuple[int, ...] | None = None  # lines; None: all
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # column → usual values (F-078)
     year: int = 2000  # the current one
 
