@@ -41,6 +41,11 @@ class TablePlan:
     year: int = 2000  # the current one
 
     @property
+    def quoted(self) -> sql.Composable:
+        """The table in a statement that takes parameters."""
+        return name(self.table.schema, self.table.relation)
+
+    @property
     def mapped(self) -> tuple[str, ...]:
         """Columns the file fills, in the mapping's order."""
         return tuple(mapped.field.name for mapped in self.load.mapped)

@@ -132,7 +132,7 @@ def test_validating_changes_nothing(shop: psycopg.Connection) -> None:
         files.start(job, None, system=True)
     assert not FileFinding.objects.exists()
     after = state()
-    assert after[0] == before[0]
+    assert after == before
 
 
 @pytest.mark.req("F-029")
