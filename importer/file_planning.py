@@ -134,8 +134,8 @@ def _why_not(table: Table, name: str) -> str:
 def digests(file: FileImport) -> tuple[str, str]:
     """What the staged rows hold for, and what a validation holds for (F-029)."""
     options = file_options(file.import_options)
-    staged = digest(file.sha256, vars(options.read))
-    return staged, digest(staged, file.table_name, file.target_type, file.import_options, file.field_mappings, file.only_rows)
+    staged = digest(file.sha256, vars(options.read), file.only_rows)
+    return staged, digest(staged, file.table_name, file.target_type, file.import_options, file.field_mappings)
 
 
 def plan_file(file: FileImport, *, by: Any, columns: Sequence[str] = ()) -> TablePlan:
@@ -148,7 +148,6 @@ def plan_file(file: FileImport, *, by: Any, columns: Sequence[str] = ()) -> Tabl
         file_format=file.file_format,
         by=by,
         columns=columns,
-        only_rows=file.only_rows,
     )
 
 
@@ -161,7 +160,6 @@ def plan_table(
     file_format: str,
     by: Any = None,
     columns: Sequence[str] = (),
-    only_rows: Sequence[int] | None = None,
 ) -> TablePlan:
     """How rows with these headers go into the table. Raises InvalidOption for what cannot be right."""
     check_mappings(table, mappings, headers, columns)
@@ -203,7 +201,6 @@ def plan_table(
         checks=_checks(table, filled),
         fills=_fills(table, filled, by),
         touches="updated_at" if "updated_at" in table.by_name and "updated_at" not in filled else "",
-        only_rows=None if only_rows is None else tuple(only_rows),
         year=timezone.now().year,
     )
 

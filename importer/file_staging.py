@@ -68,6 +68,8 @@ def read(connection: psycopg.Connection, file: FileImport, run_id: int) -> None:
         file.headers = reading.headers
         file.notices = [notice._asdict() for notice in reading.notices]
         file.total_rows = reading.count
+        if file.only_rows is not None:
+            file.total_rows = stage.keep_only(connection, run_id, file.only_rows)
     file.staged_as = file_planning.digests(file)[0]
     file.save(update_fields=["headers", "notices", "total_rows", "staged_as"])
 

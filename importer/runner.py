@@ -58,7 +58,7 @@ def work(job_id: Any, *, sink: ProgressSink | None = None, patient: bool = True)
     # A file that was uploaded is pending and nobody's turn until a person starts it.
     if ImportJob.objects.values_list("status", flat=True).get(pk=job_id) != JobStatus.RUNNING:
         return ImportJob.objects.get(pk=job_id).status
-    job = ImportJob.objects.select_related("profile").get(pk=job_id)
+    job = ImportJob.objects.select_related("profile", "file", "created_by").get(pk=job_id)
     try:
         _Session(job, sink or NullSink()).run()
     except Stopped:

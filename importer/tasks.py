@@ -9,6 +9,7 @@ from django.db import transaction
 
 from importer import runner
 from importer.models import ImportJob
+from importer.operations import files
 from importer.operations import consent
 from permissions.approvals import Hooks
 from servicevault.jobs import lifecycle
@@ -30,6 +31,12 @@ def wake_jobs() -> int:
     for job_id in jobs:
         run_job.delay(str(job_id))
     return len(jobs)
+
+
+@shared_task(name="importer.tasks.expire_files")
+def expire_files() -> int:
+    """Remove files whose job ended a day ago. Every hour."""
+    return files.expire()
 
 
 def enqueue(job: ImportJob) -> None:

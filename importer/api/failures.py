@@ -6,6 +6,7 @@ from typing import Any
 
 from importer import operations
 from importer.errors import ExpressionError, ImporterError, QueryError, SourceError
+from importer.operations import files
 from importer.options import InvalidOption
 from importer.query.problems import Problem, QueryProblems
 
@@ -19,6 +20,8 @@ def tell(error: Exception) -> Told | None:
         case operations.ConnectionTestFailed():
             more = {"connection_error": connection_error(error), "connection_test": error.test.as_dict()}
             return (403 if error.code == "host_not_allowed" else 400), error.code, str(error), more
+        case files.FileFailure():
+            return error.status, error.code, str(error), error.more
         case operations.InvalidFields():
             return 422, "validation_error", str(error), {"errors": error.errors}
         case InvalidOption():

@@ -51,7 +51,8 @@ class JobSummary(serializers.Serializer[Any]):
     number = serializers.IntegerField()
     kind = serializers.CharField()
     trigger = serializers.CharField()
-    profile_id = serializers.UUIDField()
+    source_kind = serializers.CharField(help_text="database, or file.")
+    profile_id = serializers.UUIDField(allow_null=True)
     profile_name = serializers.CharField()
     status = serializers.CharField()
     mode = serializers.CharField()
@@ -87,8 +88,9 @@ class JobSummary(serializers.Serializer[Any]):
                 for name in ("number", "kind", "trigger", "status", "mode", "options", "error_code", "error_message")
             },
             "id": str(instance.pk),
-            "profile_id": str(instance.profile_id),
-            "profile_name": instance.profile.name,
+            "source_kind": instance.source_kind,
+            "profile_id": str(instance.profile_id) if instance.profile_id else None,
+            "profile_name": instance.source_name,
             "current_operation": instance.current_operation,
             "has_failures": view.failed > 0,
             "created_by": (

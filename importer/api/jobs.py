@@ -34,7 +34,7 @@ class JobApi(ImportApi):
 
     def job(self, pk: UUID, action: str = "view") -> ImportJob:
         return policy.fetch(
-            ImportJob.objects.select_related("profile", "created_by").prefetch_related("runs"),
+            ImportJob.objects.select_related("profile", "file", "created_by").prefetch_related("runs"),
             self.request.user,
             action,
             pk,
@@ -81,7 +81,7 @@ class Jobs(JobApi):
             found = found.filter(created_at__date__lte=given["date_to"])
         if text := given.get("search"):
             found = found.filter(profile__name__icontains=text)
-        found = found.select_related("profile", "created_by").prefetch_related("runs")
+        found = found.select_related("profile", "file", "created_by").prefetch_related("runs")
         return listed(found, given, lambda job: shapes.JobSummary(job).data)
 
     @extend_schema(operation_id="start_job", request=shapes.StartBody, responses={201: STARTED}, tags=["jobs"])

@@ -57,7 +57,7 @@ class BarSink:
 
 def counters_table(job: ImportJob) -> Table:
     """One line a query: rows read and what became of them."""
-    table = Table(title=f"{job} of {job.profile.name}: {job.status}", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title=f"{job} of {job.source_name}: {job.status}", box=box.SIMPLE_HEAD, padding=(0, 1))
     names = ("read", "created", "updated", "unchanged", "skipped", "failed", "review", "warnings")
     table.add_column("Query")
     for name in names:

@@ -183,7 +183,8 @@ def _proposal(target: Target, field: Field, column: SourceColumn) -> Proposal | 
     fit = judge(column.type, field) if column.type else None
     if fit and fit.level == "incompatible":
         confidence, reason = confidence - TYPE_MALUS, f"{reason}; {fit.reason}"
-    if field.type == "column" and not _samples_fit(field, column):
+    # A column that is called the same is meant, even when its values are wrong: they are told as errors then.
+    if field.type == "column" and confidence < SPELLING and not _samples_fit(field, column):
         confidence, reason = confidence - TYPE_MALUS, f"{reason}; the values are none of {field.sql_type}"
     if round(confidence, 2) < LEAST:
         return None

@@ -96,8 +96,10 @@ def resume(job: ImportJob) -> ImportJob:
     Raises Conflict for a completed job and for an inactive profile, ProfileBusy when another job of the profile took
     its place.
     """
-    if job.status not in ACTIVE:
+    if job.status not in ACTIVE and job.profile is not None:
         check_active(job.profile)
+    if job.awaits_start:
+        raise Conflict("This file was never started.", hint="Upload it again.")
     if job.kind == JobKind.REHEARSAL:
         raise Conflict("A rehearsal leaves nothing to resume.", hint="Rehearse again.")
     asked = approvals.of_job(job.pk)
@@ -113,6 +115,7 @@ def resume(job: ImportJob) -> ImportJob:
             if requeued:
                 _record("import_resumed", job)
     except IntegrityError:
+        assert job.profile is not None  # nothing else is unique among unfinished jobs
         running = ImportJob.objects.filter(profile=job.profile, status__in=ACTIVE).values_list("number", flat=True)
         raise ProfileBusy(job.profile, list(running)) from None
     job.refresh_from_db()
@@ -129,6 +132,8 @@ def retry(job: ImportJob, *, by: Any, scope: str = "failed") -> ImportJob:
     """
     if not job.is_finished:
         raise Conflict(f"Job {job.number} is {job.status}.", hint="Cancel it or wait for its end.")
+    if job.profile is None:
+        raise Conflict("The rows of a file are retried from the file.", hint="Use the files' own retry.")
     if scope not in ("failed", "all"):
         raise InvalidFields({"scope": ["Use failed or all."]})
     options = {name: value for name, value in job.options.items() if name != "rows"}

@@ -115,7 +115,7 @@ class JobView:
 
     @property
     def is_resumable(self) -> bool:
-        return self.job.status in RESUMABLE and self.job.kind == JobKind.IMPORT
+        return self.job.status in RESUMABLE and self.job.kind != JobKind.REHEARSAL and not self.job.awaits_start
 
     @property
     def is_rehearsal(self) -> bool:
@@ -125,7 +125,7 @@ class JobView:
     def is_kept_waiting(self) -> bool:
         """Whether the job waits longer than a worker needs to take it."""
         waited = (timezone.now() - self.job.created_at).total_seconds()
-        return self.job.status == JobStatus.PENDING and waited > LATE_SECONDS and not self.job.started_at
+        return self.job.status == JobStatus.PENDING and not self.job.awaits_start and waited > LATE_SECONDS and not self.job.started_at
 
     @property
     def is_complete(self) -> bool:
@@ -203,7 +203,7 @@ def view_of(job: ImportJob) -> JobView:
 def listed(jobs: QuerySet[ImportJob] | Iterable[ImportJob]) -> list[JobView]:
     """Jobs for a list: two queries, however many there are."""
     if isinstance(jobs, QuerySet):
-        jobs = jobs.select_related("profile", "created_by").prefetch_related("runs")
+        jobs = jobs.select_related("profile", "file", "created_by").prefetch_related("runs")
     return [view_of(job) for job in jobs]
 
 

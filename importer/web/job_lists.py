@@ -52,7 +52,7 @@ def job_list(request: PageRequest) -> HttpResponse:
 def review(request: PageRequest) -> HttpResponse:
     """Queries of jobs whose rows wait for a decision, with the way to the rows."""
     policy.require(request.user, PAGE)
-    runs = waiting_runs(request.user).select_related("job__profile", "job__created_by")
+    runs = waiting_runs(request.user).select_related("job__profile", "job__file", "job__created_by")
     page = page_of(request, runs.order_by("-job__created_at", "position"), size=JOBS)
     rows = [(run, sees_records(request.user, run.job)) for run in page.object_list]
     context = {"tabs": tabs(request.user, "import_review"), "rows": rows, "page": page}
@@ -88,8 +88,10 @@ def _filtered(jobs: Any, chosen: dict[str, str]) -> Any:
     if text := chosen["q"]:
         number = Q(number=int(text)) if text.isdecimal() and len(text) < 16 else Q()
         jobs = jobs.filter(
-            Q(profile__name__icontains=text) | Q(created_by__name__icontains=text) | Q(error_message__icontains=text)
+            Q(profile__name__icontains=text)
+            | Q(file__original_filename__icontains=text)
+            | Q(created_by__name__icontains=text) | Q(error_message__icontains=text)
             if not number
-            else Q(profile__name__icontains=text) | number
+            else Q(profile__name__icontains=text) | Q(file__original_filename__icontains=text) | number
         )
     return jobs.order_by("-created_at", "-number")

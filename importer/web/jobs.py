@@ -138,7 +138,7 @@ def release_held(request: PageRequest, pk: Any) -> HttpResponse:
 
 
 def _jobs() -> Any:
-    return ImportJob.objects.select_related("profile", "created_by").prefetch_related("runs")
+    return ImportJob.objects.select_related("profile", "file", "created_by").prefetch_related("runs")
 
 
 def _records(job: ImportJob) -> Any:

@@ -21,7 +21,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         jobs = list(lifecycle.orphaned(ImportJob).select_related("profile"))
         for job in jobs:
-            self.stdout.write(f"{job}: {job.profile.name}, {job.status}, last heard of {job.heartbeat_at or 'never'}")
+            self.stdout.write(f"{job}: {job.source_name}, {job.status}, last heard of {job.heartbeat_at or 'never'}")
         if jobs and not options["dry_run"]:
             wake_jobs()
         self.stdout.write(f"{len(jobs)} job(s) {'found' if options['dry_run'] else 'handed to a worker'}.")

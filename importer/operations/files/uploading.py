@@ -36,6 +36,7 @@ def upload(
     system: bool = False,
     trigger: str = "manual",
     retry_of: ImportJob | None = None,
+    only_rows: Sequence[int] | None = None,
 ) -> ImportJob:
     """A pending job for the file that waits for `start`; `mappings` None takes the proposals of high confidence.
 
@@ -54,6 +55,7 @@ def upload(
         job = _job(user, chosen.on_duplicate, dict(options or {}), trigger=trigger, retry_of=retry_of)
         file = _file(job, taken, filename, table_name, used, requires_approval=requires_approval)
         file.import_options = dict(options or {})
+        file.only_rows = None if only_rows is None else list(only_rows)
         file.save()
         _run(job, file)
         audit.record(

@@ -38,13 +38,18 @@ def work_table(plan: TablePlan) -> sql.Composed:
     return sql.SQL("CREATE TEMPORARY TABLE work ({})").format(sql.SQL(", ").join(parts))
 
 
-def decide(plan: TablePlan, bind: Bind, *, run_id: int, repeats: bool) -> sql.Composed:
-    """INSERT into `work`. Per slice it also takes record_prefix and record_base."""
+def decide(plan: TablePlan, bind: Bind, *, run_id: int, repeats: bool, numbers: bool = False) -> sql.Composed:
+    """INSERT into `work`. Per slice it also takes record_prefix and record_base.
+
+    With `numbers`, new rows get the next values of the table's sequences; a rehearsal uses none up.
+    """
     failures, warnings = _findings(plan, bind)
     targets = [kept(column) for column in (*plan.mapped, *(column.name for column in plan.numbered))]
     values = [_stored_value(mapped) for mapped in plan.load.mapped]
     values += [
         sql.SQL("CASE WHEN a.action = 'created' THEN {} END").format(_next_value(plan, column))
+        if numbers
+        else sql.SQL("NULL")
         for column in plan.numbered
     ]
     return sql.SQL(
@@ -195,12 +200,12 @@ def _existing(plan: TablePlan) -> sql.Composable:
     same = same_key(plan, plan.key)
     if is_indexed(plan, plan.key):
         return sql.SQL("LEFT JOIN LATERAL (SELECT true AS hit FROM {} t WHERE {} OFFSET 0) e ON true").format(
-            plan.table.identifier, same
+            plan.quoted, same
         )
     picked = sql.SQL(", ").join(name("t", column) for column in plan.key)
     return sql.SQL("LEFT JOIN (SELECT true AS hit, {} FROM {} t) e ON {}").format(
         picked,
-        plan.table.identifier,
+        plan.quoted,
         sql.SQL(" AND ").join(
             sql.SQL("{} = {}").format(name("e", column), columns.comparable(plan.load.fields[column].field, value(column)))
             for column in plan.key
@@ -214,7 +219,7 @@ def _other_key(plan: TablePlan, number: int) -> sql.Composable:
     if plan.key:
         besides = sql.SQL("AND NOT coalesce({}, false)").format(same_key(plan, plan.key))
     return sql.SQL("LEFT JOIN LATERAL (SELECT true AS hit FROM {} t WHERE {} {} LIMIT 1 OFFSET 0) {} ON true").format(
-        plan.table.identifier, same_key(plan, plan.unique[number]), besides, sql.Identifier(f"u{number}")
+        plan.quoted, same_key(plan, plan.unique[number]), besides, sql.Identifier(f"u{number}")
     )
 
 
@@ -254,9 +259,6 @@ def _taken(when: sql.Composable, code: str, message: str, key: Sequence[str]) ->
 
 def _verdict(plan: TablePlan) -> sql.Composable:
     branches = [sql.SQL("WHEN q.failures IS NOT NULL THEN 'failed ' || (q.failures->0->>'code')")]
-    if plan.only_rows is not None:
-        lines = sql.SQL(", ").join(sql.Literal(line) for line in plan.only_rows) or sql.SQL("NULL")
-        branches.insert(0, sql.SQL("WHEN q.key::bigint NOT IN ({}) THEN 'skipped not_selected'").format(lines))
     branches.append(sql.SQL("WHEN q.repeated THEN 'skipped duplicate_in_source'"))
     hit = {"skip": "'skipped exists'", "update": "'existing'", "error": "'failed duplicate'"}[plan.strategy]
     branches.append(sql.SQL("WHEN q.hit THEN {}").format(sql.SQL(hit)))

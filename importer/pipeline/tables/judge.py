@@ -37,6 +37,8 @@ class Verdict:
 class TableJudge(TableLoader):
     """Decides about rows and collects what is said of them."""
 
+    takes_numbers = False
+
     def _as_a_set(self, rows: Span, batch: int) -> Counts:
         found = self.decide(rows)
         if found[Outcome.FAILED]:

@@ -22,6 +22,8 @@ from importer.pipeline.tables.stage import Span
 class TableLoader(SliceLoader[Span]):
     """Writes slices of one staged file into one table through one connection of its own."""
 
+    takes_numbers = True  # of the table's sequences
+
     def __init__(self, connection: psycopg.Connection, plan: TablePlan, *, run_id: int, job_id: str) -> None:
         self.connection = connection
         self.plan = plan
@@ -38,7 +40,7 @@ class TableLoader(SliceLoader[Span]):
 
     def write(self, rows: Span, *, batch: int) -> Counts:
         counts = self._bisect(rows, batch)
-        counts["read"] = sum(counts[outcome] for outcome in Outcome.values)
+        counts["read"] = sum(number for action, number in counts.items() if action != "warnings")
         return counts
 
     # -- parts ---------------------------------------------------------------------------------------------------
@@ -111,7 +113,9 @@ class TableLoader(SliceLoader[Span]):
     @cached_property
     def _decision(self) -> Statement:
         return Statement.of(
-            lambda bind: decide.decide(self.plan, bind, run_id=self.run_id, repeats=self._repeats)
+            lambda bind: decide.decide(
+                self.plan, bind, run_id=self.run_id, repeats=self._repeats, numbers=self.takes_numbers
+            )
         )
 
     @cached_property

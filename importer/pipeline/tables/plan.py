@@ -37,9 +37,13 @@ class TablePlan:
     checks: tuple[TableCheck, ...] = ()
     fills: Mapping[str, tuple[Any, str]] = field(default_factory=dict)  # column → (value, type); on create (F-066)
     touches: str = ""  # column that takes the time of an update
-    only_rows: tuple[int, ...] | None = None  # lines; None: all
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # column → usual values (F-078)
     year: int = 2000  # the current one
+
+    @property
+    def quoted(self) -> sql.Composable:
+        """The table in a statement that takes parameters."""
+        return name(self.table.schema, self.table.relation)
 
     @property
     def mapped(self) -> tuple[str, ...]:

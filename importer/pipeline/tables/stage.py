@@ -6,7 +6,7 @@ line numbers with leading zeros.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -57,6 +57,14 @@ def stage_lines(
 def is_staged(connection: psycopg.Connection, run_id: int) -> bool:
     row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"importer_stage_{run_id}",)).fetchone()
     return bool(row and row[0])
+
+
+def keep_only(connection: psycopg.Connection, run_id: int, lines: Sequence[int]) -> int:
+    """Forget every other row; returns how many are left."""
+    connection.execute(
+        sql.SQL("DELETE FROM {} WHERE NOT key::bigint = ANY(%s)").format(staging.run_table(run_id)), (list(lines),)
+    )
+    return count_rows(connection, run_id)
 
 
 def count_rows(connection: psycopg.Connection, run_id: int) -> int:

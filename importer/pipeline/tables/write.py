@@ -31,7 +31,7 @@ def insert_created(plan: TablePlan, bind: Bind) -> sql.Composed:
         "INSERT INTO {table} AS t ({columns}) {overriding} SELECT {values} FROM pg_temp.work w "
         "WHERE w.action = 'created' ORDER BY w.n"
     ).format(
-        table=_quoted(plan),
+        table=plan.quoted,
         columns=sql.SQL(", ").join(name(column) for column in columns_written),
         overriding=sql.SQL("OVERRIDING SYSTEM VALUE") if overriding else sql.SQL(""),
         values=sql.SQL(", ").join(values),
@@ -69,7 +69,7 @@ def lock_targets(plan: TablePlan) -> sql.Composed:
         "SELECT count(*) FROM (SELECT 1 FROM {table} t JOIN pg_temp.work w ON {same} WHERE w.action = 'existing' "
         "ORDER BY {keys} FOR UPDATE OF t) locked"
     ).format(
-        table=_quoted(plan),
+        table=plan.quoted,
         same=same_key(plan, plan.key, row="w", prefix="to:"),
         keys=sql.SQL(", ").join(name("t", column) for column in plan.key),
     )
@@ -89,7 +89,7 @@ def compare(plan: TablePlan, bind: Bind) -> sql.Composed:
         "FROM pg_temp.work w JOIN {table} t ON {same} WHERE w.action = 'existing') d WHERE d.n = w.n"
     ).format(
         changed=sql.SQL(", ").join(changed),
-        table=_quoted(plan),
+        table=plan.quoted,
         same=same_key(plan, plan.key, row="w", prefix="to:"),
     )
 
@@ -118,7 +118,7 @@ def update_changed(plan: TablePlan, bind: Bind) -> sql.Composed | None:
         "FROM json_each(t.image) e WHERE e.key = ANY(w.changed)), w.changed, NULL, w.warnings "
         "FROM written t JOIN pg_temp.work w ON w.n = t.work_n JOIN pg_temp.stage s ON s.n = w.n ORDER BY w.n"
     ).format(
-        table=_quoted(plan),
+        table=plan.quoted,
         assignments=sql.SQL(", ").join(assignments),
         same=same_key(plan, plan.key, row="w", prefix="to:"),
         target_id=_target_id(plan),
@@ -139,10 +139,6 @@ def record_rest(plan: TablePlan, bind: Bind) -> sql.Composed:
 
 
 # -- parts --------------------------------------------------------------------------------------------------------
-
-
-def _quoted(plan: TablePlan) -> sql.Composable:
-    return name(plan.table.schema, plan.table.relation)
 
 
 def _updatable(plan: TablePlan) -> Iterator[Mapped]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
 
 from importer import runner
 from importer.models import ImportJob
@@ -28,8 +27,9 @@ DROP = "DROP TABLE IF EXISTS products, makers; DROP TYPE IF EXISTS size"
 
 
 @pytest.fixture
-def shop(committed_db: None, target: psycopg.Connection) -> Iterator[psycopg.Connection]:
+def shop(committed_db: None, target: psycopg.Connection, settings: Any, tmp_path: Path) -> Iterator[psycopg.Connection]:
     """Tables nobody wrote code for; the connection looks at them."""
+    settings.IMPORT_TEMP_DIR = tmp_path / "imports"
     target.execute(DROP)
     target.execute(PRODUCTS)
     yield target

@@ -19,7 +19,7 @@ from django.db import connections
 
 from importer import operations, runner
 from importer.models import ExternalRef, ImportJob, ImportRecord
-from importer.pipeline import load
+from importer.pipeline import load, slices
 from servicevault.jobs import lifecycle
 from servicevault.jobs.progress import Progress
 from servicevault.models import Account, User
@@ -257,7 +257,7 @@ def test_a_lock_held_too_long_fails_the_job_with_a_reason_and_it_can_be_resumed(
     ledger: Desk, target: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch, "50ms")
-    monkeypatch.setattr(load, "RETRIES", 2)
+    monkeypatch.setattr(slices, "RETRIES", 2)
     with second_connection(target) as user:
         user.autocommit = False
         user.execute("LOCK TABLE accounts IN SHARE MODE")
@@ -273,7 +273,7 @@ def test_a_lock_held_too_long_is_named(
     ledger: Desk, target: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch, "50ms")
-    monkeypatch.setattr(load, "RETRIES", 1)
+    monkeypatch.setattr(slices, "RETRIES", 1)
     with second_connection(target) as user:
         user.autocommit = False
         user.execute("LOCK TABLE accounts IN SHARE MODE")

@@ -1,0 +1,173 @@
+"""A file's job as the data API tells it: status, progress, its rows with errors (F-031, F-034, F-035, F-061)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from importer.models import FileImport, ImportJob, ImportRecord
+from importer.modes import Outcome
+from importer.operations.files.validating import SUGGESTIONS, finding_json
+from importer.operations.progress import view_of
+from permissions import policy
+from permissions.models import AuditEntry
+from servicevault.jobs.models import JobStatus
+
+LOGGED = 20
+STAGES = {  # F-051
+    JobStatus.AWAITING_APPROVAL: "approval",
+    JobStatus.RUNNING: "batches",
+    JobStatus.COMPLETED: "result",
+    JobStatus.FAILED: "result",
+    JobStatus.CANCELLED: "result",
+}
+
+
+def jobs(user: Any, *, status: str = "", table_name: str = "") -> QuerySet[ImportJob]:
+    """The files' jobs the person may see, newest first (F-034)."""
+    found = policy.restrict(ImportJob.objects.filter(profile=None, file__isnull=False), user)
+    if status:
+        found = found.filter(status=status)
+    if table_name:
+        found = found.filter(file__table_name=table_name)
+    return found.select_related("file", "created_by").order_by("-created_at", "-number")
+
+
+def described(job: ImportJob) -> dict[str, Any]:
+    """The job as `upload` answers it (F-021)."""
+    file = job.file
+    return {
+        "id": job.number,
+        "job_id": str(job.pk),
+        "status": job.status,
+        "table_name": file.table_name,
+        "target_type": file.target_type or None,
+        "original_filename": file.original_filename,
+        "file_size": file.file_size,
+        "file_format": file.file_format,
+        "detected": {name: file.detected.get(name) for name in ("encoding", "delimiter", "sheet", "record_path")},
+        "total_rows": file.total_rows,
+        "headers": file.headers,
+        "import_options": file.import_options,
+        "field_mappings": file.field_mappings,
+        "requires_approval": file.requires_approval,
+        "progress_percent": percent(job),
+        "validation_results": {name: value for name, value in file.validation_results.items() if name != "mappings"},
+        "created_at": job.created_at,
+        "updated_at": file.updated_at,
+        "created_by": str(job.created_by_id) if job.created_by_id else None,
+    }
+
+
+def status(job: ImportJob) -> dict[str, Any]:
+    """Where the job stands (F-031)."""
+    counters = job.counters()
+    report = job.file.validation_results
+    is_running = job.started_at is not None
+    failed = counters["failed"]
+    return {
+        "id": job.number,
+        "job_id": str(job.pk),
+        "status": job.status,
+        "progress_percent": percent(job),
+        "total_rows": job.file.total_rows,
+        "processed_rows": counters["read"],
+        "valid_rows": counters["read"] - failed if is_running else report.get("validRows", 0),
+        "error_rows": failed if is_running else report.get("errorRows", 0),
+        **{f"{name}_rows": counters[name] for name in ("created", "updated", "unchanged", "skipped", "failed", "review")},
+        "current_operation": job.current_operation,
+        "started_at": job.started_at,
+        "completed_at": job.completed_at,
+        "error_message": job.error_message or None,
+        "error_code": job.error_code or None,
+    }
+
+
+def progress(job: ImportJob) -> dict[str, Any]:
+    """Status with the stage, the speed, the estimated end and what was done so far (F-035)."""
+    told = status(job)
+    view = view_of(job)
+    rate = view.rows_per_second
+    left = (job.file.total_rows or 0) - told["processed_rows"]
+    end = None
+    if job.status == JobStatus.RUNNING and rate and left >= 0 and job.file.total_rows:
+        end = timezone.now() + timedelta(seconds=left / rate)
+    entries = AuditEntry.objects.filter(job_id=job.pk).order_by("-id")[:LOGGED]
+    return told | {
+        "stage": stage(job),
+        "message": job.current_operation or view.sentence,
+        "log": [{"at": entry.timestamp, "operation": entry.operation, "details": entry.details} for entry in entries],
+        "rows_per_second": rate,
+        "estimated_completion": end,
+    }
+
+
+def stage(job: ImportJob) -> str:
+    """Which of the steps of F-051 the job is in."""
+    if job.awaits_start:
+        return "validation" if job.file.validation_results else "mapping"
+    return STAGES.get(JobStatus(job.status), "queued")
+
+
+def percent(job: ImportJob) -> float:
+    """100.0 exactly when completed (F-031)."""
+    if job.status == JobStatus.COMPLETED:
+        return 100.0
+    total, read = job.file.total_rows, job.counters()["read"]
+    return min(99.0, round(read * 100 / total, 1)) if total else 0.0
+
+
+def errors(
+    job: ImportJob, *, skip: int = 0, limit: int = 100, field: str = "", code: str = "", severity: str = "error"
+) -> tuple[list[dict[str, Any]], int]:
+    """Findings in the order of rows and columns, and how many there are (F-061, F-083).
+
+    Of the import's failed rows once it ran, of the validation before.
+    """
+    if job.started_at is None or severity == "warning":
+        found = job.file.findings.filter(severity=severity)
+        if field:
+            found = found.filter(field=field)
+        if code:
+            found = found.filter(code=code)
+        return [finding_json(item) for item in found[skip : skip + limit]], found.count()
+    records = failed_records(job)
+    if code:
+        records = records.filter(code=code)
+    if field:
+        records = records.filter(problems__contains=[{"field": field}])
+    total = records.count()
+    sources = source_columns(job.file)
+    return [item for record in records[skip : skip + limit] for item in record_errors(record, sources)], total
+
+
+def failed_records(job: ImportJob) -> QuerySet[ImportRecord]:
+    """Rows of the file that did not go in, in the file's order."""
+    return ImportRecord.objects.filter(run__job=job, action=Outcome.FAILED).order_by("source_row", "id")
+
+
+def record_errors(record: ImportRecord, sources: dict[str, str]) -> list[dict[str, Any]]:
+    """What kept one row from going in, a finding each."""
+    problems = record.problems or [{"code": record.code, "message": "The row was refused."}]
+    return [
+        {
+            "record_id": str(record.pk),
+            "row": record.source_row,
+            "column": sources.get(problem.get("field") or "", problem.get("column") or ""),
+            "field": problem.get("field") or "",
+            "message": problem.get("message") or "",
+            "severity": "error",
+            "value": problem.get("value"),
+            "code": problem.get("code") or record.code,
+            "suggestion": SUGGESTIONS.get(problem.get("code") or "", ""),
+        }
+        for problem in problems
+    ]
+
+
+def source_columns(file: FileImport) -> dict[str, str]:
+    """Column of the table → column of the file."""
+    return {mapping["target_column"]: mapping["source_column"] for mapping in file.field_mappings or []}
