@@ -11,10 +11,10 @@ class ImporterConfig(AppConfig):
         """Say how profiles and jobs are seen and approved, and how failures are told, before the first view asks."""
         from importer import access, tasks
         from importer.api import failures as told
-        from importer.operations import consent
         from permissions import approvals
         from servicevault.api import failures
 
-        approvals.register(consent.SUBJECT, tasks.APPROVAL)
+        for subject, hooks in tasks.APPROVALS.items():
+            approvals.register(subject, hooks)
         access.register()
         failures.register(told.tell)

@@ -171,7 +171,11 @@ def _policy(given: Any) -> Mapping[str, Any] | None:
     if given is None:
         return None
     known = {"on_error", "max_errors", "max_error_percent"}
-    if not isinstance(given, Mapping) or set(given) - known or given.get("on_error", "continue") not in ("continue", "stop"):
+    if (
+        not isinstance(given, Mapping)
+        or set(given) - known
+        or given.get("on_error", "continue") not in ("continue", "stop")
+    ):
         raise _refused("error_policy", "has on_error (continue or stop), max_errors and max_error_percent")
     for name in ("max_errors", "max_error_percent"):
         value = given.get(name)

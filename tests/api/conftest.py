@@ -10,9 +10,10 @@ import pytest
 from django.test import Client
 
 from permissions.models import ApiToken
+from tests.importer.conftest import target
 from tests.importer.operations.conftest import connection_values, people_query, shop, shop_params, shop_url
 
-__all__ = ["connection_values", "people_query", "shop", "shop_params", "shop_url"]
+__all__ = ["connection_values", "people_query", "shop", "shop_params", "shop_url", "target"]
 
 
 @dataclass

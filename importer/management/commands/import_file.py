@@ -68,7 +68,9 @@ class Command(BaseCommand):
                 system=as_system,
                 trigger="command",
             )
-        shown: AbstractContextManager[ProgressSink] = nullcontext(NullSink()) if is_quiet else BarSink(console, title=path.name)
+        shown: AbstractContextManager[ProgressSink] = (
+            nullcontext(NullSink()) if is_quiet else BarSink(console, title=path.name)
+        )
         with shown as sink:
             report = files.validate(
                 job,

@@ -3,7 +3,7 @@
 from .correcting import error_file, retry, retry_from_file
 from .data_importer import DataImporter
 from .expiring import expire
-from .failures import FileFailure, FileRefused, FileTooLarge, ImportDenied, ImportInvalid, UnknownTable
+from .failures import FileFailure, FileRefused, FileTooLarge, ImportDenied, ImportInvalid, TooOften, UnknownTable
 from .starting import start
 from .telling import described, errors, jobs, percent, progress, stage, status
 from .uploading import configure, parse, suggest_mapping, upload
@@ -16,6 +16,7 @@ __all__ = [
     "FileTooLarge",
     "ImportDenied",
     "ImportInvalid",
+    "TooOften",
     "UnknownTable",
     "configure",
     "described",

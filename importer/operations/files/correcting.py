@@ -14,12 +14,13 @@ from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.files import rights, storing, uploading
 from importer.operations.files.failures import ImportInvalid
 from importer.operations.files.telling import failed_records, record_errors, source_columns
+from importer.operations.files.validating import ROW_KEY
 from servicevault import stored_files
 from servicevault.tabular import formats, sandbox
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.options import ReadOptions, WriteOptions
 
-ROW, ERRORS, KEY = "_row", "_errors", "_key"
+ROW, ERRORS, KEY = "_row", "_errors", ROW_KEY
 FORMATS = ("csv", "xlsx", "json")
 MOST_BYTES = 100 * 1024 * 1024
 
@@ -37,8 +38,13 @@ def error_file(job: ImportJob, format_name: str, target: IO[bytes]) -> int:
         writer = formats.writable(format_name)
     except OptionRefused as error:
         raise InvalidFields({"format": [str(error)]}) from None
-    columns = [*job.file.headers, ROW, ERRORS, KEY]
+    columns = [*own_columns(job), ROW, ERRORS, KEY]
     return writer.write(target, columns, _rows(job), WriteOptions())
+
+
+def own_columns(job: ImportJob) -> list[str]:
+    """The file's own columns; a corrected file carries the key of each row along."""
+    return [header for header in job.file.headers if header != KEY]
 
 
 def _rows(job: ImportJob) -> Iterator[list[Any]]:
@@ -46,7 +52,7 @@ def _rows(job: ImportJob) -> Iterator[list[Any]]:
     for record in failed_records(job).iterator(chunk_size=1000):
         data = record.source_data or {}
         said = "; ".join(item["message"] for item in record_errors(record, sources))
-        yield [*(data.get(header) for header in job.file.headers), record.source_row, said, str(record.pk)]
+        yield [*(data.get(header) for header in own_columns(job)), record.source_row, said, str(record.pk)]
 
 
 def retry(job: ImportJob, user: Any, *, scope: str = "failed", system: bool = False) -> ImportJob:
@@ -101,13 +107,9 @@ def retry_from_file(
     if not chosen:
         raise ImportInvalid("No row of the file is still to be imported.", results=refused)
     data = io.BytesIO()
-    formats.writable("csv").write(data, job.file.headers, chosen, WriteOptions())
+    formats.writable("csv").write(data, [*own_columns(job), KEY], chosen, WriteOptions())
     data.seek(0)
-    options = {
-        name: value
-        for name, value in job.file.import_options.items()
-        if name not in READ_BY_THE_FILE
-    }
+    options = {name: value for name, value in job.file.import_options.items() if name not in READ_BY_THE_FILE}
     retry = uploading.upload(
         user,
         data,
@@ -132,38 +134,32 @@ READ_BY_THE_FILE = (
 
 def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[list[list[Any]], list[dict[str, Any]]]:
     chosen, refused = [], []
-    with stored_files.opened(taken.stored, settings.IMPORT_TEMP_DIR) as file, sandbox.opened(file, ReadOptions()) as (_, read):
+    with (
+        stored_files.opened(taken.stored, settings.IMPORT_TEMP_DIR) as file,
+        sandbox.opened(file, ReadOptions()) as (_, read),
+    ):
         failed = {str(record.pk): record for record in failed_records(job)}
         imported = _imported(job)
         for record in read.records:
             cells = record.mapping(read.headers)
             if KEY not in cells:
-                raise ImportInvalid(f"The file has no column {KEY}.", hint="Correct the file of errors and keep its last column.")
+                raise ImportInvalid(
+                    f"The file has no column {KEY}.", hint="Correct the file of errors and keep its last column."
+                )
             key = cells[KEY] or ""
             known = failed.pop(key, None)
-            if known is None or known.source_row in imported:
+            if known is None or key in imported:
                 message = "The row is imported already." if known else "This is no failed row of the job."
                 refused.append({"row": record.line, "key": key, "result": 409, "message": message})
                 continue
-            chosen.append([cells.get(header) for header in job.file.headers])
+            chosen.append([*(cells.get(header) for header in own_columns(job)), key])
     return chosen, refused
 
 
-def _imported(job: ImportJob) -> set[int]:
-    """Lines of the first file that an earlier correction brought in."""
+def _imported(job: ImportJob) -> set[str]:
+    """Keys of rows that an earlier correction of the job brought in: it carried them along (see `retry_from_file`)."""
     done = ImportRecord.objects.filter(
         run__job__retry_of=job, action__in=[Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED]
     )
-    if not done.exists():
-        return set()
-    rows = {record.pk: record.source_data or {} for record in done}
-    known = {_same(data) for data in rows.values()}
-    return {
-        record.source_row
-        for record in failed_records(job)
-        if record.source_row is not None and _same(record.source_data or {}) in known
-    }
-
-
-def _same(data: dict[str, Any]) -> str:
-    return repr(sorted(data.items()))
+    rows = done.values_list("source_data", flat=True).iterator(chunk_size=1000)
+    return {row[KEY] for row in rows if row and KEY in row}

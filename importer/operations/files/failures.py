@@ -63,6 +63,12 @@ class ImportInvalid(FileFailure):
     code, status = "IMPORT_004", 422
 
 
+class TooOften(FileFailure):
+    """As many imports as the person may start are started already (G30, G33)."""
+
+    code, status = "rate_limited", 429
+
+
 class UnknownTable(ImporterError):
     """No table of that name, or an internal one."""
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from importer import file_planning
 from importer.file_options import file_options
 from importer.models import ImportJob
 from importer.operations.failures import Conflict
-from importer.operations.files import rights
-from importer.operations.files.failures import ImportInvalid
+from importer.operations.files import consent, rights
+from importer.operations.files.failures import ImportInvalid, TooOften
 from importer.operations.files.uploading import require_waiting
 from permissions import audit
-from servicevault.jobs.models import JobStatus
+from permissions.tables import ImportAllowance
+from servicevault.jobs.models import ACTIVE, JobStatus
+
+MOST_UNFINISHED = 10  # G33
 
 
 def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: bool = False) -> ImportJob:
@@ -31,7 +36,9 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
     report = file.validation_results
     if not report or file.validated_as != file_planning.digests(file)[1]:
         raise ImportInvalid(
-            "The file was not validated with this mapping and these options.", hint="Validate it first.", **_counts(report)
+            "The file was not validated with this mapping and these options.",
+            hint="Validate it first.",
+            **_counts(report),
         )
     if not report["totalRows"]:
         raise ImportInvalid("The file has no data rows.", **_counts(report))
@@ -50,8 +57,12 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             else "No row can be imported.",
             **_counts(report),
         )
+    if not system:
+        _require_turn(user, file.table_name, allowance)
     with transaction.atomic():
-        won = ImportJob.objects.filter(pk=job.pk, status=JobStatus.PENDING, awaits_start=True).update(awaits_start=False)
+        won = ImportJob.objects.filter(pk=job.pk, status=JobStatus.PENDING, awaits_start=True).update(
+            awaits_start=False
+        )
         if not won:
             raise Conflict(f"Job {job.number} was started already.")
         file.accept_errors = accept_errors
@@ -63,8 +74,21 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             job_id=job.pk,
             details={"rows": report["totalRows"], "rows_with_errors": report["errorRows"]},
         )
+        consent.ask_if_needed(job, allowance, by=user)
     job.refresh_from_db()
     return job
+
+
+def _require_turn(user: Any, table_name: str, allowance: ImportAllowance) -> None:
+    """Raise TooOften when the person started as many imports into the table as they may (G30, F-120)."""
+    own = ImportJob.objects.filter(created_by=user.pk, awaits_start=False)
+    spans = {"hour": allowance.max_imports_per_hour, "day": allowance.max_imports_per_day}
+    for word, most in spans.items():
+        since = timezone.now() - timedelta(**{f"{word}s": 1})
+        if most is not None and own.filter(file__table_name=table_name, created_at__gt=since).count() >= most:
+            raise TooOften(f"At most {most} imports into {table_name} may be started within one {word}.")
+    if own.filter(status__in=ACTIVE).count() >= MOST_UNFINISHED:
+        raise TooOften(f"{MOST_UNFINISHED} of your imports are not finished.", hint="Wait for one, or cancel one.")
 
 
 def _counts(report: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from servicevault.stored_files import FileGone
 from servicevault.tabular import sandbox
 from servicevault.tabular.errors import FileRejected
 
+ROW_KEY = "_key"  # that a corrected file carries along (F-089)
 SHOWN = 100  # findings of each list in a report
 NOWHERE_RUN = 0  # staging of a file without a job: a temporary table
 
@@ -205,7 +206,8 @@ def _note_file(
     if total > limit_rows:
         message = f"The file has {total:,} rows; at most {limit_rows:,} may be imported at once."
         notes.append((0, "", "", "too_many_rows", message, "error"))
-    unused = [header for header in file.headers if header not in {mapped.column for mapped in plan.load.mapped}]
+    used = {ROW_KEY, *(mapped.column for mapped in plan.load.mapped)}
+    unused = [header for header in file.headers if header not in used]
     if unused and total:
         message = f"These columns of the file are not imported: {', '.join(unused)}."
         notes.append((0, "", "", "unmapped_columns", message, "warning"))
@@ -223,7 +225,7 @@ def _keep(connection: psycopg.Connection, file: FileImport) -> None:
     connection.execute("DELETE FROM importer_filefinding WHERE file_id = %s", (file.pk,))
     connection.execute(
         'INSERT INTO importer_filefinding (file_id, severity, "row", record, place, "column", field, code, message, value) '
-        'SELECT %s, severity, "row", record, place, coalesce("column", \'\'), coalesce(field, \'\'), code, message, value '
+        "SELECT %s, severity, \"row\", record, place, coalesce(\"column\", ''), coalesce(field, ''), code, message, value "
         'FROM pg_temp.found ORDER BY "row", place, code',
         (file.pk,),
     )

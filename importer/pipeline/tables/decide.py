@@ -105,11 +105,15 @@ def _missing(plan: TablePlan, number: int) -> Finding:
         for referred, field in zip(key.referred_columns, fields, strict=True)
     )
     schema, _, relation = key.referred_table.rpartition(".")
-    text = cell(fields[0].name) if len(fields) == 1 else sql.SQL("concat_ws(', ', {})").format(
-        sql.SQL(", ").join(cell(field.name) for field in fields)
+    text = (
+        cell(fields[0].name)
+        if len(fields) == 1
+        else sql.SQL("concat_ws(', ', {})").format(sql.SQL(", ").join(cell(field.name) for field in fields))
     )
     return Finding(
-        sql.SQL("({} AND NOT EXISTS (SELECT FROM {} f WHERE {}))").format(filled, name(schema or "public", relation), same),
+        sql.SQL("({} AND NOT EXISTS (SELECT FROM {} f WHERE {}))").format(
+            filled, name(schema or "public", relation), same
+        ),
         "foreign_key",
         f"{', '.join(key.columns)} names a row of {key.referred_table} that does not exist (rule {key.name}).",
         key.columns[0],
@@ -164,7 +168,13 @@ def _as_column(plan: TablePlan, column_name: str) -> sql.Composable:
 def _odd(plan: TablePlan, mapped: Mapped) -> list[Finding]:
     field = mapped.field
     found = [
-        Finding(sql.SQL("coalesce({}, false)").format(condition), code, f"{field.name} {said}.", field.name, cell(field.name))
+        Finding(
+            sql.SQL("coalesce({}, false)").format(condition),
+            code,
+            f"{field.name} {said}.",
+            field.name,
+            cell(field.name),
+        )
         for condition, code, said in columns.oddities(field, plan.year)
     ]
     if field.name in plan.ranges:
@@ -184,7 +194,9 @@ def same_key(plan: TablePlan, key: Sequence[str], *, row: str = "p", prefix: str
     """Whether row `t` of the table has the key; NULL, thus no, when a part of it is empty."""
     fields = plan.load.fields
     return sql.SQL(" AND ").join(
-        sql.SQL("{} = {}").format(name("t", column), columns.comparable(fields[column].field, name(row, f"{prefix}{column}")))
+        sql.SQL("{} = {}").format(
+            name("t", column), columns.comparable(fields[column].field, name(row, f"{prefix}{column}"))
+        )
         for column in key
     )
 
@@ -207,7 +219,9 @@ def _existing(plan: TablePlan) -> sql.Composable:
         picked,
         plan.quoted,
         sql.SQL(" AND ").join(
-            sql.SQL("{} = {}").format(name("e", column), columns.comparable(plan.load.fields[column].field, value(column)))
+            sql.SQL("{} = {}").format(
+                name("e", column), columns.comparable(plan.load.fields[column].field, value(column))
+            )
             for column in plan.key
         ),
     )

@@ -176,7 +176,8 @@ def _target_id(plan: TablePlan) -> sql.Composable:
 
 def _members(names: Sequence[str], row: str, prefix: str = "") -> sql.Composable:
     return sql.SQL(", ").join(
-        sql.SQL("{}, {}").format(sql.Literal(column.replace("%", "%%")), name(row, f"{prefix}{column}")) for column in names
+        sql.SQL("{}, {}").format(sql.Literal(column.replace("%", "%%")), name(row, f"{prefix}{column}"))
+        for column in names
     )
 
 

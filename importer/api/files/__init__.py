@@ -1,0 +1,1 @@
+"""`/api/v1/data/import`: files into tables (guide B); callers of `importer.operations.files`."""
