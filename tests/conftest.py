@@ -292,3 +292,17 @@ def ticket(finished_job: Any, charlie: Any) -> Any:
         ExternalRef.objects.create(entity=notes, external_id=f"n{number}", target_id=comment.pk)
     TimeEntry.objects.create(user=charlie, account=account, ticket=ticket, duration=25, started_at=said_at)
     return ticket
+
+
+@pytest.fixture
+def waiting_file(alice: Any) -> Any:
+    """A file that Alice sent for the table tickets and nobody has started; its content is not kept any more."""
+    from importer.models import FileImport, ImportJob
+
+    job = ImportJob.objects.create(kind="file", mode="create", created_by=alice, awaits_start=True)
+    FileImport.objects.create(
+        job=job, table_name="tickets", original_filename="tickets.csv", file_size=20, sha256="0" * 64,
+        file_format="csv", headers=["title"], field_mappings=[{"source_column": "title", "target_column": "title"}],
+    )  # fmt: skip
+    job.runs.create(key="file", name="tickets.csv", target_type="table:tickets", source_table="tickets.csv", position=0)
+    return job

@@ -17,6 +17,9 @@ CONFIGURED: Statuses = (401, 403, 403, 403, 422)  # needs system.configure
 _OF = {"pk": "profile"}
 _QUERY = _OF | {"key": "query"}
 _JOB = {"pk": "job"}
+_FILE = {"pk": "file"}  # sent by Alice, waits for its start; its content is gone
+NO_FILE_METHOD: Statuses = (401, 405, 405, 405, 405)
+FILE: Statuses = (401, 404, 404, 200, 200)
 
 API: dict[str, Address] = {
     "api_profiles": Address(IN, REFUSED),
@@ -70,6 +73,24 @@ API: dict[str, Address] = {
     "api_records_approve": Address(NO_METHOD, REFUSED),
     "api_records": Address(IN, NO_METHOD),
     "api_record": Address((401, 403, 404, 200, 200), NO_METHOD, {"pk": "record"}),
+    "api_file_upload": Address(NO_FILE_METHOD, (401, 415, 415, 415, 415)),
+    "api_file_parse": Address(NO_FILE_METHOD, (401, 415, 415, 415, 415)),
+    "api_file_validate_only": Address(NO_FILE_METHOD, (401, 415, 415, 415, 415)),
+    "api_file_jobs": Address((401, 200, 200, 200, 200), NO_FILE_METHOD),
+    "api_file_job": Address(FILE, NO_FILE_METHOD, _FILE),
+    "api_file_validate": Address(NO_FILE_METHOD, (401, 404, 404, 403, 422), _FILE),
+    "api_file_start": Address(NO_FILE_METHOD, (401, 404, 404, 403, 422), _FILE),
+    "api_file_status": Address(FILE, NO_FILE_METHOD, _FILE),
+    "api_file_progress": Address(FILE, NO_FILE_METHOD, _FILE),
+    "api_file_cancel": Address(NO_FILE_METHOD, (401, 404, 404, 200, 200), _FILE),
+    "api_file_retry": Address(NO_FILE_METHOD, (401, 404, 404, 409, 409), _FILE),
+    "api_file_approve": Address(NO_FILE_METHOD, (401, 403, 403, 403, 409), _FILE),
+    "api_file_reject": Address(NO_FILE_METHOD, (401, 403, 403, 403, 409), _FILE),
+    "api_file_errors": Address(FILE, NO_FILE_METHOD, _FILE),
+    "api_file_errors_download": Address((401, 404, 404, 409, 409), NO_FILE_METHOD, _FILE),
+    "api_file_errors_upload": Address(NO_FILE_METHOD, (401, 404, 404, 415, 415), _FILE),
+    "api_file_records": Address(FILE, NO_FILE_METHOD, _FILE),
+    "api_suggest_mapping": Address(NO_FILE_METHOD, (401, 422, 422, 422, 422), {"table_name": "table"}),
     "api_templates": Address(IN, CONFIGURED),
     "api_template_import": Address(NO_METHOD, (401, 403, 403, 403, 415)),
     "api_template_lint": Address(NO_METHOD, (401, 403, 403, 403, 200)),

@@ -26,7 +26,7 @@ def browsers(request: pytest.FixtureRequest, logged_in: Callable[[Any], Any], cl
 
 
 @pytest.fixture
-def places(ticket: Any, finished_job: Any, profile: Any) -> dict[str, str]:
+def places(ticket: Any, finished_job: Any, profile: Any, waiting_file: Any) -> dict[str, str]:
     type(profile).objects.filter(pk=profile.pk).update(host="127.0.0.1", port=1)  # refuses at once
     return {
         "query": "tickets",
@@ -39,6 +39,8 @@ def places(ticket: Any, finished_job: Any, profile: Any) -> dict[str, str]:
         "external_id": "4711",
         "template": str(Template.objects.get(platform="freescout", is_system=True).pk),
         "number": "1",
+        "file": str(waiting_file.pk),
+        "table": "tickets",
         "record": str(finished_job.runs.get().records.first().pk),
     }
 
