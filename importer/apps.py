@@ -12,9 +12,11 @@ class ImporterConfig(AppConfig):
         from importer import access, tasks
         from importer.api import failures as told
         from importer.operations import consent
+        from importer.operations.files import consent as of_files
         from permissions import approvals
         from servicevault.api import failures
 
         approvals.register(consent.SUBJECT, tasks.APPROVAL)
+        approvals.register(of_files.SUBJECT, tasks.FILE_APPROVAL)
         access.register()
         failures.register(told.tell)

@@ -149,7 +149,8 @@ def _steps(given: Any, where: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
     if given in (None, "", "none"):
         return ()
     found = []
-    for step in [given] if isinstance(given, str | Mapping) else given if isinstance(given, list) else [None]:
+    listed: list[Any] = given if isinstance(given, list) else [given]
+    for step in listed:
         name, params = (step.get("name"), step.get("params") or {}) if isinstance(step, Mapping) else (step, {})
         if not isinstance(name, str) or not isinstance(params, Mapping):
             raise InvalidOption(
@@ -171,7 +172,11 @@ def _policy(given: Any) -> Mapping[str, Any] | None:
     if given is None:
         return None
     known = {"on_error", "max_errors", "max_error_percent"}
-    if not isinstance(given, Mapping) or set(given) - known or given.get("on_error", "continue") not in ("continue", "stop"):
+    if (
+        not isinstance(given, Mapping)
+        or set(given) - known
+        or given.get("on_error", "continue") not in ("continue", "stop")
+    ):
         raise _refused("error_policy", "has on_error (continue or stop), max_errors and max_error_percent")
     for name in ("max_errors", "max_error_percent"):
         value = given.get(name)

@@ -64,7 +64,9 @@ def _is_made(table: Table, column: Column) -> bool:
     return column.name in STAMPS or (table.primary_key == (column.name,) and column.base == "uuid")
 
 
-def proposals(table: Table, headers: Sequence[str], rows: Sequence[Sequence[Any]], *, columns: Sequence[str] = ()) -> AutoMap:
+def proposals(
+    table: Table, headers: Sequence[str], rows: Sequence[Sequence[Any]], *, columns: Sequence[str] = ()
+) -> AutoMap:
     """What the file's columns most likely are; numbers the database gives are never proposed (F-053)."""
     target = target_of(table, columns=columns)
     open_fields = tuple(field for field in target.fields if not table.by_name[field.name].autoincrement)
@@ -96,7 +98,9 @@ def _confirmed(proposal: Proposal) -> FieldMapping:
     return FieldMapping(proposal.source, proposal.target, proposal.transformation)
 
 
-def check_mappings(table: Table, mappings: Sequence[FieldMapping], headers: Sequence[str], columns: Sequence[str] = ()) -> None:
+def check_mappings(
+    table: Table, mappings: Sequence[FieldMapping], headers: Sequence[str], columns: Sequence[str] = ()
+) -> None:
     """Raise InvalidOption for a mapping that names what is not there, or what nobody may write (F-054)."""
     target = target_of(table, columns=columns)
     for place, mapping in enumerate(mappings):
@@ -109,7 +113,9 @@ def check_mappings(table: Table, mappings: Sequence[FieldMapping], headers: Sequ
             )
         if target.field(mapping.target) is None:
             raise InvalidOption(
-                _why_not(table, mapping.target), hint=f"Columns: {', '.join(target.known)}.", where=f"{where}.target_column"
+                _why_not(table, mapping.target),
+                hint=f"Columns: {', '.join(target.known)}.",
+                where=f"{where}.target_column",
             )
         try:
             chain(mapping.transforms)
@@ -170,7 +176,10 @@ def plan_table(
         thousands=options.read.thousands_separator,
         typed=file_format in TYPED_FORMATS,
     )
-    rules = [*(rule.as_option() for rule in TableRule.objects.filter(table_name=table.name, is_active=True)), *options.rules]
+    rules = [
+        *(rule.as_option() for rule in TableRule.objects.filter(table_name=table.name, is_active=True)),
+        *options.rules,
+    ]
     mapped = tuple(_mapped(target, mapping, cells, rules) for mapping in mappings)
     filled = {item.field.name for item in mapped}
     key = _key(table, options, filled)
@@ -196,7 +205,8 @@ def plan_table(
         foreign=tuple(
             found
             for found in table.foreign_keys
-            if set(found.columns) <= filled and found.referred_table != table.name  # its own rows may come with the file
+            if set(found.columns) <= filled
+            and found.referred_table != table.name  # its own rows may come with the file
         ),
         checks=_checks(table, filled),
         fills=_fills(table, filled, by),
@@ -243,7 +253,11 @@ def _is_the_types_own(field: Field, step: tuple[str, Any]) -> bool:
 def _of_the_name(field: Field) -> tuple[Check, ...]:
     """A column that is called so holds e-mail addresses (F-073)."""
     parts = set(words_of(field.name))
-    is_mail = field.base in {"text", "varchar", "citext"} and parts & {"email", "mail"} and not parts & {"id", "body", "subject", "text"}
+    is_mail = (
+        field.base in {"text", "varchar", "citext"}
+        and parts & {"email", "mail"}
+        and not parts & {"id", "body", "subject", "text"}
+    )
     return (Check("email"),) if is_mail else ()
 
 
@@ -256,7 +270,12 @@ def _rule(target: Target, rule: Any) -> Check:
     params = {"value": rule["value"]} if rule.get("value") is not None else {}
     try:
         return check(
-            name, params, target, field=rule["column"], warns=rule.get("severity") == "warning", message=rule.get("message") or ""
+            name,
+            params,
+            target,
+            field=rule["column"],
+            warns=rule.get("severity") == "warning",
+            message=rule.get("message") or "",
         )
     except QueryError as error:
         raise InvalidOption(error.message, hint=error.hint, where="import_options.validation_rules") from None

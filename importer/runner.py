@@ -107,9 +107,7 @@ def _admitted(job_id: Any) -> bool:
         if job.status == JobStatus.PENDING:
             others = ImportJob.objects.exclude(pk=job.pk)
             running = others.filter(status=JobStatus.RUNNING).count()
-            earlier = others.filter(
-                status=JobStatus.PENDING, awaits_start=False, created_at__lt=job.created_at
-            ).count()
+            earlier = others.filter(status=JobStatus.PENDING, awaits_start=False, created_at__lt=job.created_at).count()
             limit = min(settings.IMPORT_MAX_CONCURRENT_JOBS, int(job.options.get("concurrent_jobs") or 1_000))
             if running >= limit or running + earlier >= settings.IMPORT_MAX_CONCURRENT_JOBS:
                 lifecycle.wait(ImportJob, job.pk, f"Waiting for {running + earlier} jobs")
@@ -266,12 +264,12 @@ class _Session:
         session: SourceSession | None = None
         if shared:
             try:
-                session = gateway.open_source(self.job.profile, purpose=purpose, snapshot_id=shared)
+                session = gateway.open_source(self.job.source_profile, purpose=purpose, snapshot_id=shared)
             except SourceError as error:
                 if error.code != "snapshot_gone":
                     raise
         if session is None:
-            session = gateway.open_source(self.job.profile, purpose=purpose)
+            session = gateway.open_source(self.job.source_profile, purpose=purpose)
             ImportJob.objects.filter(pk=self.job.pk, snapshot_id=shared).update(snapshot_id=session.export_snapshot())
         self.source, self.connected = session, True
         try:

@@ -9,8 +9,8 @@ from django.db import transaction
 
 from importer import runner
 from importer.models import ImportJob
-from importer.operations import files
-from importer.operations import consent
+from importer.operations import consent, files
+from importer.operations.files import consent as of_files
 from permissions.approvals import Hooks
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import JobStatus
@@ -58,4 +58,5 @@ def release(job_id: UUID) -> bool:
     return released
 
 
+FILE_APPROVAL = Hooks("import", digest=of_files.digest, release=release, refuse=consent.refuse, sees=of_files.sees)
 APPROVAL = Hooks("import", digest=consent.digest, release=release, refuse=consent.refuse, sees=consent.sees)

@@ -263,8 +263,11 @@ def _content_score(field: Field, column: SourceColumn) -> tuple[float, str] | No
         return None
     if field.type == "email" and all(MAIL.fullmatch(sample) for sample in samples):
         return CONTENT, "the values are e-mail addresses"
-    if field.type == "column" and field.must_map and field.base in {"date", "timestamp", "timestamptz"} and all(
-        DATE.match(sample) for sample in samples
+    if (
+        field.type == "column"
+        and field.must_map
+        and field.base in {"date", "timestamp", "timestamptz"}
+        and all(DATE.match(sample) for sample in samples)
     ):
         return CONTENT, "the values are dates"
     if field.must_map and field.type == "timestamptz" and all(DATE.match(sample) for sample in samples):

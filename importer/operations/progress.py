@@ -125,7 +125,12 @@ class JobView:
     def is_kept_waiting(self) -> bool:
         """Whether the job waits longer than a worker needs to take it."""
         waited = (timezone.now() - self.job.created_at).total_seconds()
-        return self.job.status == JobStatus.PENDING and not self.job.awaits_start and waited > LATE_SECONDS and not self.job.started_at
+        return (
+            self.job.status == JobStatus.PENDING
+            and not self.job.awaits_start
+            and waited > LATE_SECONDS
+            and not self.job.started_at
+        )
 
     @property
     def is_complete(self) -> bool:

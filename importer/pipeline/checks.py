@@ -153,7 +153,9 @@ def _beyond(operator: str) -> Broken:
 
 def _no_date(plan: LoadPlan, mapped: Mapped, params: Mapping[str, Any], bind: Bind) -> sql.Composable:
     text = _text(mapped)
-    return sql.SQL("btrim({0}) <> '' AND NOT ({0} ~ '^\\d{{4}}-\\d{{1,2}}-\\d{{1,2}}' AND pg_input_is_valid({0}, 'timestamp'))").format(text)
+    return sql.SQL(
+        "btrim({0}) <> '' AND NOT ({0} ~ '^\\d{{4}}-\\d{{1,2}}-\\d{{1,2}}' AND pg_input_is_valid({0}, 'timestamp'))"
+    ).format(text)
 
 
 def _length(operator: str) -> Broken:

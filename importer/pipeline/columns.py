@@ -222,13 +222,19 @@ def oddities(field: Field, year: int) -> Iterator[tuple[sql.Composable, str, str
     """(condition over p, code, end of the sentence) of values that go in and are worth a look (F-078)."""
     value, cell = name("p", field.name), name("p", f"cell:{field.name}")
     if field.base in WHOLE or field.base in {"numeric", *FLOATS}:
-        yield sql.SQL("{} ~ '^[+-]?0\\d'").format(cell), "leading_zeros", "had leading zeros, which a number does not keep"
+        yield (
+            sql.SQL("{} ~ '^[+-]?0\\d'").format(cell),
+            "leading_zeros",
+            "had leading zeros, which a number does not keep",
+        )
         if re.search(r"(^|_)(age|years_old|alter)($|_)", field.name.lower()):
             yield sql.SQL("{} NOT BETWEEN 0 AND 120").format(value), "unusual_value", "seems unusual for an age"
     elif field.base in MOMENTS:
         odd = sql.SQL("({0} < '1900-01-01' OR {0} >= '{1}-01-01')").format(value, sql.SQL(str(year + 11)))
         yield odd, "unusual_date", "is before 1900 or more than ten years ahead"
     elif field.base in TEXTS:
-        yield sql.SQL("position(U&'\\FFFD' in {}) > 0").format(value), "replacement_character", (
-            "has characters that were lost, mostly by a wrong encoding"
+        yield (
+            sql.SQL("position(U&'\\FFFD' in {}) > 0").format(value),
+            "replacement_character",
+            ("has characters that were lost, mostly by a wrong encoding"),
         )

@@ -90,7 +90,8 @@ def _filtered(jobs: Any, chosen: dict[str, str]) -> Any:
         jobs = jobs.filter(
             Q(profile__name__icontains=text)
             | Q(file__original_filename__icontains=text)
-            | Q(created_by__name__icontains=text) | Q(error_message__icontains=text)
+            | Q(created_by__name__icontains=text)
+            | Q(error_message__icontains=text)
             if not number
             else Q(profile__name__icontains=text) | Q(file__original_filename__icontains=text) | number
         )

@@ -21,7 +21,7 @@ from importer.operations import files
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
 
-EMPTY = {"job_id": None, "status": "failed", "seconds": 0, "rows_per_second": 0, "queries": []}
+EMPTY: dict[str, Any] = {"job_id": None, "status": "failed", "seconds": 0, "rows_per_second": 0, "queries": []}
 
 
 class Command(BaseCommand):
@@ -68,7 +68,9 @@ class Command(BaseCommand):
                 system=as_system,
                 trigger="command",
             )
-        shown: AbstractContextManager[ProgressSink] = nullcontext(NullSink()) if is_quiet else BarSink(console, title=path.name)
+        shown: AbstractContextManager[ProgressSink] = (
+            nullcontext(NullSink()) if is_quiet else BarSink(console, title=path.name)
+        )
         with shown as sink:
             report = files.validate(
                 job,

@@ -103,11 +103,7 @@ def retry_from_file(
     data = io.BytesIO()
     formats.writable("csv").write(data, job.file.headers, chosen, WriteOptions())
     data.seek(0)
-    options = {
-        name: value
-        for name, value in job.file.import_options.items()
-        if name not in READ_BY_THE_FILE
-    }
+    options = {name: value for name, value in job.file.import_options.items() if name not in READ_BY_THE_FILE}
     retry = uploading.upload(
         user,
         data,
@@ -132,13 +128,18 @@ READ_BY_THE_FILE = (
 
 def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[list[list[Any]], list[dict[str, Any]]]:
     chosen, refused = [], []
-    with stored_files.opened(taken.stored, settings.IMPORT_TEMP_DIR) as file, sandbox.opened(file, ReadOptions()) as (_, read):
+    with (
+        stored_files.opened(taken.stored, settings.IMPORT_TEMP_DIR) as file,
+        sandbox.opened(file, ReadOptions()) as (_, read),
+    ):
         failed = {str(record.pk): record for record in failed_records(job)}
         imported = _imported(job)
         for record in read.records:
             cells = record.mapping(read.headers)
             if KEY not in cells:
-                raise ImportInvalid(f"The file has no column {KEY}.", hint="Correct the file of errors and keep its last column.")
+                raise ImportInvalid(
+                    f"The file has no column {KEY}.", hint="Correct the file of errors and keep its last column."
+                )
             key = cells[KEY] or ""
             known = failed.pop(key, None)
             if known is None or known.source_row in imported:

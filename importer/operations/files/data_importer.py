@@ -29,7 +29,13 @@ class DataImporter:
     ) -> dict[str, Any]:
         """The report of F-027 for rows in memory. Raises what `files.validate_file` raises."""
         return validating.validate_file(
-            self.user, _as_file(rows), "rows.jsonl", table_name=table, options=_lines(options), mappings=mappings, system=self.system
+            self.user,
+            _as_file(rows),
+            "rows.jsonl",
+            table_name=table,
+            options=_lines(options),
+            mappings=mappings,
+            system=self.system,
         )
 
     def import_data(

@@ -10,7 +10,7 @@ from importer import file_planning
 from importer.file_options import file_options
 from importer.models import ImportJob
 from importer.operations.failures import Conflict
-from importer.operations.files import rights
+from importer.operations.files import consent, rights
 from importer.operations.files.failures import ImportInvalid
 from importer.operations.files.uploading import require_waiting
 from permissions import audit
@@ -31,7 +31,9 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
     report = file.validation_results
     if not report or file.validated_as != file_planning.digests(file)[1]:
         raise ImportInvalid(
-            "The file was not validated with this mapping and these options.", hint="Validate it first.", **_counts(report)
+            "The file was not validated with this mapping and these options.",
+            hint="Validate it first.",
+            **_counts(report),
         )
     if not report["totalRows"]:
         raise ImportInvalid("The file has no data rows.", **_counts(report))
@@ -51,11 +53,14 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             **_counts(report),
         )
     with transaction.atomic():
-        won = ImportJob.objects.filter(pk=job.pk, status=JobStatus.PENDING, awaits_start=True).update(awaits_start=False)
+        won = ImportJob.objects.filter(pk=job.pk, status=JobStatus.PENDING, awaits_start=True).update(
+            awaits_start=False
+        )
         if not won:
             raise Conflict(f"Job {job.number} was started already.")
         file.accept_errors = accept_errors
         file.save(update_fields=["accept_errors"])
+        consent.ask_if_needed(job, allowance, by=user)
         audit.record(
             "import_started",
             user=user,

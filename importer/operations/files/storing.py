@@ -107,11 +107,17 @@ def _scan(file: IO[bytes], allowance: ImportAllowance) -> None:
     file.seek(0)
     try:
         asked = subprocess.run(
-            shlex.split(settings.IMPORT_SCAN_COMMAND), stdin=file, capture_output=True, timeout=SCAN_SECONDS, check=False
+            shlex.split(settings.IMPORT_SCAN_COMMAND),
+            stdin=file,
+            capture_output=True,
+            timeout=SCAN_SECONDS,
+            check=False,
         )
         refused = asked.returncode != 0
     except (OSError, subprocess.TimeoutExpired):
         refused = True
     file.seek(0)
     if refused:
-        raise FileRefused("The scanner of this installation refuses the file.", allowed_formats=allowance.allowed_formats)
+        raise FileRefused(
+            "The scanner of this installation refuses the file.", allowed_formats=allowance.allowed_formats
+        )

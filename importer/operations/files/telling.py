@@ -77,7 +77,10 @@ def status(job: ImportJob) -> dict[str, Any]:
         "processed_rows": counters["read"],
         "valid_rows": counters["read"] - failed if is_running else report.get("validRows", 0),
         "error_rows": failed if is_running else report.get("errorRows", 0),
-        **{f"{name}_rows": counters[name] for name in ("created", "updated", "unchanged", "skipped", "failed", "review")},
+        **{
+            f"{name}_rows": counters[name]
+            for name in ("created", "updated", "unchanged", "skipped", "failed", "review")
+        },
         "current_operation": job.current_operation,
         "started_at": job.started_at,
         "completed_at": job.completed_at,

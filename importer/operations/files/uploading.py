@@ -173,7 +173,9 @@ def suggest_mapping(
         "mappings": file_planning.suggested(found),
         "unmapped_sources": list(found.unused_sources),
         "unmapped_required": [
-            name for name in file_planning.target_of(table, columns=allowance.allowed_columns).must_map if name not in filled
+            name
+            for name in file_planning.target_of(table, columns=allowance.allowed_columns).must_map
+            if name not in filled
         ],
     }
 
@@ -211,7 +213,13 @@ def _job(
 
 
 def _file(
-    job: ImportJob, taken: Taken, filename: str, table_name: str, mappings: Sequence[FieldMapping], *, requires_approval: bool
+    job: ImportJob,
+    taken: Taken,
+    filename: str,
+    table_name: str,
+    mappings: Sequence[FieldMapping],
+    *,
+    requires_approval: bool,
 ) -> FileImport:
     found, stored = taken.inspection, taken.stored
     return FileImport(
@@ -246,5 +254,3 @@ def _run(job: ImportJob, file: FileImport) -> None:
 
 def _samples(taken: Taken) -> list[list[str | None]]:
     return [record.cells for record in taken.inspection.sample]
-
-

@@ -105,11 +105,15 @@ def _missing(plan: TablePlan, number: int) -> Finding:
         for referred, field in zip(key.referred_columns, fields, strict=True)
     )
     schema, _, relation = key.referred_table.rpartition(".")
-    text = cell(fields[0].name) if len(fields) == 1 else sql.SQL("concat_ws(', ', {})").format(
-        sql.SQL(", ").join(cell(field.name) for field in fields)
+    text = (
+        cell(fields[0].name)
+        if len(fields) == 1
+        else sql.SQL("concat_ws(', ', {})").format(sql.SQL(", ").join(cell(field.name) for field in fields))
     )
     return Finding(
-        sql.SQL("({} AND NOT EXISTS (SELECT FROM {} f WHERE {}))").format(filled, name(schema or "public", relation), same),
+        sql.SQL("({} AND NOT EXISTS (SELECT FROM {} f WHERE {}))").format(
+            filled, name(schema or "public", relation), same
+        ),
         "foreign_key",
         f"{', '.join(key.columns)} names a row of {key.referred_table} that does not exist (rule {key.name}).",
         key.columns[0],
@@ -164,7 +168,13 @@ def _as_column(plan: TablePlan, column_name: str) -> sql.Composable:
 def _odd(plan: TablePlan, mapped: Mapped) -> list[Finding]:
     field = mapped.field
     found = [
-        Finding(sql.SQL("coalesce({}, false)").format(condition), code, f"{field.name} {said}.", field.name, cell(field.name))
+        Finding(
+            sql.SQL("coalesce({}, false)").format(condition),
+            code,
+            f"{field.name} {said}.",
+            field.name,
+            cell(field.name),
+        )
         for condition, code, said in columns.oddities(field, plan.year)
     ]
     if field.name in plan.ranges:
@@ -184,7 +194,9 @@ def same_key(plan: TablePlan, key: Sequence[str], *, row: str = "p", prefix: str
     """Whether row `t` of the table has the key; NULL, thus no, when a part of it is empty."""
     fields = plan.load.fields
     return sql.SQL(" AND ").join(
-        sql.SQL("{} = {}").format(name("t", column), columns.comparable(fields[column].field, name(row, f"{prefix}{column}")))
+        sql.SQL("{} = {}").format(
+            name("t", column), columns.comparable(fields[column].field, name(row, f"{prefix}{column}"))
+        )
         for column in key
     )
 
@@ -207,7 +219,9 @@ def _existing(plan: TablePlan) -> sql.Composable:
         picked,
         plan.quoted,
         sql.SQL(" AND ").join(
-            sql.SQL("{} = {}").format(name("e", column), columns.comparable(plan.load.fields[column].field, value(column)))
+            sql.SQL("{} = {}").format(
+                name("e", column), columns.comparable(plan.load.fields[column].field, value(column))
+            )
             for column in plan.key
         ),
     )
@@ -215,7 +229,7 @@ def _existing(plan: TablePlan) -> sql.Composable:
 
 def _other_key(plan: TablePlan, number: int) -> sql.Composable:
     """Whether another row of the table has this unique key."""
-    besides = sql.SQL("")
+    besides: sql.Composable = sql.SQL("")
     if plan.key:
         besides = sql.SQL("AND NOT coalesce({}, false)").format(same_key(plan, plan.key))
     return sql.SQL("LEFT JOIN LATERAL (SELECT true AS hit FROM {} t WHERE {} {} LIMIT 1 OFFSET 0) {} ON true").format(
@@ -233,9 +247,9 @@ def _duplicates(plan: TablePlan, *, repeats: bool) -> list[Finding]:
     """Rows that are refused because a key is taken, in the table or by another row of the file (F-072)."""
     found = []
     if plan.strategy == "error" and plan.key:
-        when = sql.SQL("(e.hit OR r.rule = 0)") if repeats else sql.SQL("e.hit")
+        hit: sql.Composable = sql.SQL("(e.hit OR r.rule = 0)") if repeats else sql.SQL("e.hit")
         label = ", ".join(plan.key)
-        found.append(_taken(when, "duplicate", f"A row with this {label} is there already.", plan.key))
+        found.append(_taken(hit, "duplicate", f"A row with this {label} is there already.", plan.key))
     for number, key in enumerate(plan.unique):
         conditions = [sql.SQL("{}.hit").format(sql.Identifier(f"u{number}"))]
         rule = number + bool(plan.key)
@@ -258,11 +272,11 @@ def _taken(when: sql.Composable, code: str, message: str, key: Sequence[str]) ->
 
 
 def _verdict(plan: TablePlan) -> sql.Composable:
-    branches = [sql.SQL("WHEN q.failures IS NOT NULL THEN 'failed ' || (q.failures->0->>'code')")]
-    branches.append(sql.SQL("WHEN q.repeated THEN 'skipped duplicate_in_source'"))
     hit = {"skip": "'skipped exists'", "update": "'existing'", "error": "'failed duplicate'"}[plan.strategy]
-    branches.append(sql.SQL("WHEN q.hit THEN {}").format(sql.SQL(hit)))
-    return sql.SQL("CASE {} ELSE 'created' END").format(sql.SQL(" ").join(branches))
+    return sql.SQL(
+        "CASE WHEN q.failures IS NOT NULL THEN 'failed ' || (q.failures->0->>'code') "
+        "WHEN q.repeated THEN 'skipped duplicate_in_source' WHEN q.hit THEN {} ELSE 'created' END"
+    ).format(sql.SQL(hit))
 
 
 def _stored_value(mapped: Mapped) -> sql.Composable:

@@ -49,7 +49,9 @@ class TableJudge(TableLoader):
 
     def _collect(self, column: str, severity: str, condition: str) -> None:
         places = sql.SQL(", ").join(
-            sql.SQL("({}, {}, {})").format(sql.Literal(mapped.field.name), sql.Literal(mapped.column), sql.Literal(place))
+            sql.SQL("({}, {}, {})").format(
+                sql.Literal(mapped.field.name), sql.Literal(mapped.column), sql.Literal(place)
+            )
             for place, mapped in enumerate(self.plan.load.mapped)
         )
         self.connection.execute(
@@ -60,7 +62,10 @@ class TableJudge(TableLoader):
                 "CROSS JOIN LATERAL jsonb_array_elements(w.{column}) e "
                 "LEFT JOIN (VALUES {places}) m(field, source, place) ON m.field = e ->> 'field' WHERE {condition}"
             ).format(
-                severity=sql.Literal(severity), column=sql.Identifier(column), places=places, condition=sql.SQL(condition)
+                severity=sql.Literal(severity),
+                column=sql.Identifier(column),
+                places=places,
+                condition=sql.SQL(condition),
             )
         )
 
@@ -100,7 +105,9 @@ def judge(
 
 def usual_ranges(connection: psycopg.Connection, plan: TablePlan, run_id: int) -> dict[str, tuple[float, float]]:
     """Per column of numbers what lies within six times the range of the middle half, by a sample of the file."""
-    numbers = tuple(item for item in plan.load.mapped if item.field.base in {*WHOLE, "numeric", *FLOATS} and not item.transforms)
+    numbers = tuple(
+        item for item in plan.load.mapped if item.field.base in {*WHOLE, "numeric", *FLOATS} and not item.transforms
+    )
     numbers = tuple(item for item in numbers if not item.field.name.endswith("id"))
     total = stage.count_rows(connection, run_id)
     if not numbers or total < LEAST_ROWS:

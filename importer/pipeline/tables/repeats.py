@@ -30,7 +30,9 @@ def find(connection: psycopg.Connection, plan: TablePlan, run_id: int, *, tempor
     """Find the repeats of the staged file and keep them in a table of the run; returns how many rows are none's first."""
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staging.repeats_table(run_id)))
     connection.execute("DROP TABLE IF EXISTS pg_temp.alike")
-    connection.execute('CREATE TEMPORARY TABLE alike (n integer, key text COLLATE "C", rule smallint, value text, bad boolean)')
+    connection.execute(
+        'CREATE TEMPORARY TABLE alike (n integer, key text COLLATE "C", rule smallint, value text, bad boolean)'
+    )
     if not plan.rules:
         return 0
     _group(connection, plan, run_id)
@@ -56,7 +58,7 @@ def _group(connection: psycopg.Connection, plan: TablePlan, run_id: int) -> None
         connection.execute(
             sql.SQL(
                 "INSERT INTO pg_temp.alike (n, key, rule, value, bad) SELECT k.n, k.key, {rule}, k.value, false FROM ("
-                "SELECT p.n, p.key, ROW({values})::text AS value, count(*) OVER (PARTITION BY ROW({values})::text COLLATE \"C\") AS times "
+                'SELECT p.n, p.key, ROW({values})::text AS value, count(*) OVER (PARTITION BY ROW({values})::text COLLATE "C") AS times '
                 "FROM ({rows}) p WHERE p.problem IS NULL AND {filled}) k WHERE k.times > 1"
             ).format(rule=sql.Literal(rule), values=values, rows=prepared(narrow, bind), filled=filled),
             bind.params,

@@ -176,7 +176,8 @@ def _target_id(plan: TablePlan) -> sql.Composable:
 
 def _members(names: Sequence[str], row: str, prefix: str = "") -> sql.Composable:
     return sql.SQL(", ").join(
-        sql.SQL("{}, {}").format(sql.Literal(column.replace("%", "%%")), name(row, f"{prefix}{column}")) for column in names
+        sql.SQL("{}, {}").format(sql.Literal(column.replace("%", "%%")), name(row, f"{prefix}{column}"))
+        for column in names
     )
 
 
@@ -184,7 +185,7 @@ def _same_primary(plan: TablePlan) -> sql.Composable:
     fields = plan.load.fields
     pairs = []
     for column in plan.table.primary_key:
-        made = sql.SQL("w.{}").format(kept(column))
+        made: sql.Composable = sql.SQL("w.{}").format(kept(column))
         if column in fields:
             made = columns.comparable(fields[column].field, made)
         pairs.append(sql.SQL("{} = {}").format(name("t", column), made))
