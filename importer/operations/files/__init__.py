@@ -1,12 +1,14 @@
 """What people and programs can do with files; pages, API, tasks and commands are short callers of these."""
 
+from . import parts, templates
+from .bundles import upload_zip
 from .correcting import error_file, retry, retry_from_file
 from .data_importer import DataImporter
 from .expiring import expire
-from .failures import FileFailure, FileRefused, FileTooLarge, ImportDenied, ImportInvalid, UnknownTable
+from .failures import FileFailure, FileRefused, FileTooLarge, ImportDenied, ImportInvalid, NotThere, UnknownTable
 from .starting import start
 from .telling import described, errors, jobs, percent, progress, stage, status
-from .uploading import configure, parse, suggest_mapping, upload
+from .uploading import configure, parse, suggest_mapping, upload, upload_text
 from .validating import report_of, validate, validate_file
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "FileTooLarge",
     "ImportDenied",
     "ImportInvalid",
+    "NotThere",
     "UnknownTable",
     "configure",
     "described",
@@ -24,6 +27,7 @@ __all__ = [
     "expire",
     "jobs",
     "parse",
+    "parts",
     "percent",
     "progress",
     "report_of",
@@ -33,7 +37,10 @@ __all__ = [
     "start",
     "status",
     "suggest_mapping",
+    "templates",
     "upload",
+    "upload_text",
+    "upload_zip",
     "validate",
     "validate_file",
 ]

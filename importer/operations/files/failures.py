@@ -63,6 +63,12 @@ class ImportInvalid(FileFailure):
     code, status = "IMPORT_004", 422
 
 
+class NotThere(ImporterError):
+    """No such upload or template, or somebody else's."""
+
+    code = "not_found"
+
+
 class UnknownTable(ImporterError):
     """No table of that name, or an internal one."""
 
