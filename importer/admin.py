@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from importer.models import Chunk, ImportJob, ImportProfile, ImportRecord, QueryRun, SourceEntity
+from importer.models import Chunk, ImportJob, ImportProfile, ImportRecord, QueryRun, SourceEntity, TableRule
 
 
 class LookOnly(admin.ModelAdmin):
@@ -76,3 +76,12 @@ class SourceEntityAdmin(LookOnly):
     list_display = ("source_key", "entity", "target_type")
     list_filter = ("target_type",)
     search_fields = ("source_key", "entity")
+
+
+@admin.register(TableRule)
+class TableRuleAdmin(admin.ModelAdmin):
+    """Validations that every file into a table passes (F-075)."""
+
+    list_display = ("table_name", "column", "rule", "value", "severity", "is_active")
+    list_filter = ("table_name", "severity", "is_active")
+    search_fields = ("table_name", "column")

@@ -11,10 +11,12 @@ class ImporterConfig(AppConfig):
         """Say how profiles and jobs are seen and approved, and how failures are told, before the first view asks."""
         from importer import access, tasks
         from importer.api import failures as told
+        from importer.operations import consent
+        from importer.operations.files import consent as of_files
         from permissions import approvals
         from servicevault.api import failures
 
-        for subject, hooks in tasks.APPROVALS.items():
-            approvals.register(subject, hooks)
+        approvals.register(consent.SUBJECT, tasks.APPROVAL)
+        approvals.register(of_files.SUBJECT, tasks.FILE_APPROVAL)
         access.register()
         failures.register(told.tell)

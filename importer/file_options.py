@@ -149,7 +149,8 @@ def _steps(given: Any, where: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
     if given in (None, "", "none"):
         return ()
     found = []
-    for step in [given] if isinstance(given, str | Mapping) else given if isinstance(given, list) else [None]:
+    listed: list[Any] = given if isinstance(given, list) else [given]
+    for step in listed:
         name, params = (step.get("name"), step.get("params") or {}) if isinstance(step, Mapping) else (step, {})
         if not isinstance(name, str) or not isinstance(params, Mapping):
             raise InvalidOption(

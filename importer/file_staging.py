@@ -32,7 +32,7 @@ def plan_of(file: FileImport, job: ImportJob) -> TablePlan:
     """The plan of a job's file as of now. Raises JobFailed when table, mapping or right are gone meanwhile."""
     user = job.created_by
     try:
-        columns = ()
+        columns: tuple[str, ...] = ()
         if user is not None:
             allowance = granted.import_allowance(user, file.table_name)
             if not allowance.can_import:

@@ -68,12 +68,12 @@ def specs_of(profile: ImportProfile) -> list[QuerySpec]:
 
 def specs_of_job(job: ImportJob) -> list[QuerySpec]:
     """The queries the job is restricted to, in run order. Raises JobFailed for one that does not exist."""
-    return _selected(job, specs_of(job.profile))
+    return _selected(job, specs_of(job.source_profile))
 
 
 def plan_job(job: ImportJob, session: SourceSession) -> list[RunPlan]:
     """The job's runs in order. Raises JobFailed(code="query_failed") for a finding that would fail every row (X16)."""
-    profile = job.profile
+    profile = job.source_profile
     schema = read_schema(session, profile)
     specs = specs_of_job(job)
     if not specs:
@@ -191,7 +191,7 @@ def _run_plan(
     entities: Mapping[str, SourceEntity],
     known: Collection[str],
 ) -> RunPlan:
-    profile = job.profile
+    profile = job.source_profile
     try:
         compiled, mapped = _read_as(profile, spec, schema, session, now=job.created_at, known=known)
         version = _version(profile, spec, entities[spec.entity or spec.key])

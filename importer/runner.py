@@ -264,12 +264,12 @@ class _Session:
         session: SourceSession | None = None
         if shared:
             try:
-                session = gateway.open_source(self.job.profile, purpose=purpose, snapshot_id=shared)
+                session = gateway.open_source(self.job.source_profile, purpose=purpose, snapshot_id=shared)
             except SourceError as error:
                 if error.code != "snapshot_gone":
                     raise
         if session is None:
-            session = gateway.open_source(self.job.profile, purpose=purpose)
+            session = gateway.open_source(self.job.source_profile, purpose=purpose)
             ImportJob.objects.filter(pk=self.job.pk, snapshot_id=shared).update(snapshot_id=session.export_snapshot())
         self.source, self.connected = session, True
         try:

@@ -10,7 +10,7 @@ from django.db import transaction
 from importer import runner
 from importer.models import ImportJob
 from importer.operations import consent, files
-from importer.operations.files import consent as file_consent
+from importer.operations.files import consent as of_files
 from permissions.approvals import Hooks
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import JobStatus
@@ -58,9 +58,5 @@ def release(job_id: UUID) -> bool:
     return released
 
 
-APPROVALS = {
-    consent.SUBJECT: Hooks("import", digest=consent.digest, release=release, refuse=consent.refuse, sees=consent.sees),
-    file_consent.SUBJECT: Hooks(
-        "import", digest=file_consent.digest, release=release, refuse=consent.refuse, sees=file_consent.sees
-    ),
-}
+FILE_APPROVAL = Hooks("import", digest=of_files.digest, release=release, refuse=consent.refuse, sees=of_files.sees)
+APPROVAL = Hooks("import", digest=consent.digest, release=release, refuse=consent.refuse, sees=consent.sees)

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-FieldType = Literal["text", "email", "integer", "minutes", "numeric", "boolean", "timestamptz", "json", "tags", "uuid", "column"]
+FieldType = Literal[
+    "text", "email", "integer", "minutes", "numeric", "boolean", "timestamptz", "json", "tags", "uuid", "column"
+]
 Unresolved = Literal["null", "fail", "default", "placeholder", "blocked"]
 
 

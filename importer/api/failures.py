@@ -20,6 +20,8 @@ def tell(error: Exception) -> Told | None:
         case operations.ConnectionTestFailed():
             more = {"connection_error": connection_error(error), "connection_test": error.test.as_dict()}
             return (403 if error.code == "host_not_allowed" else 400), error.code, str(error), more
+        case files.parts.WrongOffset():
+            return 409, error.code, str(error), {"offset": error.offset}
         case files.FileFailure():
             return error.status, error.code, str(error), error.more
         case operations.InvalidFields():

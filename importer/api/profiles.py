@@ -51,8 +51,8 @@ def shown(profiles: list[ImportProfile], user: Any) -> list[dict[str, Any]]:
     newest: dict[UUID, list[ImportJob]] = defaultdict(list)
     jobs = policy.restrict(ImportJob.objects.all(), user).filter(profile__in=profiles)
     place = Window(RowNumber(), partition_by=F("profile_id"), order_by=[F("created_at").desc(), F("number").desc()])
-    for job in jobs.annotate(place=place).filter(place__lte=RECENT).order_by("place"):
-        newest[job.profile_id].append(job)
+    for job in jobs.select_related("profile").annotate(place=place).filter(place__lte=RECENT).order_by("place"):
+        newest[job.source_profile.pk].append(job)
     return [dict(shapes.Profile(profile, context={"jobs": newest}).data) for profile in profiles]
 
 

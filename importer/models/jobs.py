@@ -55,6 +55,12 @@ class ImportJob(Job):
         """The profile's name, or the file's."""
         return self.profile.name if self.profile is not None else self.file.original_filename
 
+    @property
+    def source_profile(self) -> ImportProfile:
+        """The profile of a database's job; to ask it of a file's is a mistake of ours."""
+        assert self.profile is not None
+        return self.profile
+
     def counters(self) -> dict[str, int]:
         """Rows read and each outcome, summed over the queries; one query unless `runs` is prefetched."""
         return sum_counters(self.runs.all())

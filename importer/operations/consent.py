@@ -35,7 +35,9 @@ def ask_if_needed(job: ImportJob, *, by: Any) -> None:
 
     In the transaction that made the job. Raises Conflict when nobody could decide (G23).
     """
-    wanted = job.profile.requires_approval or job.options.get("requires_approval") or settings.IMPORT_REQUIRE_APPROVAL
+    wanted = (
+        job.source_profile.requires_approval or job.options.get("requires_approval") or settings.IMPORT_REQUIRE_APPROVAL
+    )
     if job.kind != JobKind.IMPORT or not wanted:
         return
     lifecycle.await_approval(ImportJob, job.pk, "Waiting for an approval")
@@ -46,7 +48,7 @@ def ask_if_needed(job: ImportJob, *, by: Any) -> None:
             job_id=job.pk,
             by=by,
             profile_id=job.profile_id,
-            profile=job.profile.name,
+            profile=job.source_profile.name,
             summary=_summary(job, specs),
             risk_flags=_risks(job, specs),
         )
@@ -69,11 +71,11 @@ def digest(job_id: UUID) -> str:
     job = ImportJob.objects.select_related("profile").filter(pk=job_id).first()
     if job is None:
         return ""
-    queries = job.profile.queries.filter(enabled=True).order_by("position", "key")
+    queries = job.source_profile.queries.filter(enabled=True).order_by("position", "key")
     bound = {
         "mode": job.mode,
         "options": job.options,
-        "source": {name: getattr(job.profile, name) for name in BOUND},
+        "source": {name: getattr(job.source_profile, name) for name in BOUND},
         "queries": [{name: getattr(query, name) for name in BOUND_OF_A_QUERY} for query in queries],
     }
     return hashlib.sha256(json.dumps(bound, sort_keys=True, default=str).encode()).hexdigest()
@@ -87,20 +89,20 @@ def sees(user: Any, approval: Approval) -> bool:
     """Whoever sees the profile; whoever watches everybody's jobs."""
     if policy.has(user, "import.jobs.monitor"):
         return True
-    return policy.restrict(ImportProfile.objects.filter(pk=approval.profile_id), user).exists()
+    return policy.restrict(ImportProfile.objects.filter(pk__in=[approval.profile_id]), user).exists()
 
 
 def _summary(job: ImportJob, specs: list[QuerySpec]) -> str:
     labels = ", ".join(dict.fromkeys(catalog.get(spec.target_type).label.lower() for spec in specs)) or "nothing"
-    return f"Job {job.number} imports {labels} from “{job.profile.name}” ({job.profile.host}), mode {job.mode}."
+    return f"Job {job.number} imports {labels} from “{job.source_profile.name}” ({job.source_profile.host}), mode {job.mode}."
 
 
 def _risks(job: ImportJob, specs: list[QuerySpec]) -> set[str]:
     targets = {spec.target_type for spec in specs}
-    done = ImportJob.objects.filter(profile=job.profile, kind=JobKind.IMPORT, status=JobStatus.COMPLETED)
+    done = ImportJob.objects.filter(profile=job.source_profile, kind=JobKind.IMPORT, status=JobStatus.COMPLETED)
     seen = set(done.filter(runs__read__gt=0).values_list("runs__target_type", flat=True))
     rehearsed = ImportJob.objects.filter(
-        profile=job.profile, kind=JobKind.REHEARSAL, status=JobStatus.COMPLETED
+        profile=job.source_profile, kind=JobKind.REHEARSAL, status=JobStatus.COMPLETED
     ).first()
     found = {
         "first_import_to_table": bool(targets - seen),

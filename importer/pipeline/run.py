@@ -55,8 +55,7 @@ class Worker:
             chunk = chunks.claim(self.connection, run_id, self.fence)
             if chunk is not None:
                 if loader is None:
-                    kind = TableLoader if isinstance(plan, TablePlan) else Loader
-                    loader = kind(self.connection, plan, run_id=run_id, job_id=self.job_id)
+                    loader = self._loader(plan, run_id)
                     self.connection.commit()
                 self._chunk(loader, reader, chunk)
             elif not chunks.open_chunks(self.connection, run_id):
@@ -64,6 +63,11 @@ class Worker:
             else:
                 self.stop.wait(WAIT_SECONDS)
         self._done(run_id)
+
+    def _loader(self, plan: LoadPlan | TablePlan, run_id: int) -> Loader | TableLoader:
+        if isinstance(plan, TablePlan):
+            return TableLoader(self.connection, plan, run_id=run_id, job_id=self.job_id)
+        return Loader(self.connection, plan, run_id=run_id, job_id=self.job_id)
 
     def _chunk(self, loader: Loader | TableLoader, reader: Reader, chunk: chunks.Claim) -> None:
         try:

@@ -21,7 +21,7 @@ from importer.operations import files
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
 
-EMPTY = {"job_id": None, "status": "failed", "seconds": 0, "rows_per_second": 0, "queries": []}
+EMPTY: dict[str, Any] = {"job_id": None, "status": "failed", "seconds": 0, "rows_per_second": 0, "queries": []}
 
 
 class Command(BaseCommand):

@@ -63,7 +63,7 @@ class Command(BaseCommand):
             if options["json"] or not console.is_terminal:
                 runner.work(job.pk, sink=NullSink())
             else:
-                with BarSink(console, title=job.profile.name) as sink:
+                with BarSink(console, title=job.source_name) as sink:
                     runner.work(job.pk, sink=sink)
         except KeyboardInterrupt:
             operations.cancel(job)

@@ -1,12 +1,23 @@
 """What people and programs can do with files; pages, API, tasks and commands are short callers of these."""
 
+from . import parts, templates
+from .bundles import upload_zip
 from .correcting import error_file, retry, retry_from_file
 from .data_importer import DataImporter
 from .expiring import expire
-from .failures import FileFailure, FileRefused, FileTooLarge, ImportDenied, ImportInvalid, TooOften, UnknownTable
+from .failures import (
+    FileFailure,
+    FileRefused,
+    FileTooLarge,
+    ImportDenied,
+    ImportInvalid,
+    NotThere,
+    TooOften,
+    UnknownTable,
+)
 from .starting import start
 from .telling import described, errors, jobs, percent, progress, stage, status
-from .uploading import configure, parse, suggest_mapping, upload
+from .uploading import configure, parse, suggest_mapping, upload, upload_text
 from .validating import report_of, validate, validate_file
 
 __all__ = [
@@ -16,6 +27,7 @@ __all__ = [
     "FileTooLarge",
     "ImportDenied",
     "ImportInvalid",
+    "NotThere",
     "TooOften",
     "UnknownTable",
     "configure",
@@ -25,6 +37,7 @@ __all__ = [
     "expire",
     "jobs",
     "parse",
+    "parts",
     "percent",
     "progress",
     "report_of",
@@ -34,7 +47,10 @@ __all__ = [
     "start",
     "status",
     "suggest_mapping",
+    "templates",
     "upload",
+    "upload_text",
+    "upload_zip",
     "validate",
     "validate_file",
 ]

@@ -1,70 +1,72 @@
-"""Files that wait for a second person: which do, and what the approval is bound to (F-039, F-064, DEC-22)."""
+"""Files that wait for a second person: what an approval is bound to, and what makes one risky (F-039, F-064, J22, J23)."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+
 from importer import file_planning
-from importer.file_options import digest as fingerprint
+from importer.file_options import digest as digest_of
 from importer.models import FileImport, ImportJob
 from importer.operations.consent import MANY_UPDATES
 from importer.operations.failures import Conflict
 from permissions import approvals, policy
+from permissions import tables as granted
 from permissions.models import Approval
-from permissions.tables import ImportAllowance, import_allowance
+from permissions.tables import ImportAllowance
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import JobStatus
 
-SUBJECT = "file"
-PEOPLE = "users"
+SUBJECT = "file_import"
+PERSONAL = {"users", "accounts", "tickets", "ticket_comments"}
 
 
 def ask_if_needed(job: ImportJob, allowance: ImportAllowance, *, by: Any) -> None:
-    """Make a started file wait when its table, its upload or the installation wants that.
+    """Make a started file wait when the permission, its uploader or the installation wants that (F-064).
 
     In the transaction that starts it. Raises Conflict when nobody could decide (G23).
     """
     file = job.file
-    if not (allowance.requires_approval or file.requires_approval):
+    if not (allowance.requires_approval or file.requires_approval or settings.IMPORT_REQUIRE_APPROVAL):
         return
     lifecycle.await_approval(ImportJob, job.pk, "Waiting for an approval")
-    report = file.validation_results
+    rows = file.validation_results.get("validRows", 0)
     try:
         approvals.request(
             SUBJECT,
             job_id=job.pk,
             by=by,
             table_name=file.table_name,
-            summary=f"Job {job.number} imports {report['validRows']:,} rows of “{file.original_filename}” "
-            f"into {file.table_name}.",
+            summary=f"Job {job.number} imports {rows:,} rows of {file.original_filename} into {file.table_name}.",
             risk_flags=_risks(file),
         )
     except approvals.ApprovalRequired as error:
         raise Conflict(str(error), code="approval_required") from error
-    job.refresh_from_db(fields=["status", "current_operation"])
 
 
 def digest(job_id: UUID) -> str:
-    """What an approval is bound to: the file's content, its mapping and its options."""
+    """File, mapping, options, and whether rows with errors are passed over."""
     file = FileImport.objects.filter(pk=job_id).first()
-    return "" if file is None else fingerprint(file_planning.digests(file)[1], file.accept_errors)
+    return digest_of(file_planning.digests(file)[1], file.accept_errors) if file is not None else ""
 
 
 def sees(user: Any, approval: Approval) -> bool:
-    """Whoever may do anything with the table, or watches everybody's jobs."""
+    """Whoever may import into the table, or approves and watches everybody's jobs."""
     if policy.has(user, "import.jobs.monitor"):
         return True
-    return import_allowance(user, approval.table_name).allows_anything
+    return granted.import_allowance(user, approval.table_name).can_import
 
 
 def _risks(file: FileImport) -> set[str]:
+    report = file.validation_results
     done = FileImport.objects.filter(table_name=file.table_name, job__status=JobStatus.COMPLETED)
     found = {
         "first_import_to_table": not done.exists(),
-        "more_than_10000_updates": file.validation_results.get("wouldUpdate", 0) > MANY_UPDATES,
-        "personal_data": file.table_name in (PEOPLE, "accounts", "tickets", "ticket_comments"),
-        "users_table": file.table_name == PEOPLE,
-        "error_rows_accepted": file.accept_errors and file.validation_results.get("errorRows", 0) > 0,
+        "more_than_10000_updates": report.get("wouldUpdate", 0) > MANY_UPDATES,
+        "personal_data": file.table_name in PERSONAL,
+        "users_table": file.table_name == "users",
+        "error_rows_accepted": file.accept_errors and bool(report.get("errorRows")),
     }
     return {name for name, applies in found.items() if applies}

@@ -69,6 +69,12 @@ class TooOften(FileFailure):
     code, status = "rate_limited", 429
 
 
+class NotThere(ImporterError):
+    """No such upload or template, or somebody else's."""
+
+    code = "not_found"
+
+
 class UnknownTable(ImporterError):
     """No table of that name, or an internal one."""
 

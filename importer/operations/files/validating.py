@@ -139,7 +139,9 @@ def validate_file(
             )
             plan = file_planning.plan_file(file, by=user, columns=allowance.allowed_columns)
             with stored_files.opened(taken.stored, settings.IMPORT_TEMP_DIR) as opened, connect_target() as connection:
-                report = _of_stream(connection, opened, file, plan, allowance.max_rows_per_import, limit)
+                report = _of_stream(
+                    connection, opened, file, plan, limit_rows=allowance.max_rows_per_import, limit=limit
+                )
                 connection.rollback()
         except FileRejected as error:
             raise FileRefused(error.message, allowed_formats=allowance.allowed_formats) from error
@@ -156,16 +158,20 @@ def validate_file(
 
 def finding_json(found: FileFinding) -> dict[str, Any]:
     """One finding as F-027 tells it."""
-    return _finding(
-        found.row, found.record, found.column, found.field, found.code, found.message, found.value, found.severity
-    )
+    return _finding(found)
 
 
 # -- parts --------------------------------------------------------------------------------------------------------
 
 
 def _of_stream(
-    connection: psycopg.Connection, content: IO[bytes], file: FileImport, plan: TablePlan, limit_rows: int, limit: int
+    connection: psycopg.Connection,
+    content: IO[bytes],
+    file: FileImport,
+    plan: TablePlan,
+    *,
+    limit_rows: int,
+    limit: int,
 ) -> dict[str, Any]:
     with sandbox.lines(content, file_options(file.import_options).read) as (_, reading):
         stage.stage_lines(connection, NOWHERE_RUN, reading.blocks, temporary=True)
@@ -175,11 +181,12 @@ def _of_stream(
     shown = []
     for severity in ("error", "warning"):
         rows = connection.execute(
-            'SELECT "row", record, "column", field, code, message, value, severity FROM pg_temp.found '
+            "SELECT \"row\", record, coalesce(\"column\", ''), coalesce(field, ''), code, message, value FROM pg_temp.found "
             'WHERE severity = %s ORDER BY "row", place, code LIMIT %s',
             (severity, limit),
         ).fetchall()
-        shown.append([_finding(*row) for row in rows])
+        names = ("row", "record", "column", "field", "code", "message", "value")
+        shown.append([_finding(FileFinding(severity=severity, **dict(zip(names, row, strict=True)))) for row in rows])
     totals = connection.execute("SELECT severity, count(*) FROM pg_temp.found GROUP BY 1").fetchall()
     summary = _summary(plan, file, counts) | {f"{severity}sTotal": number for severity, number in totals}
     return _report(summary, shown[0], shown[1])
@@ -269,17 +276,15 @@ def _recommendations(errors: list[dict[str, Any]], warnings: list[dict[str, Any]
     return [SUGGESTIONS[code] for code in codes if code in SUGGESTIONS]
 
 
-def _finding(
-    row: int, record: int | None, column: str, field: str, code: str, message: str, value: str | None, severity: str
-) -> dict[str, Any]:
+def _finding(found: FileFinding) -> dict[str, Any]:
     return {
-        "row": row,
-        "record": record,
-        "column": column or "",
-        "field": field or "",
-        "message": message,
-        "severity": severity,
-        "value": value,
-        "code": code,
-        "suggestion": SUGGESTIONS.get(code, ""),
+        "row": found.row,
+        "record": found.record,
+        "column": found.column,
+        "field": found.field,
+        "message": found.message,
+        "severity": found.severity,
+        "value": found.value,
+        "code": found.code,
+        "suggestion": SUGGESTIONS.get(found.code, ""),
     }

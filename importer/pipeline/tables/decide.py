@@ -229,7 +229,7 @@ def _existing(plan: TablePlan) -> sql.Composable:
 
 def _other_key(plan: TablePlan, number: int) -> sql.Composable:
     """Whether another row of the table has this unique key."""
-    besides = sql.SQL("")
+    besides: sql.Composable = sql.SQL("")
     if plan.key:
         besides = sql.SQL("AND NOT coalesce({}, false)").format(same_key(plan, plan.key))
     return sql.SQL("LEFT JOIN LATERAL (SELECT true AS hit FROM {} t WHERE {} {} LIMIT 1 OFFSET 0) {} ON true").format(
@@ -247,9 +247,9 @@ def _duplicates(plan: TablePlan, *, repeats: bool) -> list[Finding]:
     """Rows that are refused because a key is taken, in the table or by another row of the file (F-072)."""
     found = []
     if plan.strategy == "error" and plan.key:
-        when = sql.SQL("(e.hit OR r.rule = 0)") if repeats else sql.SQL("e.hit")
+        hit: sql.Composable = sql.SQL("(e.hit OR r.rule = 0)") if repeats else sql.SQL("e.hit")
         label = ", ".join(plan.key)
-        found.append(_taken(when, "duplicate", f"A row with this {label} is there already.", plan.key))
+        found.append(_taken(hit, "duplicate", f"A row with this {label} is there already.", plan.key))
     for number, key in enumerate(plan.unique):
         conditions = [sql.SQL("{}.hit").format(sql.Identifier(f"u{number}"))]
         rule = number + bool(plan.key)
@@ -272,11 +272,11 @@ def _taken(when: sql.Composable, code: str, message: str, key: Sequence[str]) ->
 
 
 def _verdict(plan: TablePlan) -> sql.Composable:
-    branches = [sql.SQL("WHEN q.failures IS NOT NULL THEN 'failed ' || (q.failures->0->>'code')")]
-    branches.append(sql.SQL("WHEN q.repeated THEN 'skipped duplicate_in_source'"))
     hit = {"skip": "'skipped exists'", "update": "'existing'", "error": "'failed duplicate'"}[plan.strategy]
-    branches.append(sql.SQL("WHEN q.hit THEN {}").format(sql.SQL(hit)))
-    return sql.SQL("CASE {} ELSE 'created' END").format(sql.SQL(" ").join(branches))
+    return sql.SQL(
+        "CASE WHEN q.failures IS NOT NULL THEN 'failed ' || (q.failures->0->>'code') "
+        "WHEN q.repeated THEN 'skipped duplicate_in_source' WHEN q.hit THEN {} ELSE 'created' END"
+    ).format(sql.SQL(hit))
 
 
 def _stored_value(mapped: Mapped) -> sql.Composable:

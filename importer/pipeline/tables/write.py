@@ -185,7 +185,7 @@ def _same_primary(plan: TablePlan) -> sql.Composable:
     fields = plan.load.fields
     pairs = []
     for column in plan.table.primary_key:
-        made = sql.SQL("w.{}").format(kept(column))
+        made: sql.Composable = sql.SQL("w.{}").format(kept(column))
         if column in fields:
             made = columns.comparable(fields[column].field, made)
         pairs.append(sql.SQL("{} = {}").format(name("t", column), made))

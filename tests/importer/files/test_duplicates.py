@@ -35,12 +35,10 @@ def rows(shop: psycopg.Connection) -> dict[str, str]:
          ["duplicate", "duplicate", "duplicate", "not_a_number"], {"OLD": "old", "A": "first", "SAME": "same"}),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("batch_size", [10, None])
 def test_each_strategy(
-    stocked: psycopg.Connection, strategy: str, counted: dict[str, int], codes: list[str | None], stored: dict[str, str],
-    batch_size: int | None,
+    stocked: psycopg.Connection, strategy: str, counted: dict[str, int], codes: list[str | None], stored: dict[str, str]
 ) -> None:  # fmt: skip
-    options = {"on_duplicate": strategy, "duplicate_key": ["sku"], "batch_size": batch_size}
+    options = {"on_duplicate": strategy, "duplicate_key": ["sku"]}
     job = imported(FILE, options=options)
     assert job.status == "completed", job.error_message
     assert outcomes(job) == counted
@@ -73,7 +71,11 @@ def test_an_update_leaves_columns_alone_that_no_file_has(stocked: psycopg.Connec
     job = imported("sku,name\nOLD,new\n", options={"on_duplicate": "update"})
     assert stocked.execute("SELECT name, stock FROM products WHERE sku = 'OLD'").fetchone() == ("new", 9)
     record = ImportRecord.objects.get(run__job=job)
-    assert (record.before_image, record.after_image, record.changed_fields) == ({"name": "old"}, {"name": "new"}, ["name"])
+    assert (record.before_image, record.after_image, record.changed_fields) == (
+        {"name": "old"},
+        {"name": "new"},
+        ["name"],
+    )
 
 
 @pytest.mark.req("F-056")
@@ -116,7 +118,9 @@ def test_a_key_that_tells_no_rows_apart_is_refused(shop: psycopg.Connection) -> 
 
 @pytest.mark.req("F-057")
 def test_a_key_of_two_columns(shop: psycopg.Connection) -> None:
-    shop.execute("DROP TABLE IF EXISTS pairs; CREATE TABLE pairs (land char(2), no integer, name text, PRIMARY KEY (land, no))")
+    shop.execute(
+        "DROP TABLE IF EXISTS pairs; CREATE TABLE pairs (land char(2), no integer, name text, PRIMARY KEY (land, no))"
+    )
     try:
         shop.execute("INSERT INTO pairs VALUES ('DE', 1, 'old')")
         job = imported("land,no,name\nDE,1,new\nDE,2,x\nFR,1,y\n", table="pairs", options={"on_duplicate": "update"})

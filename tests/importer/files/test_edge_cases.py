@@ -79,7 +79,9 @@ GOOD = [
 
 
 @pytest.mark.req("F-084", "F-050", "F-052")
-@pytest.mark.parametrize(("content", "options", "column", "wanted"), [case[1:] for case in GOOD], ids=[case[0] for case in GOOD])
+@pytest.mark.parametrize(
+    ("content", "options", "column", "wanted"), [case[1:] for case in GOOD], ids=[case[0] for case in GOOD]
+)
 def test_the_cell_arrives_as_it_is_meant(
     shop: psycopg.Connection, content: bytes, options: dict[str, Any], column: str, wanted: Any
 ) -> None:
@@ -136,7 +138,9 @@ REFUSED = [
 
 
 @pytest.mark.req("F-084", "F-085", "F-024")
-@pytest.mark.parametrize(("content", "options", "failure"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+@pytest.mark.parametrize(
+    ("content", "options", "failure"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
+)
 def test_a_file_that_cannot_be_read_is_refused(
     shop: psycopg.Connection, content: bytes, options: dict[str, Any], failure: type[Exception]
 ) -> None:
@@ -148,7 +152,10 @@ def test_a_file_that_cannot_be_read_is_refused(
 def test_workbooks_keep_texts_dates_and_percent(shop: psycopg.Connection) -> None:
     from datetime import datetime
 
-    rows = [["sku", "name", "price", "stock", "made_on", "seen"], ["00123", "7", 0.15, 42, 45000, datetime(2024, 5, 6, 7, 8)]]
+    rows = [
+        ["sku", "name", "price", "stock", "made_on", "seen"],
+        ["00123", "7", 0.15, 42, 45000, datetime(2024, 5, 6, 7, 8)],
+    ]
     job = imported(workbook(rows, {(2, 1): "@", (2, 3): "0%", (2, 4): "000000", (2, 5): "yyyy-mm-dd"}), name="p.xlsx")
     assert not job.counters()["failed"], files.errors(job)
     found = shop.execute("SELECT sku, price, stock, made_on::text, seen::text FROM products").fetchone()

@@ -25,7 +25,9 @@ def many(count: int) -> str:
 
 
 @pytest.mark.req("X23", "X26", "F-062")
-@pytest.mark.parametrize("fate", ["after_fence:3", "after_stage:3", "after_insert:3", "before_commit:3", "after_commit:3"])
+@pytest.mark.parametrize(
+    "fate", ["after_fence:3", "after_stage:3", "after_insert:3", "before_commit:3", "after_commit:3"]
+)
 def test_a_killed_worker_loses_and_doubles_nothing(shop: psycopg.Connection, fate: str) -> None:
     job = uploaded(many(100), options={"batch_size": 20})
     files.validate(job, None, system=True)
@@ -121,18 +123,25 @@ def test_odd_names_of_tables_and_columns(shop: psycopg.Connection) -> None:
 
 @pytest.mark.req("F-066")
 def test_stamps_numbers_and_tables_without_a_key(shop: psycopg.Connection) -> None:
-    shop.execute("CREATE TABLE marks (id uuid PRIMARY KEY, name text, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, created_by text)")
+    shop.execute(
+        "CREATE TABLE marks (id uuid PRIMARY KEY, name text, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, created_by text)"
+    )
     shop.execute("CREATE TABLE loose (name text NOT NULL, stamp timestamptz DEFAULT now())")
     shop.execute("CREATE TABLE counted (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text)")
     try:
         job = imported("name\nx\n", table="marks")
-        row = shop.execute("SELECT id, created_at = updated_at, created_at > now() - interval '1 minute' FROM marks").fetchone()
+        row = shop.execute(
+            "SELECT id, created_at = updated_at, created_at > now() - interval '1 minute' FROM marks"
+        ).fetchone()
         assert row is not None
         assert row[1:] == (True, True)
         record = ImportRecord.objects.get(run__job=job)
         assert (record.target_id, record.target_key) == (row[0], {"id": str(row[0])})
         assert outcomes(imported("name\nx\nx\n", table="loose")) == {"read": 2, "created": 2}
-        assert outcomes(imported("id,name\n7,x\n9,y\n", table="counted", mappings={"id": "id", "name": "name"}))["created"] == 2
+        assert (
+            outcomes(imported("id,name\n7,x\n9,y\n", table="counted", mappings={"id": "id", "name": "name"}))["created"]
+            == 2
+        )
         assert outcomes(imported("name\nz\n", table="counted"))["created"] == 1
         assert shop.execute("SELECT max(id) FROM counted").fetchone() == (10,)
     finally:
@@ -143,18 +152,32 @@ def test_stamps_numbers_and_tables_without_a_key(shop: psycopg.Connection) -> No
 def test_programs_import_rows_of_their_own(shop: psycopg.Connection) -> None:
     importer = files.DataImporter(system=True)
     found = importer.parse_file(io.BytesIO(b"sku,name\nA,x\n"), table="products")
-    assert (found["headers"], found["total_rows"], found["sample_rows"]) == (["sku", "name"], 1, [{"sku": "A", "name": "x"}])
+    assert (found["headers"], found["total_rows"], found["sample_rows"]) == (
+        ["sku", "name"],
+        1,
+        [{"sku": "A", "name": "x"}],
+    )
     rows = [{"sku": "A", "stock": 1}, {"sku": "B", "stock": "no"}]
     assert importer.validate_data(rows, None, "products")["errorRows"] == 1
     told = importer.import_data(rows, None, "products", accept_errors=True)
-    assert (told["status"], told["progress_percent"], told["created_rows"], told["failed_rows"]) == ("completed", 100.0, 1, 1)
+    assert (told["status"], told["progress_percent"], told["created_rows"], told["failed_rows"]) == (
+        "completed",
+        100.0,
+        1,
+        1,
+    )
 
 
 @pytest.mark.req("F-031", "F-035", "F-021")
 def test_a_job_tells_where_it_stands(shop: psycopg.Connection) -> None:
     job = uploaded(many(30))
     told = files.described(job)
-    assert (told["status"], told["total_rows"], told["progress_percent"], told["headers"]) == ("pending", 30, 0.0, ["sku", "name", "stock"])
+    assert (told["status"], told["total_rows"], told["progress_percent"], told["headers"]) == (
+        "pending",
+        30,
+        0.0,
+        ["sku", "name", "stock"],
+    )
     assert files.stage(job) == "mapping"
     runner.work(job.pk)
     job.refresh_from_db()
@@ -165,7 +188,12 @@ def test_a_job_tells_where_it_stands(shop: psycopg.Connection) -> None:
     runner.work(job.pk)
     job = ImportJob.objects.get(pk=job.pk)
     done = files.progress(job)
-    assert (done["stage"], done["progress_percent"], done["processed_rows"], done["created_rows"]) == ("result", 100.0, 30, 30)
+    assert (done["stage"], done["progress_percent"], done["processed_rows"], done["created_rows"]) == (
+        "result",
+        100.0,
+        30,
+        30,
+    )
     assert [entry["operation"] for entry in done["log"]][-1] == "file_uploaded"
     with pytest.raises(Exception, match="completed"):
         resume(job)
@@ -179,7 +207,11 @@ def test_the_command_imports_and_reports(shop: psycopg.Connection, tmp_path: Pat
     with pytest.raises(SystemExit):
         call_command("import_file", *arguments)
     refused = json.loads(capsys.readouterr().out)
-    assert (refused["status"], refused["errors"][0]["code"], refused["errors"][0]["errorRows"]) == ("failed", "IMPORT_004", 1)
+    assert (refused["status"], refused["errors"][0]["code"], refused["errors"][0]["errorRows"]) == (
+        "failed",
+        "IMPORT_004",
+        1,
+    )
     with pytest.raises(SystemExit):
         call_command("import_file", *arguments, "--validate-only")
     assert json.loads(capsys.readouterr().out)["validation"]["errorRows"] == 1

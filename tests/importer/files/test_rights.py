@@ -13,7 +13,6 @@ from django.db import connections
 from importer.models import FileImport, ImportJob
 from importer.operations import Conflict, files
 from importer.operations.files import FileRefused, FileTooLarge, ImportDenied, ImportInvalid, UnknownTable
-
 from permissions import policy
 from permissions.models import AuditEntry, ImportPermission
 from tests.conftest import person
@@ -46,7 +45,11 @@ class Untouchable(io.BytesIO):
 def test_the_table_is_asked_before_the_file_is_read(clerk: Any) -> None:
     with pytest.raises(ImportDenied) as refused:
         files.upload(clerk, Untouchable(), "m.csv", table_name="makers")
-    assert (refused.value.status, refused.value.code, refused.value.more) == (403, "IMPORT_003", {"table_name": "makers"})
+    assert (refused.value.status, refused.value.code, refused.value.more) == (
+        403,
+        "IMPORT_003",
+        {"table_name": "makers"},
+    )
     for hidden in ("auth_permission", "importer_importjob", "nothing"):
         with pytest.raises(UnknownTable):
             files.upload(clerk, Untouchable(), "m.csv", table_name=hidden)
@@ -77,7 +80,11 @@ def test_size_is_limited_while_it_streams(clerk: Any, settings: Any) -> None:
 def test_a_format_that_is_not_allowed_is_refused(clerk: Any) -> None:
     with pytest.raises(FileRefused) as refused:
         given_by(clerk, b'[{"sku": "A"}]')
-    assert (refused.value.status, refused.value.code, refused.value.more) == (415, "IMPORT_002", {"allowed_formats": ["csv"]})
+    assert (refused.value.status, refused.value.code, refused.value.more) == (
+        415,
+        "IMPORT_002",
+        {"allowed_formats": ["csv"]},
+    )
 
 
 @pytest.mark.req("F-059")
@@ -104,7 +111,9 @@ def test_only_permitted_columns_are_written(clerk: Any) -> None:
 
 @pytest.mark.req("F-054", "G15", "G16")
 def test_nobody_imports_secrets_and_people_need_more_than_a_row(clerk: Any, shop: psycopg.Connection) -> None:
-    ImportPermission.objects.create(user=clerk, table_name="users", can_import=True, can_validate=True, can_preview=True)
+    ImportPermission.objects.create(
+        user=clerk, table_name="users", can_import=True, can_validate=True, can_preview=True
+    )
     with pytest.raises(ImportDenied):
         given_by(clerk, "name\nAnn\n", table="users")
     for column in ("password", "is_superuser", "role_id"):
@@ -152,7 +161,8 @@ def test_each_step_is_in_the_audit_log(clerk: Any) -> None:
     files.start(job, clerk)
     entries = AuditEntry.objects.filter(job_id=job.pk).order_by("id").values_list("operation", "table_name")
     assert list(entries) == [
-        (operation, "products") for operation in ("file_uploaded", "validation_started", "validation_completed", "import_started")
+        (operation, "products")
+        for operation in ("file_uploaded", "validation_started", "validation_completed", "import_started")
     ]
 
 
@@ -173,3 +183,47 @@ def test_a_day_after_its_end_nothing_of_the_file_is_left(clerk: Any, shop: psyco
     shop.execute("UPDATE importer_importjob SET completed_at = now() - interval '25 hours' WHERE id = %s", (job.pk,))
     assert files.expire() == 1
     assert not path.exists()
+
+
+@pytest.mark.req("F-039", "F-064", "J22", "J23")
+def test_a_file_that_needs_an_approval_writes_nothing_before(clerk: Any, shop: psycopg.Connection) -> None:
+    from importer import runner, tasks
+    from permissions import approvals
+
+    root = person("root", is_superuser=True)
+    ImportPermission.objects.update(requires_approval=True)
+    job = given_by(clerk, "sku\nA\n")
+    files.validate(job, clerk)
+    files.start(job, clerk)
+    assert job.status == "awaiting_approval"
+    runner.work(job.pk)
+    assert shop.execute("SELECT count(*) FROM products").fetchone() == (0,)
+    with pytest.raises((approvals.SelfApproval, policy.Denied)):
+        approvals.decide_job(job.pk, by=clerk, approve=True)
+    approvals.decide_job(job.pk, by=root, approve=True)
+    tasks.run_job(str(job.pk))
+    assert shop.execute("SELECT count(*) FROM products").fetchone() == (1,)
+
+
+@pytest.mark.req("DEC-15")
+def test_a_file_stands_among_the_jobs(clerk: Any, logged_in: Any) -> None:
+    from importer import runner
+
+    root = person("root", is_superuser=True)
+    job = given_by(clerk, "sku\nA\n")
+    browser = logged_in(root)
+    for _ in range(2):
+        for address in (
+            "/import/jobs",
+            f"/import/jobs/{job.pk}",
+            f"/api/import/jobs/{job.pk}",
+            "/api/import/jobs",
+            "/",
+        ):
+            answer = browser.get(address)
+            assert answer.status_code == 200, address
+            if address.startswith("/import"):
+                assert "products.csv" in answer.content.decode()
+        files.validate(job, clerk) if job.awaits_start else None
+        files.start(job, clerk) if job.awaits_start else None
+        runner.work(job.pk)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 
 import psycopg
-import pytest
 
 from importer.models import ImportRecord
 from importer.operations import files
@@ -13,10 +12,14 @@ from tests.importer.files.conftest import imported, outcomes, uploaded
 
 
 def test_rows_go_into_the_table_with_a_record_each(shop: psycopg.Connection) -> None:
-    job = imported("sku,name,price,stock,active,made_on,tags\nA-1,Lamp,9.90,5,yes,2024-05-06,\"[\"\"x\"\"]\"\nA-2,Chair,19.00,,no,,\n")
+    job = imported(
+        'sku,name,price,stock,active,made_on,tags\nA-1,Lamp,9.90,5,yes,2024-05-06,"[""x""]"\nA-2,Chair,19.00,,no,,\n'
+    )
     assert job.status == "completed", job.error_message
     assert outcomes(job) == {"read": 2, "created": 2}
-    rows = shop.execute("SELECT id, sku, name, price, stock, active, made_on::text, tags FROM products ORDER BY id").fetchall()
+    rows = shop.execute(
+        "SELECT id, sku, name, price, stock, active, made_on::text, tags FROM products ORDER BY id"
+    ).fetchall()
     assert [row[1:] for row in rows] == [
         ("A-1", "Lamp", Decimal("9.90"), 5, True, "2024-05-06", ["x"]),
         ("A-2", "Chair", 19, None, False, None, None),

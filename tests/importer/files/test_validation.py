@@ -9,8 +9,7 @@ import psycopg
 import pytest
 
 from importer.models import FileFinding, TableRule
-from importer.operations import files
-from importer.operations import Conflict
+from importer.operations import Conflict, files
 from importer.operations.files import ImportInvalid
 from importer.options import InvalidOption
 from tests.importer.files.conftest import imported, outcomes, uploaded
@@ -22,7 +21,10 @@ def report(content: str, **given: Any) -> dict[str, Any]:
 
 @pytest.mark.req("F-027", "F-080", "F-082", "F-083")
 def test_the_report_names_row_column_field_and_value(shop: psycopg.Connection) -> None:
-    mappings = [{"source_column": "Article", "target_column": "sku"}, {"source_column": "Left", "target_column": "stock"}]
+    mappings = [
+        {"source_column": "Article", "target_column": "sku"},
+        {"source_column": "Left", "target_column": "stock"},
+    ]
     found = report("Left,Article,Colour\nabc,A,red\n1,B,\n-1,,red\n", mappings=mappings)
     assert {name: found[name] for name in ("isValid", "totalRows", "validRows", "errorRows", "errorsTotal", "truncated")} == {
         "isValid": False, "totalRows": 3, "validRows": 1, "errorRows": 2, "errorsTotal": 3, "truncated": False,
@@ -51,20 +53,30 @@ def test_a_hundred_errors_are_shown_and_all_are_kept(shop: psycopg.Connection) -
 @pytest.mark.req("F-076", "F-077")
 def test_a_required_column_nobody_mapped_is_said_once(shop: psycopg.Connection) -> None:
     found = report("name\nx\ny\n")
-    assert [(error["row"], error["code"], error["field"]) for error in found["errors"][:1]] == [(0, "unmapped_required", "sku")]
+    assert [(error["row"], error["code"], error["field"]) for error in found["errors"][:1]] == [
+        (0, "unmapped_required", "sku")
+    ]
     assert sum(error["code"] == "unmapped_required" for error in found["errors"]) == 1
     assert (found["validRows"], found["errorRows"]) == (0, 2)
 
 
 @pytest.mark.req("F-078")
 def test_what_looks_odd_is_a_warning(shop: psycopg.Connection) -> None:
-    shop.execute("CREATE TABLE people (id serial PRIMARY KEY, name text, email text, age integer, born date, pay numeric)")
+    shop.execute(
+        "CREATE TABLE people (id serial PRIMARY KEY, name text, email text, age integer, born date, pay numeric)"
+    )
     try:
         lines = [f"P{number},p{number}@x.example,{20 + number},1990-01-01,{1000 + number}" for number in range(40)]
-        lines += ["Old,o@x.example,150,1850-01-01,1000", "Rich,r@x.example,030,2990-01-01,99999999", "Lost\ufffd,l@x.example,5,2000-01-01,1001"]
+        lines += [
+            "Old,o@x.example,150,1850-01-01,1000",
+            "Rich,r@x.example,030,2990-01-01,99999999",
+            "Lost\ufffd,l@x.example,5,2000-01-01,1001",
+        ]
         found = report("name,email,age,born,pay\n" + "\n".join(lines) + "\n", table="people")
         assert found["isValid"], found["errors"]
-        odd = [(warning["row"], warning["field"], warning["code"]) for warning in found["warnings"] if warning["row"] > 41]
+        odd = [
+            (warning["row"], warning["field"], warning["code"]) for warning in found["warnings"] if warning["row"] > 41
+        ]
         assert (42, "age", "unusual_value") in odd
         assert (42, "born", "unusual_date") in odd
         assert (43, "age", "leading_zeros") in odd
@@ -121,10 +133,14 @@ def test_validating_changes_nothing(shop: psycopg.Connection) -> None:
     shop.execute("INSERT INTO products (sku) VALUES ('OLD')")
 
     def state() -> Any:
-        return shop.execute("SELECT md5(string_agg(p::text, '|' ORDER BY id)), (SELECT last_value FROM products_id_seq) FROM products p").fetchone()
+        return shop.execute(
+            "SELECT md5(string_agg(p::text, '|' ORDER BY id)), (SELECT last_value FROM products_id_seq) FROM products p"
+        ).fetchone()
 
     before = state()
-    found = files.validate_file(None, io.BytesIO(b"sku,stock\nOLD,1\nB,x\n"), "p.csv", table_name="products", system=True)
+    found = files.validate_file(
+        None, io.BytesIO(b"sku,stock\nOLD,1\nB,x\n"), "p.csv", table_name="products", system=True
+    )
     assert (found["totalRows"], found["errorRows"], found["errors"][0]["row"]) == (2, 1, 3)
     job = uploaded("sku\nB\n", options={"validate_only": True})
     files.validate(job, None, system=True)

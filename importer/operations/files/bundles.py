@@ -1,0 +1,100 @@
+"""Several files in one zip: a job each, parents first (F-041)."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import Any
+
+from django.conf import settings
+
+from importer.models import ImportJob
+from importer.operations.files import rights, storing, templates, uploading
+from importer.operations.files.failures import FileRefused
+from importer.operations.files.uploading import Content
+from servicevault import stored_files
+from servicevault.tables import Table
+from servicevault.tabular import containers
+from servicevault.tabular.errors import FileRejected
+from servicevault.tabular.filenames import cleaned
+from servicevault.tabular.limits import DEFAULT
+
+MOST_FILES = 100
+
+
+def upload_zip(user: Any, content: Content, *, system: bool = False) -> list[ImportJob]:
+    """A waiting job for each file of a zip, in the order in which they are to be started.
+
+    A file's name is its table's; the person's latest import template for the table tells how it is read. Raises
+    ImportDenied without a right for every table, UnknownTable, FileRefused, FileTooLarge, and what `upload` raises; no
+    job is left then.
+    """
+    allowance = rights.require_any(user, system=system)
+    stored = storing.keep(content, allowance.max_file_size_mb)
+    made: list[ImportJob] = []
+    try:
+        with stored_files.opened(stored, settings.IMPORT_TEMP_DIR) as file:
+            archive = _opened(file, allowance.allowed_formats)
+            members = {_table_name(member): member for member in archive.infolist() if not member.is_dir()}
+            for name in members:
+                rights.require(user, name, system=system)
+            for table in _parents_first([rights.table_of(name) for name in members]):
+                with archive.open(members[table.name]) as inner:
+                    made.append(_job(user, table.name, members[table.name].filename, inner, system=system))
+    except BaseException:
+        for job in made:
+            stored_files.delete(job.file.path)
+            job.runs.all().delete()
+            job.delete()
+        raise
+    finally:
+        stored_files.delete(stored.path)
+    return made
+
+
+def _opened(file: Any, allowed: Any) -> zipfile.ZipFile:
+    try:
+        archive = containers.open_zip(file, DEFAULT)
+    except FileRejected as error:
+        raise FileRefused(error.message, allowed_formats=allowed) from error
+    files = [member for member in archive.infolist() if not member.is_dir()]
+    packed = sum(member.compress_size for member in files)
+    unpacked = sum(member.file_size for member in files)
+    if not files or len(files) > MOST_FILES:
+        raise FileRefused(
+            f"The archive holds {len(files)} files; 1 to {MOST_FILES} are taken.", allowed_formats=allowed
+        )
+    if unpacked > DEFAULT.expansion_bytes and unpacked > packed * DEFAULT.expansion_ratio:
+        raise FileRefused("The archive unpacks to far more than its size.", allowed_formats=allowed)
+    return archive
+
+
+def _table_name(member: zipfile.ZipInfo) -> str:
+    stem, _, extension = cleaned(member.filename).rpartition(".")
+    return stem or extension
+
+
+def _job(user: Any, table_name: str, filename: str, inner: Any, *, system: bool) -> ImportJob:
+    template = None if user is None else templates.visible(user, table_name=table_name).order_by("-updated_at").first()
+    return uploading.upload(
+        user,
+        inner,
+        filename,
+        table_name=table_name,
+        options=template.import_options if template else None,
+        mappings=template.field_mappings if template else None,
+        system=system,
+    )
+
+
+def _parents_first(found: list[Table]) -> list[Table]:
+    """Tables behind those their foreign keys name; a ring is taken as it comes."""
+    left, done = sorted(found, key=lambda table: table.name), list[Table]()
+    while left:
+        names = {table.name for table in left}
+        free = [
+            table for table in left if not {key.referred_table for key in table.foreign_keys} & (names - {table.name})
+        ]
+        free = free or left[:1]
+        done += free
+        left = [table for table in left if table not in free]
+    return done
