@@ -67,7 +67,6 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             raise Conflict(f"Job {job.number} was started already.")
         file.accept_errors = accept_errors
         file.save(update_fields=["accept_errors"])
-        consent.ask_if_needed(job, allowance, by=user)
         audit.record(
             "import_started",
             user=user,
