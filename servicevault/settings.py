@@ -243,7 +243,11 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 12 * 60 * 60}  # longer than any slice of a job
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE = {"wake-jobs": {"task": "importer.tasks.wake_jobs", "schedule": 15.0}}
+CELERY_BEAT_SCHEDULE = {
+    "wake-jobs": {"task": "importer.tasks.wake_jobs", "schedule": 15.0},
+    "expire-approvals": {"task": "permissions.tasks.expire_approvals", "schedule": 3600.0},
+    "purge-audit-log": {"task": "permissions.tasks.purge_audit_log", "schedule": 86_400.0},
+}
 
 IMPORT_ALLOW_LOOPBACK = _flag("IMPORT_ALLOW_LOOPBACK", EMBEDDED)
 IMPORT_HOST_ALLOWLIST = _names("IMPORT_HOST_ALLOWLIST")
