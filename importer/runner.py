@@ -31,6 +31,7 @@ from importer.sources.audit import require_unprivileged
 from importer.sources.failures import ConnectionFailed
 from importer.sources.session import SourceSession
 from permissions import audit
+from servicevault import logs
 from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
@@ -51,6 +52,11 @@ def work(job_id: Any, *, sink: ProgressSink | None = None, patient: bool = True)
     finished does nothing. While too many other imports run the job stays pending: a `patient` caller
     waits for its turn, another gets "pending" back and is called again by the sweeper (X14).
     """
+    with logs.about(job_id=str(job_id)):
+        return _work(job_id, sink=sink, patient=patient)
+
+
+def _work(job_id: Any, *, sink: ProgressSink | None, patient: bool) -> str:
     while not _admitted(job_id):
         if not patient:
             return JobStatus.PENDING
