@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from permissions import audit, policy
+from permissions import audit, policy, preferences
 from permissions.models import AuditAnchor, AuditEntry
 from servicevault.tabular.values import guard
 
@@ -125,7 +124,7 @@ def purge(*, older_than_days: int | None = None, by: Any = None) -> int:
 
     The chain is anchored anew at the last removed entry, and the purge itself is on record.
     """
-    days = settings.AUDIT_RETENTION_DAYS if older_than_days is None else older_than_days
+    days = preferences.value("AUDIT_RETENTION_DAYS") if older_than_days is None else older_than_days
     oldest_kept = timezone.now() - timedelta(days=days)
     with transaction.atomic():
         anchor = AuditAnchor.objects.select_for_update().first()

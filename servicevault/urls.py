@@ -25,6 +25,7 @@ urlpatterns = [
     path("from/<str:source_key>/<str:entity>/<path:external_id>", tickets.from_source, name="from_source"),
     path("", include("importer.urls")),
     path("", include("templates_registry.urls")),
+    path("", include("permissions.urls")),
     path("api/import/", include("importer.api.urls")),
     path("api/import/", include("templates_registry.api.urls")),
     path("api/v1/data/", include("permissions.api.urls")),

@@ -81,7 +81,12 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
     ("import.approve",): [
         *of("post", "api_job_approve api_job_reject"),
     ],
+    ("pages.approvals",): [*of("get", "approval_list approval"), "post approval"],
+    ("pages.settings.import",): [*of("get", "import_settings"), "post import_settings"],
+    ("pages.audit",): ["get audit"],
     ("data.permissions.manage",): [
+        *of("get", "table_permissions table_grant"),
+        *of("post", "table_grant table_revoke"),
         *of("get", "api_import_permissions api_import_permission api_export_permissions api_export_permission"),
         *of("post", "api_import_permissions api_export_permissions"),
         *of("put", "api_import_permission api_export_permission"),

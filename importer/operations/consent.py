@@ -7,13 +7,11 @@ import json
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-
 from importer import planning
 from importer.models import ImportJob, ImportProfile, JobKind
 from importer.operations.failures import Conflict
 from importer.query.spec import QuerySpec
-from permissions import approvals, policy
+from permissions import approvals, policy, preferences
 from permissions.models import Approval
 from servicevault import catalog
 from servicevault.jobs import lifecycle
@@ -35,7 +33,11 @@ def ask_if_needed(job: ImportJob, *, by: Any) -> None:
 
     In the transaction that made the job. Raises Conflict when nobody could decide (G23).
     """
-    wanted = job.profile.requires_approval or job.options.get("requires_approval") or settings.IMPORT_REQUIRE_APPROVAL
+    wanted = (
+        job.profile.requires_approval
+        or job.options.get("requires_approval")
+        or preferences.value("IMPORT_REQUIRE_APPROVAL")
+    )
     if job.kind != JobKind.IMPORT or not wanted:
         return
     lifecycle.await_approval(ImportJob, job.pk, "Waiting for an approval")

@@ -75,6 +75,10 @@ class ImportPermission(TablePermission):
     class Meta(TablePermission.Meta):
         db_table = "import_permissions"
 
+    @property
+    def most_rows(self) -> int:
+        return self.max_rows_per_import
+
 
 class ExportPermission(TablePermission):
     """The right to export from a table, and its limits."""
@@ -88,3 +92,7 @@ class ExportPermission(TablePermission):
 
     class Meta(TablePermission.Meta):
         db_table = "export_permissions"
+
+    @property
+    def most_rows(self) -> int:
+        return self.max_rows_per_export

@@ -22,6 +22,8 @@ ENTRIES = (
     ("home", "Home", "home", None),
     ("ticket_list", "Tickets", "ticket", ""),
     ("import", "Import", "database-import", "pages.import.manage"),
+    ("approval_list", "Approvals", "user-check", "pages.approvals"),
+    ("audit", "Audit", "history", "pages.audit"),
     ("admin:index", "Administration", "settings", "superuser"),
 )
 
@@ -56,6 +58,12 @@ def page_link(context: dict[str, Any], number: int, parameter: str = "") -> str:
 
 
 @register.filter
+def may(user: Any, permission: str) -> bool:
+    """Whether the person holds the permission: `{% if user|may:"audit.view" %}`."""
+    return policy.has(user, permission)
+
+
+@register.filter
 def duration(value: timedelta | None) -> str:
     return spoken(value)
 
@@ -82,4 +90,6 @@ def _section(url_name: str | None) -> str:
     name = url_name or ""
     if name.startswith(("ticket", "comment")):
         return "ticket_list"
+    if name == "approval":
+        return "approval_list"
     return "import" if name.startswith(("import", "job", "profile", "builder")) else name
