@@ -90,7 +90,7 @@ def grant(
             row.save(force_insert=True)
     except IntegrityError:
         raise AlreadyGranted(f"{user or role} has a row for “{table_name}” already. Change that one.") from None
-    _record("permission_granted", kind, row, by, given={name: getattr(row, name) for name in EDITABLE[kind]})
+    record("permission_granted", kind, row, by, given={name: getattr(row, name) for name in EDITABLE[kind]})
     return row
 
 
@@ -104,7 +104,7 @@ def change(kind: str, row_id: Any, *, by: Any, values: Mapping[str, Any]) -> Imp
     _assign(kind, row, values)
     row.save()
     changed = {name: value for name, value in before.items() if getattr(row, name) != value}
-    _record("permission_changed", kind, row, by, old=changed, new={name: getattr(row, name) for name in changed})
+    record("permission_changed", kind, row, by, old=changed, new={name: getattr(row, name) for name in changed})
     return row
 
 
@@ -114,7 +114,7 @@ def revoke(kind: str, row_id: Any, *, by: Any) -> None:
     policy.require(by, PERMISSION)
     row = KINDS[kind].objects.select_for_update().get(pk=row_id)
     _check_not_own(row, by)
-    _record("permission_revoked", kind, row, by)
+    record("permission_revoked", kind, row, by)
     row.delete()
 
 
@@ -146,6 +146,22 @@ def effective(user: Any, table_name: str) -> Effective:
         tables.export_allowance(user, table_name),
         _source(user, tables.export_row(user, table_name)),
     )
+
+
+def effective_everywhere(user: Any, names: Iterable[str]) -> dict[str, Effective]:
+    """`effective` for many tables at once; three queries, two for superusers."""
+    if user.is_superuser:
+        same = Effective(
+            "super admin", tables.import_allowance(user, ""), tables.export_allowance(user, ""), "super admin"
+        )
+        return dict.fromkeys(names, same)
+    held = tables.allowances(user)
+    nothing = (tables.ImportAllowance(), None, tables.ExportAllowance(), None)
+    found = {}
+    for name in names:
+        imports, import_row, exports, export_row = held.get(name, nothing)
+        found[name] = Effective(_source(user, import_row), imports, exports, _source(user, export_row))
+    return found
 
 
 def preset(name: str, kind: str) -> dict[str, Any]:
@@ -201,6 +217,7 @@ def _fault(name: str, value: Any, table: database.Table) -> str:
     return ""
 
 
-def _record(operation: str, kind: str, row: ImportPermission | ExportPermission, by: Any, **details: Any) -> None:
+def record(operation: str, kind: str, row: ImportPermission | ExportPermission, by: Any, **details: Any) -> None:
+    """Put on record what was done with a row."""
     whom = {"user_id": str(row.user_id)} if row.user_id else {"role": str(row.role)}
     audit.record(operation, user=by, table_name=row.table_name, obj=row, details={"kind": kind, **whom, **details})

@@ -104,6 +104,24 @@ def export_row(user: Any, table_name: str) -> ExportPermission | None:
     return _counting(ExportPermission.objects.filter(table_name=table_name), user).get(table_name)
 
 
+def allowances(
+    user: Any,
+) -> dict[str, tuple[ImportAllowance, ImportPermission | None, ExportAllowance, ExportPermission | None]]:
+    """By table: what the person may do, and the rows that say so. Three queries, however many tables."""
+    limits = preferences.values()
+    imports = _counting(ImportPermission.objects.select_related("role"), user)
+    exports = _counting(ExportPermission.objects.select_related("role"), user)
+    return {
+        name: (
+            _import_of(imports[name], limits) if name in imports else ImportAllowance(),
+            imports.get(name),
+            _export_of(exports[name]) if name in exports else ExportAllowance(),
+            exports.get(name),
+        )
+        for name in {*imports, *exports}
+    }
+
+
 def importable_tables(user: Any) -> set[str] | None:
     """Tables the person may do anything with towards importing; None: all (superusers). One query."""
     if _is_active(user) and user.is_superuser:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from servicevault.jobs import shutdown
 
 TELL_SECONDS = 10
-_told_at = -TELL_SECONDS
+_told_at = -float(TELL_SECONDS)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "servicevault.settings")
 

@@ -130,6 +130,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_htmx",
     "django_celery_beat",
+    "import_export",
 ]
 
 MIDDLEWARE = [
@@ -228,6 +229,11 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "ServiceStatus": ["healthy", "degraded", "unhealthy"],
+        "ApprovalKind": "permissions.models.approvals.Kind",
+        "ApprovalStatus": "permissions.models.approvals.Decision",
+    },
 }
 RATE_LIMITS = _rates("RATE_LIMITS")  # name → requests, seconds; names in servicevault.api.limits (G30)
 

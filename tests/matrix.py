@@ -86,7 +86,7 @@ MATRIX: dict[str, Address] = {
     "approval": Address((302, 403, 403, 403, 404), (302, 403, 403, 403, 404), {"pk": "nobody"}),
     "audit": Address((302, 403, 403, 403, 200), NO_SUCH_METHOD),
     # An empty form is no change of settings: 422 with the settings again.
-    "import_settings": Address((302, 403, 403, 403, 200), (302, 403, 403, 403, 200)),
+    "settings_import": Address((302, 403, 403, 403, 200), (302, 403, 403, 403, 200)),
     "table_permissions": Address((302, 403, 403, 403, 200), NO_SUCH_METHOD),
     "table_grant": Address((302, 403, 403, 403, 302), (302, 403, 403, 403, 302), {"kind": "kind"}),  # to whom?
     "table_revoke": Address(NO_SUCH_METHOD, (302, 403, 403, 403, 404), {"kind": "kind", "pk": "nobody"}),

@@ -82,7 +82,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("post", "api_job_approve api_job_reject"),
     ],
     ("pages.approvals",): [*of("get", "approval_list approval"), "post approval"],
-    ("pages.settings.import",): [*of("get", "import_settings"), "post import_settings"],
+    ("pages.settings.import",): [*of("get", "settings_import"), "post settings_import"],
     ("pages.audit",): ["get audit"],
     ("data.permissions.manage",): [
         *of("get", "table_permissions table_grant"),

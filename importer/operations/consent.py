@@ -89,6 +89,8 @@ def sees(user: Any, approval: Approval) -> bool:
     """Whoever sees the profile; whoever watches everybody's jobs."""
     if policy.has(user, "import.jobs.monitor"):
         return True
+    if approval.profile_id is None:
+        return False
     return policy.restrict(ImportProfile.objects.filter(pk=approval.profile_id), user).exists()
 
 

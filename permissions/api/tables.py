@@ -142,7 +142,6 @@ class TablePermission(GrantingView):
 def _documented(kind: str, row: type, body: type, values: type) -> tuple[type[ApiView], type[ApiView]]:
     """The two views of one kind, with their place in the document."""
     members = {"kind": kind, "row": row, "body_shape": body, "values_shape": values}
-    tags = {"tags": ["permissions"]}
     many = type(f"{kind.capitalize()}Permissions", (TablePermissions,), members)
     one = type(f"{kind.capitalize()}Permission", (TablePermission,), members)
     return (
@@ -151,14 +150,16 @@ def _documented(kind: str, row: type, body: type, values: type) -> tuple[type[Ap
                 operation_id=f"list_{kind}_permissions",
                 parameters=[Parameters],
                 responses=slice_of(f"{kind.capitalize()}PermissionSlice", "permissions", row),
-                **tags,
+                tags=["permissions"],
             ),
-            post=extend_schema(operation_id=f"grant_{kind}", request=body, responses={201: row}, **tags),
+            post=extend_schema(operation_id=f"grant_{kind}", request=body, responses={201: row}, tags=["permissions"]),
         )(many),
         extend_schema_view(
-            get=extend_schema(operation_id=f"get_{kind}_permission", responses=row, **tags),
-            put=extend_schema(operation_id=f"change_{kind}_permission", request=values, responses=row, **tags),
-            delete=extend_schema(operation_id=f"revoke_{kind}", responses={204: None}, **tags),
+            get=extend_schema(operation_id=f"get_{kind}_permission", responses=row, tags=["permissions"]),
+            put=extend_schema(
+                operation_id=f"change_{kind}_permission", request=values, responses=row, tags=["permissions"]
+            ),
+            delete=extend_schema(operation_id=f"revoke_{kind}", responses={204: None}, tags=["permissions"]),
         )(one),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.apps import apps
 from django.db.models import Q
 from django.http import HttpResponse
 from django.urls import reverse
@@ -60,9 +61,17 @@ def _row(entry: AuditEntry) -> dict[str, Any]:
         "person": told["user"] or (f"{told['user_id'][:8]}… (deleted)" if told["user_id"] else ""),
         "words": words(entry.operation),
         "result": RESULTS[entry.result],
-        "about": entry.table_name or entry.object_type.rpartition(".")[2],
+        "about": entry.table_name or _kind(entry.object_type),
         "details": [(name.replace("_", " "), value) for name, value in sorted(entry.details.items())],
     }
+
+
+def _kind(label: str) -> str:
+    """What an entry is about: "import job". The label itself when there is no such model any more."""
+    try:
+        return str(apps.get_model(label)._meta.verbose_name) if label else ""
+    except LookupError:
+        return label
 
 
 def _chosen(request: PageRequest) -> dict[str, str]:

@@ -27,8 +27,8 @@ class PreferenceForm(forms.Form):
         widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}),
     )
 
-    def __init__(self, *args: Any, may_change: bool, **kwargs: Any) -> None:
-        super().__init__(*args, initial=preferences.values(), **kwargs)
+    def __init__(self, data: Any, *, may_change: bool) -> None:
+        super().__init__(data, initial=preferences.values())
         for setting in preferences.SETTINGS.values():
             self.fields[setting.name] = field = _field(setting)
             field.disabled = not may_change or preferences.is_locked(setting.name)
@@ -53,7 +53,7 @@ class PreferenceForm(forms.Form):
 
 
 def _field(setting: preferences.Setting) -> forms.Field:
-    told = {"label": setting.label, "help_text": setting.help}
+    told: dict[str, Any] = {"label": setting.label, "help_text": setting.help}
     if setting.high:
         number = forms.NumberInput(attrs={"class": "form-control"})
         return forms.IntegerField(min_value=setting.low, max_value=setting.high, widget=number, **told)
@@ -77,6 +77,6 @@ def preferences_page(request: PageRequest) -> HttpResponse:
         changed = preferences.change(form.changes(), by=request.user, reason=form.cleaned_data["reason"])
         words = f"Changed: {', '.join(preferences.SETTINGS[name].label.lower() for name in changed)}."
         messages.success(request, words if changed else "Nothing was different.")
-        return redirect("import_settings")
+        return redirect("settings_import")
     context = {"form": form, "may_change": may_change}
     return render(request, "permissions/preferences.html", context, status=422 if form.is_bound else 200)

@@ -138,12 +138,13 @@ def _rows_of(user: Any, role: Any, tables: list[database.Listed]) -> list[dict[s
         for kind, model in granting.KINDS.items()
     }
     names = sorted({table.name for table in tables} | set(held["import"]) | set(held["export"]))
+    counting = granting.effective_everywhere(user, names) if user else {}
     return [
         {
             "table": name,
             "import": held["import"].get(name),
             "export": held["export"].get(name),
-            "effective": granting.effective(user, name) if user else None,
+            "effective": counting.get(name),
         }
         for name in names
     ]
