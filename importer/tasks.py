@@ -49,7 +49,9 @@ def release(job_id: UUID) -> bool:
     """Queue a job that was approved. False when it no longer waits."""
     released = lifecycle.release(ImportJob, job_id)
     if released:
-        announce(ImportJob.objects.get(pk=job_id))
+        job = ImportJob.objects.get(pk=job_id)
+        consent.record_started(job)
+        announce(job)
     return released
 
 

@@ -10,7 +10,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 
 from importer.operations.progress import spoken
-from permissions import policy
+from permissions import approvals, policy
 from servicevault.models.tickets import Status
 from servicevault.web.tickets import STATUS_LOOKS
 
@@ -42,8 +42,15 @@ def icon(name: str, css: str = "") -> str:
 @register.simple_tag
 def navigation(user: Any, url_name: str | None) -> list[dict[str, Any]]:
     """The entries the person may open (G3), with the open one marked."""
+    counts = {"approval_list": approvals.waiting_for}
     return [
-        {"url": url, "words": words, "icon": picture, "is_open": _section(url_name) == url}
+        {
+            "url": url,
+            "words": words,
+            "icon": picture,
+            "is_open": _section(url_name) == url,
+            "count": counts[url](user) if url in counts else 0,
+        }
         for url, words, picture, permission in ENTRIES
         if _may_open(user, permission)
     ]

@@ -12,8 +12,10 @@ from importer.models import ImportJob
 from permissions import audit_log, preferences, tables
 from permissions.models import AuditEntry, ImportPermission
 from servicevault.jobs.models import JobStatus
+from tests.api.conftest import program
 from tests.conftest import person
 
+__all__ = ["program"]
 pytestmark = pytest.mark.django_db
 
 
@@ -96,3 +98,15 @@ def test_a_super_admin_changes_them_on_the_page(root: Any, alice: Any, logged_in
     assert browser.post("/settings/import", form | {"IMPORT_MAX_FILE_SIZE": 0}).status_code == 422
     with pytest.raises(PermissionDenied):
         preferences.change({"IMPORT_MAX_FILE_SIZE": 5}, by=alice)
+
+
+@pytest.mark.req("G33")
+def test_ten_unfinished_jobs_are_enough(profile: Any, alice: Any, program: Any) -> None:
+    for number in range(10):
+        other = type(profile).objects.create(
+            name=f"Desk {number}", host="h", database="d", username="u", source_key=f"desk-{number}"
+        )
+        ImportJob.objects.create(profile=other, mode="upsert", created_by=alice)
+    answer = program(alice).post(f"/profiles/{profile.pk}/import")
+    assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+    assert "10 unfinished jobs" in answer.json()["message"]
