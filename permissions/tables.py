@@ -139,13 +139,14 @@ def exportable_tables(user: Any) -> set[str] | None:
 
 
 def largest_upload_mb(user: Any) -> int:
-    """The largest file the person may import into any table, in MB; 0 for none. One query."""
+    """The largest file the person may import into any table, in MB; 0 for none. Two queries."""
     if not _is_active(user):
         return 0
     if user.is_superuser:
-        return int(settings.IMPORT_MAX_FILE_SIZE)
-    found = [_import_of(row) for row in _counting(ImportPermission.objects.all(), user).values()]
-    return max((allowance.max_file_size_mb for allowance in found if allowance.allows_anything), default=0)
+        return int(preferences.values()["IMPORT_MAX_FILE_SIZE"])
+    limits, rows = preferences.values(), _counting(ImportPermission.objects.all(), user).values()
+    usable = [row for row in rows if row.can_import or row.can_validate or row.can_preview]
+    return max((_import_of(row, limits).max_file_size_mb for row in usable), default=0)
 
 
 def allows_format(allowance: ImportAllowance | ExportAllowance, name: str) -> bool:

@@ -21,9 +21,13 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("post", "profile_new profile_switch profile_edit profile_template profile_template_remove"),
         *of("post", "profile_template_upgrade profile_value_maps profile_matching profile_preview profile_duplicate"),
         *of("post", "profile_access profile_delete profile_start builder builder_change builder_save builder_discard"),
-        *of("post", "builder_restore builder_list job_cancel job_resume"),
+        *of("post", "builder_restore builder_list job_cancel job_resume job_release_held"),
+        *of("get", "template_import template_export template_delete profile_template_save"),
+        *of("post", "template_import template_copy template_delete profile_template_save"),
     ],
     ("system.import",): [
+        *of("get", "template_export template_delete"),
+        *of("post", "template_copy template_delete api_job_release_held"),
         *of("get", "import_templates api_profiles api_profile api_profile_access api_schema_of api_introspect"),
         *of(
             "get", "api_introspect_emails api_introspect_time api_queries api_query api_query_draft api_query_versions"
@@ -48,6 +52,8 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("delete", "api_profile api_query api_profile_template"),
     ],
     roles.CONFIGURE: [
+        *of("get", "profile_template_save"),
+        *of("post", "profile_template_save"),
         *of(
             "get",
             "profile_new profile_source profile_edit profile_template profile_template_upgrade profile_value_maps",
@@ -96,9 +102,11 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("get", "api_metrics metrics"),
     ],
     ("import.records.manage",): [
-        *of("post", "api_records_retry api_records_approve"),
+        *of("post", "api_records_retry api_records_approve api_job_release_held job_release_held"),
     ],
     ("system.configure",): [
+        *of("get", "template_import template_delete profile_template_save"),
+        *of("post", "template_import template_copy template_delete profile_template_save"),
         *of("post", "api_templates api_template_import api_template_lint api_save_as_template"),
     ],
 }
