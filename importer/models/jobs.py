@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
@@ -45,6 +46,11 @@ class ImportJob(Job):
 
     def __str__(self) -> str:
         return f"Job {self.number}"
+
+    @classmethod
+    def unfinished(cls) -> models.QuerySet[Self]:
+        """Without files that wait for their start: nobody asked for them yet."""
+        return super().unfinished().filter(awaits_start=False)
 
     @property
     def source_kind(self) -> str:

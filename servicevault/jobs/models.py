@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from typing import Self
 
 from django.conf import settings
 from django.db import models
@@ -53,6 +54,11 @@ class Job(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(status__in=JobStatus.values), name="%(class)s_status_known"),
         ]
+
+    @classmethod
+    def unfinished(cls) -> models.QuerySet[Self]:
+        """Jobs that were started and did not end."""
+        return cls._default_manager.filter(status__in=ACTIVE)
 
     @property
     def is_finished(self) -> bool:

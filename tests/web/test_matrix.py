@@ -41,6 +41,8 @@ def places(ticket: Any, finished_job: Any, profile: Any, waiting_file: Any) -> d
         "number": "1",
         "file": str(waiting_file.pk),
         "table": "tickets",
+        "kind": "import",
+        "nobody": "00000000-0000-0000-0000-000000000000",
         "record": str(finished_job.runs.get().records.first().pk),
     }
 

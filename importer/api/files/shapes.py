@@ -92,7 +92,7 @@ class Finding(serializers.Serializer[Any]):
     record = serializers.IntegerField(allow_null=True, required=False)
     record_id = serializers.UUIDField(required=False)
     column = serializers.CharField(allow_blank=True)
-    field = serializers.CharField(allow_blank=True)  # type: ignore[assignment] # the guide's name
+    field = serializers.CharField(allow_blank=True)
     message = serializers.CharField()
     severity = serializers.CharField(required=False)
     value = AnyField(allow_null=True)
@@ -252,7 +252,7 @@ class JobParameters(SliceParameters):
 
 
 class ErrorParameters(SliceParameters):
-    field = serializers.CharField(required=False, max_length=NAME)  # type: ignore[assignment] # the guide's name
+    field = serializers.CharField(required=False, max_length=NAME)
     code = serializers.CharField(required=False, max_length=64)
     severity = serializers.ChoiceField(["error", "warning"], default="error")
 

@@ -17,9 +17,8 @@ from importer.operations.files.failures import ImportInvalid, TooOften
 from importer.operations.files.uploading import require_waiting
 from permissions import audit
 from permissions.tables import ImportAllowance
-from servicevault.jobs.models import ACTIVE, JobStatus
-
-MOST_UNFINISHED = 10  # G33
+from servicevault.jobs.limits import MOST_UNFINISHED, unfinished_of
+from servicevault.jobs.models import JobStatus
 
 
 def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: bool = False) -> ImportJob:
@@ -87,7 +86,7 @@ def _require_turn(user: Any, table_name: str, allowance: ImportAllowance) -> Non
         since = timezone.now() - timedelta(**{f"{word}s": 1})
         if most is not None and own.filter(file__table_name=table_name, created_at__gt=since).count() >= most:
             raise TooOften(f"At most {most} imports into {table_name} may be started within one {word}.")
-    if own.filter(status__in=ACTIVE).count() >= MOST_UNFINISHED:
+    if unfinished_of(user) >= MOST_UNFINISHED:
         raise TooOften(f"{MOST_UNFINISHED} of your imports are not finished.", hint="Wait for one, or cancel one.")
 
 
