@@ -5,7 +5,16 @@ from .bundles import upload_zip
 from .correcting import error_file, retry, retry_from_file
 from .data_importer import DataImporter
 from .expiring import expire
-from .failures import FileFailure, FileRefused, FileTooLarge, ImportDenied, ImportInvalid, NotThere, UnknownTable
+from .failures import (
+    FileFailure,
+    FileRefused,
+    FileTooLarge,
+    ImportDenied,
+    ImportInvalid,
+    NotThere,
+    TooManyImports,
+    UnknownTable,
+)
 from .starting import start
 from .telling import described, errors, jobs, percent, progress, stage, status
 from .uploading import configure, parse, suggest_mapping, upload, upload_text
@@ -19,6 +28,7 @@ __all__ = [
     "ImportDenied",
     "ImportInvalid",
     "NotThere",
+    "TooManyImports",
     "UnknownTable",
     "configure",
     "described",

@@ -63,6 +63,12 @@ class ImportInvalid(FileFailure):
     code, status = "IMPORT_004", 422
 
 
+class TooManyImports(FileFailure):
+    """More imports into the table than the person's permission allows in an hour or a day (G30)."""
+
+    code, status = "rate_limited", 429
+
+
 class NotThere(ImporterError):
     """No such upload or template, or somebody else's."""
 

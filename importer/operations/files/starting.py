@@ -20,7 +20,7 @@ from servicevault.jobs.models import JobStatus
 def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: bool = False) -> ImportJob:
     """Let workers have the job; call `tasks.announce` for it. Of two simultaneous calls one wins.
 
-    Raises Conflict when it was started or only validates, ImportDenied, and ImportInvalid when it was not validated as
+    Raises Conflict when it was started or only validates, ImportDenied, TooManyImports, and ImportInvalid when it was not validated as
     it is now, has too many rows, or has rows with errors that nobody accepted; it can be started later then.
     """
     require_waiting(job)
@@ -52,6 +52,8 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             else "No row can be imported.",
             **_counts(report),
         )
+    if not system:
+        rights.check_pace(user, file.table_name, allowance)
     with transaction.atomic():
         won = ImportJob.objects.filter(pk=job.pk, status=JobStatus.PENDING, awaits_start=True).update(
             awaits_start=False

@@ -112,5 +112,5 @@ def test_a_template_is_used_again_and_tells_what_differs(clerk: Any) -> None:
         files.templates.fetch(other, template.pk)
     files.templates.save(clerk, {"is_public": True}, template)
     assert files.templates.fetch(other, template.pk) == template
-    with pytest.raises(Exception, match="data.permissions.manage"):
+    with pytest.raises(Exception, match=r"data\.permissions\.manage"):
         files.templates.fetch(other, template.pk, change=True)
