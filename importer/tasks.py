@@ -12,6 +12,7 @@ from importer.models import ImportJob
 from importer.operations import consent, files
 from importer.operations.files import consent as of_files
 from permissions.approvals import Hooks
+from servicevault import pulse
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import JobStatus
 
@@ -27,6 +28,7 @@ def run_job(job_id: str) -> str:
 @shared_task(name="importer.tasks.wake_jobs")
 def wake_jobs() -> int:
     """Hand jobs to workers that nobody works on: messages the broker lost, workers that died. Every 15 seconds."""
+    pulse.scheduler_lives()
     jobs = lifecycle.orphaned(ImportJob).filter(awaits_start=False).values_list("pk", flat=True)
     for job_id in jobs:
         run_job.delay(str(job_id))
@@ -54,7 +56,9 @@ def release(job_id: UUID) -> bool:
     """Queue a job that was approved. False when it no longer waits."""
     released = lifecycle.release(ImportJob, job_id)
     if released:
-        announce(ImportJob.objects.get(pk=job_id))
+        job = ImportJob.objects.get(pk=job_id)
+        consent.record_started(job)
+        announce(job)
     return released
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from importer.operations.files.failures import ImportDenied, TooManyImports, UnknownTable
-from permissions import policy, roles
+from permissions import policy, preferences, roles
 from permissions import tables as granted
 from permissions.models import AuditEntry
 from permissions.tables import ImportAllowance
@@ -94,7 +94,7 @@ def whole() -> ImportAllowance:
         can_import=True,
         can_validate=True,
         can_preview=True,
-        max_file_size_mb=settings.IMPORT_MAX_FILE_SIZE,
+        max_file_size_mb=preferences.value("IMPORT_MAX_FILE_SIZE"),
         max_rows_per_import=settings.IMPORT_MAX_ROWS,
-        allowed_formats=tuple(settings.IMPORT_ALLOWED_EXTENSIONS),
+        allowed_formats=tuple(preferences.value("IMPORT_ALLOWED_EXTENSIONS")),
     )

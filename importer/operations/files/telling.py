@@ -99,7 +99,7 @@ def progress(job: ImportJob) -> dict[str, Any]:
     end = None
     if job.status == JobStatus.RUNNING and rate and left >= 0 and job.file.total_rows:
         end = timezone.now() + timedelta(seconds=left / rate)
-    entries = AuditEntry.objects.filter(job_id=job.pk).order_by("-id")[:LOGGED]
+    entries = AuditEntry.objects.filter(job_id=job.pk).order_by("-timestamp", "-id")[:LOGGED]
     return told | {
         "stage": stage(job),
         "message": job.current_operation or view.sentence,

@@ -21,8 +21,8 @@ from importer.pipeline.slices import Counts
 from importer.pipeline.tables import repeats, stage
 from importer.pipeline.tables.judge import judge
 from importer.pipeline.tables.plan import TablePlan
-from importer.runner import DEFAULT_BATCH_ROWS, connect_target
-from permissions import audit
+from importer.runner import connect_target
+from permissions import audit, preferences
 from servicevault import stored_files
 from servicevault.stored_files import FileGone
 from servicevault.tabular import sandbox
@@ -195,7 +195,7 @@ def _judged(
     connection: psycopg.Connection, plan: TablePlan, run_id: int, file: FileImport, on_progress: Told | None = None
 ) -> Counts:
     repeats.find(connection, plan, run_id, temporary=run_id == NOWHERE_RUN)
-    max_rows = file_options(file.import_options).batch_size or DEFAULT_BATCH_ROWS
+    max_rows = file_options(file.import_options).batch_size or preferences.value("IMPORT_BATCH_SIZE")
     return judge(connection, plan, run_id, max_rows=max_rows, on_slice=on_progress).counts
 
 

@@ -171,7 +171,7 @@ def test_each_step_is_in_the_audit_log(clerk: Any) -> None:
     job = given_by(clerk, "sku\nA\n")
     files.validate(job, clerk)
     files.start(job, clerk)
-    entries = AuditEntry.objects.filter(job_id=job.pk).order_by("id").values_list("operation", "table_name")
+    entries = AuditEntry.objects.filter(job_id=job.pk).order_by("timestamp").values_list("operation", "table_name")
     assert list(entries) == [
         (operation, "products")
         for operation in ("file_uploaded", "validation_started", "validation_completed", "import_started")
