@@ -83,6 +83,11 @@ def unsealed(file: FileImport) -> Iterator[IO[bytes]]:
         yield content
 
 
+def note_results(file: FileImport, counters: dict[str, int]) -> None:
+    """Keep what became of the rows beside what was expected of them (F-045)."""
+    FileImport.objects.filter(pk=file.pk).update(import_results=counters)
+
+
 def advance_sequences(connection: psycopg.Connection, plan: TablePlan) -> None:
     """Let the table's own numbers go on behind those the file brought."""
     for column in plan.table.columns:

@@ -93,6 +93,7 @@ def _record(job: ImportJob, operation: str, **details: Any) -> None:
     audit.record(
         operation,
         user=job.created_by,
+        table_name=job.file.table_name if job.source_kind == "file" else "",
         job_id=job.pk,
         profile_id=job.profile_id,
         obj=job,
@@ -242,6 +243,7 @@ class _Session:
             reader = FileReader(lambda connection: file_staging.make_ready(connection, file, plan, run.pk))
             worker.run(run.pk, plan, reader, file.validated_as)
             file_staging.advance_sequences(worker.connection, plan)
+            file_staging.note_results(file, self.job.counters())
             self._finish([])
         finally:
             worker.close()

@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import cache
 from typing import Literal
 
-from importer.mapping.compatibility import judge, kind_of
+from importer.mapping.compatibility import judge, kind_of, samples_fit
 from importer.mapping.synonyms import COMMON, SYNONYMS
 from importer.query.nodes import Column
 from importer.query.rendering import render
@@ -184,7 +184,7 @@ def _proposal(target: Target, field: Field, column: SourceColumn) -> Proposal | 
     if fit and fit.level == "incompatible":
         confidence, reason = confidence - TYPE_MALUS, f"{reason}; {fit.reason}"
     # A column that is called the same is meant, even when its values are wrong: they are told as errors then.
-    if field.type == "column" and confidence < SPELLING and not _samples_fit(field, column):
+    if field.type == "column" and confidence < SPELLING and not samples_fit(field, column.samples):
         confidence, reason = confidence - TYPE_MALUS, f"{reason}; the values are none of {field.sql_type}"
     if round(confidence, 2) < LEAST:
         return None
@@ -275,24 +275,6 @@ def _content_score(field: Field, column: SourceColumn) -> tuple[float, str] | No
     if field.must_map and field.type in {"integer", "numeric"} and all(_is_number(sample) for sample in samples):
         return CONTENT, "the values are numbers"
     return None
-
-
-_OF_COLUMNS = {
-    **dict.fromkeys(("int2", "int4", "int8"), re.compile(r"[+-]?\d{1,3}(?:[., ]?\d{3})*(?:[.,]0+)?")),
-    **dict.fromkeys(("numeric", "float4", "float8"), re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?")),
-    **dict.fromkeys(("date", "timestamp", "timestamptz"), re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*|\d{9,}")),
-    "uuid": re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"),
-    "bool": re.compile(r"(?i)true|false|t|f|yes|no|y|n|on|off|[01]"),
-}
-
-
-def _samples_fit(field: Field, column: SourceColumn) -> bool:
-    """Whether most values of a file could be the table's; what is empty says nothing."""
-    wanted = _OF_COLUMNS.get(field.base)
-    samples = [sample.strip() for sample in column.samples if sample and sample.strip()]
-    if wanted is None or not samples:
-        return True
-    return sum(1 for sample in samples if wanted.fullmatch(sample)) * 2 >= len(samples)
 
 
 def _is_number(sample: str) -> bool:

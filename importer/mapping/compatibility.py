@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -134,3 +135,21 @@ def empty_counts(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> di
         column: sum(row[place] is None or (isinstance(row[place], str) and not str(row[place]).strip()) for row in rows)
         for place, column in enumerate(columns)
     }
+
+
+_OF_COLUMNS = {
+    **dict.fromkeys(("int2", "int4", "int8"), re.compile(r"[+-]?\d{1,3}(?:[., ]?\d{3})*(?:[.,]0+)?")),
+    **dict.fromkeys(("numeric", "float4", "float8"), re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?")),
+    **dict.fromkeys(("date", "timestamp", "timestamptz"), re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*|\d{9,}")),
+    "uuid": re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"),
+    "bool": re.compile(r"(?i)true|false|t|f|yes|no|y|n|on|off|[01]"),
+}
+
+
+def samples_fit(field: Field, samples: Sequence[str]) -> bool:
+    """Whether most values of a file could be the table's; what is empty says nothing."""
+    wanted = _OF_COLUMNS.get(field.base)
+    filled = [sample.strip() for sample in samples if sample and sample.strip()]
+    if wanted is None or not filled:
+        return True
+    return sum(1 for sample in filled if wanted.fullmatch(sample)) * 2 >= len(filled)

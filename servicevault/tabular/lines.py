@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from operator import add
 
 from servicevault.tabular.records import BOOLEAN, JSON, NUMBER, Record
 
 KEY_DIGITS = 10
 JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,4})?")
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+_quoted = json.encoder.encode_basestring  # of one text; a tenth of what an encoder takes for a row
 
 
 class RowTexts:
@@ -23,16 +25,18 @@ class RowTexts:
 
     def __init__(self, headers: list[str]) -> None:
         self._headers = headers
+        self._members: list[str] = []  # `"header": `
 
     def of(self, record: Record) -> str:
         """The record as JSON text: numbers, truths and nested values as their file wrote them, the rest as texts."""
-        if not record.hints:
-            return _encode(dict(zip(self._headers, record.cells, strict=False)))
-        members = (
-            f"{_encode(header)}: {_value(cell, record.hints.get(place, ''))}"
-            for place, (header, cell) in enumerate(zip(self._headers, record.cells, strict=False))
-        )
-        return "{" + ", ".join(members) + "}"
+        if len(self._members) != len(self._headers):
+            self._members = [f"{_quoted(header)}: " for header in self._headers]
+        hints = record.hints
+        if hints:
+            values = [_value(cell, hints.get(place, "")) for place, cell in enumerate(record.cells)]
+        else:
+            values = ["null" if cell is None else _quoted(cell) for cell in record.cells]
+        return "{" + ", ".join(map(add, self._members, values)) + "}"
 
 
 def copy_line(record: Record, texts: RowTexts) -> str:
@@ -54,7 +58,7 @@ def _value(cell: str | None, hint: str) -> str:
         return "null"
     if (hint == NUMBER and JSON_NUMBER.fullmatch(cell)) or (hint == BOOLEAN and cell in {"true", "false"}):
         return str(cell)
-    return str(cell) if hint == JSON else _encode(cell)
+    return str(cell) if hint == JSON else _quoted(cell)
 
 
 def _escaped(text: str) -> str:

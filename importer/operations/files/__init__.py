@@ -12,7 +12,7 @@ from .failures import (
     ImportDenied,
     ImportInvalid,
     NotThere,
-    TooOften,
+    TooManyImports,
     UnknownTable,
 )
 from .starting import start
@@ -28,7 +28,7 @@ __all__ = [
     "ImportDenied",
     "ImportInvalid",
     "NotThere",
-    "TooOften",
+    "TooManyImports",
     "UnknownTable",
     "configure",
     "described",

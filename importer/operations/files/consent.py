@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-
 from importer import file_planning
 from importer.file_options import digest as digest_of
 from importer.models import FileImport, ImportJob
 from importer.operations.consent import MANY_UPDATES
 from importer.operations.failures import Conflict
-from permissions import approvals, policy
+from permissions import approvals, policy, preferences
 from permissions import tables as granted
 from permissions.models import Approval
 from permissions.tables import ImportAllowance
@@ -29,7 +27,7 @@ def ask_if_needed(job: ImportJob, allowance: ImportAllowance, *, by: Any) -> Non
     In the transaction that starts it. Raises Conflict when nobody could decide (G23).
     """
     file = job.file
-    if not (allowance.requires_approval or file.requires_approval or settings.IMPORT_REQUIRE_APPROVAL):
+    if not (allowance.requires_approval or file.requires_approval or preferences.value("IMPORT_REQUIRE_APPROVAL")):
         return
     lifecycle.await_approval(ImportJob, job.pk, "Waiting for an approval")
     rows = file.validation_results.get("validRows", 0)

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 from django.db import connection, transaction
 from django.utils import timezone
+from psycopg import sql
 
 from importer.models import FileImport, FileUpload, ImportJob
+from importer.pipeline import staging
 from servicevault import stored_files
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import FINISHED, JobStatus
@@ -42,5 +44,6 @@ def remove(file: FileImport) -> None:
     stored_files.delete(file.path)
     with transaction.atomic(), connection.cursor() as cursor:
         for run_id in file.job.runs.values_list("pk", flat=True):
-            cursor.execute(f'DROP TABLE IF EXISTS "importer_stage_{run_id}", "importer_stage_{run_id}_repeats"')
+            tables = staging.run_table(run_id), staging.repeats_table(run_id)
+            cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}, {}").format(*tables))
         FileImport.objects.filter(pk=file.pk).update(path="", key=b"", staged_as="", expires_at=timezone.now())

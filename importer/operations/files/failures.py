@@ -63,8 +63,8 @@ class ImportInvalid(FileFailure):
     code, status = "IMPORT_004", 422
 
 
-class TooOften(FileFailure):
-    """As many imports as the person may start are started already (G30, G33)."""
+class TooManyImports(FileFailure):
+    """More imports into the table than the person's permission allows in an hour or a day (G30)."""
 
     code, status = "rate_limited", 429
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 
-from importer.operations.files.failures import ImportDenied, UnknownTable
-from permissions import policy, roles
+from importer.operations.files.failures import ImportDenied, TooManyImports, UnknownTable
+from permissions import policy, preferences, roles
 from permissions import tables as granted
+from permissions.models import AuditEntry
 from permissions.tables import ImportAllowance
 from servicevault import catalog, tables
 from servicevault.tables import Table
@@ -68,13 +71,30 @@ def require_any(user: Any, *, system: bool = False) -> ImportAllowance:
     )
 
 
+def check_pace(user: Any, table_name: str, allowance: ImportAllowance) -> None:
+    """Raise TooManyImports when the person started as many imports into the table as the permission allows."""
+    for limit, hours, word in ((allowance.max_imports_per_hour, 1, "hour"), (allowance.max_imports_per_day, 24, "day")):
+        if limit is None:
+            continue
+        since = timezone.now() - timedelta(hours=hours)
+        started = AuditEntry.objects.filter(
+            user_id=user.pk, operation="import_started", table_name=table_name, timestamp__gt=since
+        ).count()
+        if started >= limit:
+            raise TooManyImports(
+                f"You may start {limit:,} imports into {table_name} in one {word}.",
+                hint="Try again later.",
+                limit=limit,
+            )
+
+
 def whole() -> ImportAllowance:
     """The installation's own limits and nothing else."""
     return ImportAllowance(
         can_import=True,
         can_validate=True,
         can_preview=True,
-        max_file_size_mb=settings.IMPORT_MAX_FILE_SIZE,
+        max_file_size_mb=preferences.value("IMPORT_MAX_FILE_SIZE"),
         max_rows_per_import=settings.IMPORT_MAX_ROWS,
-        allowed_formats=tuple(settings.IMPORT_ALLOWED_EXTENSIONS),
+        allowed_formats=tuple(preferences.value("IMPORT_ALLOWED_EXTENSIONS")),
     )

@@ -56,6 +56,7 @@ def described(job: ImportJob) -> dict[str, Any]:
         "requires_approval": file.requires_approval,
         "progress_percent": percent(job),
         "validation_results": {name: value for name, value in file.validation_results.items() if name != "mappings"},
+        "import_results": file.import_results,
         "created_at": job.created_at,
         "updated_at": file.updated_at,
         "created_by": str(job.created_by_id) if job.created_by_id else None,
@@ -98,7 +99,7 @@ def progress(job: ImportJob) -> dict[str, Any]:
     end = None
     if job.status == JobStatus.RUNNING and rate and left >= 0 and job.file.total_rows:
         end = timezone.now() + timedelta(seconds=left / rate)
-    entries = AuditEntry.objects.filter(job_id=job.pk).order_by("-id")[:LOGGED]
+    entries = AuditEntry.objects.filter(job_id=job.pk).order_by("-timestamp", "-id")[:LOGGED]
     return told | {
         "stage": stage(job),
         "message": job.current_operation or view.sentence,

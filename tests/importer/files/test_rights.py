@@ -100,6 +100,18 @@ def test_three_rows_are_allowed_and_four_are_not(clerk: Any) -> None:
     assert refused.value.more == {"limit": 3, "rows": 4}
 
 
+@pytest.mark.req("G30")
+def test_one_import_an_hour_is_one(clerk: Any) -> None:
+    ImportPermission.objects.update(max_imports_per_hour=1)
+    first, second = given_by(clerk, "sku\nA\n"), given_by(clerk, "sku\nB\n")
+    files.validate(first, clerk)
+    files.validate(second, clerk)
+    files.start(first, clerk)
+    with pytest.raises(files.TooManyImports) as refused:
+        files.start(second, clerk)
+    assert (refused.value.status, refused.value.more) == (429, {"limit": 1})
+
+
 @pytest.mark.req("F-125")
 def test_only_permitted_columns_are_written(clerk: Any) -> None:
     ImportPermission.objects.update(allowed_columns=["sku"])
@@ -159,7 +171,7 @@ def test_each_step_is_in_the_audit_log(clerk: Any) -> None:
     job = given_by(clerk, "sku\nA\n")
     files.validate(job, clerk)
     files.start(job, clerk)
-    entries = AuditEntry.objects.filter(job_id=job.pk).order_by("id").values_list("operation", "table_name")
+    entries = AuditEntry.objects.filter(job_id=job.pk).order_by("timestamp").values_list("operation", "table_name")
     assert list(entries) == [
         (operation, "products")
         for operation in ("file_uploaded", "validation_started", "validation_completed", "import_started")
