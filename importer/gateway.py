@@ -47,7 +47,7 @@ def limits() -> SourceLimits:
 def _own_database() -> str:
     """Which database is our own: it is never a source, for it holds what no import may read (G14)."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {IDENTITY}")
+        cursor.execute("SELECT " + IDENTITY)
         found: str = cursor.fetchone()[0]
     return found
 

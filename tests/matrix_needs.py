@@ -85,7 +85,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("post", "job_cancel api_job_cancel"),
     ],
     ("import.approve",): [
-        *of("post", "api_job_approve api_job_reject"),
+        *of("post", "api_job_approve api_job_reject api_file_approve api_file_reject"),
     ],
     ("pages.approvals",): [*of("get", "approval_list approval"), "post approval"],
     ("pages.settings.import",): [*of("get", "settings_import"), "post settings_import"],
@@ -110,3 +110,6 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("post", "api_templates api_template_import api_template_lint api_save_as_template"),
     ],
 }
+
+# Refused by the row of a table, which has no name of its own (F-125).
+BY_TABLE = [*of("post", "api_file_validate api_file_start")]
