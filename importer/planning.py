@@ -66,11 +66,16 @@ def specs_of(profile: ImportProfile) -> list[QuerySpec]:
     return sorted(specs, key=lambda spec: catalog.get(spec.target_type).order)
 
 
+def specs_of_job(job: ImportJob) -> list[QuerySpec]:
+    """The queries the job is restricted to, in run order. Raises JobFailed for one that does not exist."""
+    return _selected(job, specs_of(job.profile))
+
+
 def plan_job(job: ImportJob, session: SourceSession) -> list[RunPlan]:
     """The job's runs in order. Raises JobFailed(code="query_failed") for a finding that would fail every row (X16)."""
     profile = job.profile
     schema = read_schema(session, profile)
-    specs = _selected(job, specs_of(profile))
+    specs = specs_of_job(job)
     if not specs:
         raise JobFailed(
             "Nothing is configured to import.", code="query_failed", hint="Apply a template or build a query."

@@ -30,6 +30,7 @@ from importer.query import preview
 from importer.sources.audit import require_unprivileged
 from importer.sources.failures import ConnectionFailed
 from importer.sources.session import SourceSession
+from permissions import audit
 from servicevault import database
 from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
@@ -68,13 +69,31 @@ def work(job_id: Any, *, sink: ProgressSink | None = None, patient: bool = True)
     except ImporterError as error:
         logger.warning("job %s failed: %s (%s)", job.number, error.message, error.code)
         code = error.code if isinstance(error, JobFailed | SourceLost) else _C16.get(error.code, "query_failed")
-        lifecycle.fail(ImportJob, job_id, code=code, message=str(error))
+        with transaction.atomic():
+            if lifecycle.fail(ImportJob, job_id, code=code, message=str(error)):
+                _record(job, "import_failed", error_code=code)
     except Exception:
         logger.exception("job %s crashed", job.number)
-        lifecycle.crash(ImportJob, job_id)
+        with transaction.atomic():
+            if lifecycle.crash(ImportJob, job_id):
+                _record(job, "import_failed", error_code="internal_error")
     finally:
         django_connection.close()
     return ImportJob.objects.get(pk=job_id).status
+
+
+def _record(job: ImportJob, operation: str, **details: Any) -> None:
+    """The end of a job is on record under whoever started it; both or neither are written (G27)."""
+    result: audit.Result = "ok" if operation == "import_completed" else "failed"
+    audit.record(
+        operation,
+        user=job.created_by,
+        job_id=job.pk,
+        profile_id=job.profile_id,
+        obj=job,
+        result=result,
+        details=details,
+    )
 
 
 def _admitted(job_id: Any) -> bool:
@@ -203,7 +222,9 @@ class _Session:
             raise JobFailed(
                 f"{counters['read']} rows were read but {outcomes} have an outcome.", code="counter_mismatch"
             )
-        lifecycle.complete(ImportJob, self.job.pk)
+        with transaction.atomic():
+            if lifecycle.complete(ImportJob, self.job.pk):
+                _record(self.job, "import_completed", kind=self.job.kind, **counters)
 
     # -- parts ---------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from celery import shared_task
 from django.db import transaction
 
 from importer import runner
 from importer.models import ImportJob
+from importer.operations import consent
+from permissions.approvals import Hooks
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import JobStatus
 
@@ -14,6 +18,8 @@ from servicevault.jobs.models import JobStatus
 @shared_task(name="importer.tasks.run_job")
 def run_job(job_id: str) -> str:
     """Work on the job until it ends. A second message for the same job joins in or does nothing."""
+    if consent.hold_if_changed(job_id):
+        return JobStatus.AWAITING_APPROVAL
     return runner.work(job_id, patient=False)
 
 
@@ -35,3 +41,14 @@ def enqueue(job: ImportJob) -> None:
 def announce(job: ImportJob) -> None:
     """Send the worker's message after the commit. Robust: if the broker is away, the scheduler hands the job over."""
     transaction.on_commit(lambda: enqueue(job), robust=True)
+
+
+def release(job_id: UUID) -> bool:
+    """Queue a job that was approved. False when it no longer waits."""
+    released = lifecycle.release(ImportJob, job_id)
+    if released:
+        announce(ImportJob.objects.get(pk=job_id))
+    return released
+
+
+APPROVAL = Hooks("import", digest=consent.digest, release=release, refuse=consent.refuse, sees=consent.sees)

@@ -60,20 +60,23 @@ class Origin:
 
 NOWHERE = Origin()  # a command or a worker
 _origin: ContextVar[Origin] = ContextVar("audit_origin", default=NOWHERE)
+_actor: ContextVar[Any] = ContextVar("audit_actor", default=None)
 
 
 @contextmanager
 def coming_from(origin: Origin) -> Iterator[None]:
     """Entries written inside name this origin."""
-    before = _origin.set(origin)
+    before, actor = _origin.set(origin), _actor.set(None)
     try:
         yield
     finally:
         _origin.reset(before)
+        _actor.reset(actor)
 
 
-def current_origin() -> Origin:
-    return _origin.get()
+def act_as(user: Any) -> None:
+    """From now on, until the request ends, this person does what is done. Entries name them unless told otherwise."""
+    _actor.set(user)
 
 
 def record(
@@ -95,6 +98,7 @@ def record(
     if operation not in OPERATIONS:
         raise ValueError(f"{operation!r} is not an operation of the audit log.")
     origin = _origin.get()
+    user = user or _actor.get()
     known = user is not None and getattr(user, "is_authenticated", False)
     try:
         return AuditEntry.objects.create(
@@ -113,6 +117,12 @@ def record(
         )
     except DatabaseError as error:
         raise AuditUnavailable(f"The audit entry “{operation}” could not be written.") from error
+
+
+def record_denied(permission: str, path: str, method: str, *, user: Any) -> None:
+    """Somebody asked for what they may not do. The path has ids, never values."""
+    details = {"permission": permission, "path": path, "method": method}
+    record("access_denied", user=user, result="denied", details=details)
 
 
 def _checked(details: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -21,7 +21,10 @@ class Tokens(models.Manager["ApiToken"]):
         """A new token of the person and its text, which is stored nowhere."""
         text = PREFIX + secrets.token_urlsafe(32)
         expires = timezone.now() + timedelta(days=days) if days else None
-        return self.create(user=user, name=name, digest=_digest(text), shown=text[:7], expires_at=expires), text
+        with transaction.atomic():
+            token = self.create(user=user, name=name, digest=_digest(text), shown=text[:7], expires_at=expires)
+            _record("token_created", token)
+        return token, text
 
     def presented(self, text: str) -> ApiToken | None:
         """The valid token of this text, with its user; None for any other. Notes the use once a minute."""
@@ -59,7 +62,15 @@ class ApiToken(models.Model):
     def revoke(self) -> None:
         """Refuse the token from now on; the row stays for the record."""
         self.revoked_at = self.revoked_at or timezone.now()
-        self.save(update_fields=["revoked_at"])
+        with transaction.atomic():
+            self.save(update_fields=["revoked_at"])
+            _record("token_revoked", self)
+
+
+def _record(operation: str, token: ApiToken) -> None:
+    from permissions import audit  # which reads models, of which this module is one
+
+    audit.record(operation, user=token.user, obj=token, details={"name": token.name})
 
 
 def _digest(text: str) -> str:

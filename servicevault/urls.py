@@ -26,6 +26,7 @@ urlpatterns = [
     path("", include("templates_registry.urls")),
     path("api/import/", include("importer.api.urls")),
     path("api/import/", include("templates_registry.api.urls")),
+    path("api/v1/data/", include("permissions.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api_schema"),
     path("docs", pages.Documentation.as_view(), name="docs"),
     path("api/docs", RedirectView.as_view(pattern_name="docs"), name="api_docs"),

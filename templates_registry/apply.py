@@ -15,6 +15,7 @@ from importer.query.dumping import dump_spec
 from importer.query.spec import Field, QuerySpec
 from importer.sources.introspection import introspect
 from importer.sources.schema import SourceSchema
+from permissions import audit
 from servicevault import catalog
 from templates_registry.definition import parse_definition
 from templates_registry.detection import FitReport
@@ -99,6 +100,8 @@ def apply_template(
                 "variants": dict(variants or {}),
             },
         )
+        details = {"template": template.name, "version": template.version, "strategy": strategy or "new"}
+        audit.record("template_applied", profile_id=profile.pk, obj=template, details=details)
     return AppliedTemplate(
         profile, template, tuple(query for query, _ in made), fits, tuple(text for _, texts in made for text in texts)
     )

@@ -53,6 +53,13 @@ MATRIX: dict[str, Address] = {
     "import_jobs": Address(IMPORTERS, NO_SUCH_METHOD),
     "import_review": Address(IMPORTERS, NO_SUCH_METHOD),
     "import_templates": Address(IMPORTERS, NO_SUCH_METHOD),
+    "template_import": Address((302, 403, 403, 403, 200), (302, 403, 403, 403, 422)),
+    "template_export": Address(IMPORTERS, NO_SUCH_METHOD, {"pk": "template"}),
+    "template_copy": Address(NO_SUCH_METHOD, (302, 403, 403, 403, 302), {"pk": "template"}),
+    "template_delete": Address(
+        (302, 403, 403, 403, 200), (302, 403, 403, 403, 422), {"pk": "template"}
+    ),  # a shipped one
+    "profile_template_save": Address((302, 403, 403, 403, 200), (302, 403, 403, 403, 422), _PROFILE),
     "profile_new": Address(MANAGERS, SAVERS),
     "profile": Address(IMPORTERS, NO_SUCH_METHOD, _PROFILE),
     "profile_source": Address(MANAGERS, NO_SUCH_METHOD, _PROFILE),

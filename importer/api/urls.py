@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from importer.api import help, jobs, mapping, previews, profiles, queries, records, source
+from importer.api import approvals, help, jobs, mapping, previews, profiles, queries, records, source
 
 _OF = "profiles/<uuid:pk>"
 
@@ -55,6 +55,8 @@ urlpatterns = [
     path("jobs/<uuid:pk>/errors", jobs.Errors.as_view(), name="api_job_errors"),
     path("jobs/<uuid:pk>/report", jobs.Report.as_view(), name="api_job_report"),
     path("jobs/<uuid:pk>/cancel", jobs.Cancel.as_view(), name="api_job_cancel"),
+    path("jobs/<uuid:pk>/approve", approvals.Approve.as_view(), name="api_job_approve"),
+    path("jobs/<uuid:pk>/reject", approvals.Reject.as_view(), name="api_job_reject"),
     path("jobs/<uuid:pk>/resume", jobs.Resume.as_view(), name="api_job_resume"),
     path("jobs/<uuid:pk>/retry", jobs.Retry.as_view(), name="api_job_retry"),
     path("records", records.Records.as_view(), name="api_records"),

@@ -12,10 +12,12 @@ from django.db.models import Q, QuerySet
 from importer import planning
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome, mode_of
+from importer.operations import consent
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy
 from importer.operations.profiles import check_active
 from importer.options import InvalidOption, checked
-from permissions import policy
+from permissions import approvals, audit, policy
+from permissions.models import Decision
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import ACTIVE, JobStatus
 
@@ -34,7 +36,8 @@ def start_import(
     """A pending job for the profile; a worker takes it from there.
 
     Raises InvalidOption for an option that cannot be right, Conflict for an inactive profile, ProfileBusy while
-    another job of the profile is unfinished: of two simultaneous calls exactly one wins.
+    another job of the profile is unfinished: of two simultaneous calls exactly one wins. A job that needs an approval
+    waits for it (J22); ApprovalRequired when nobody could give it.
     """
     return _start(profile, checked(options or {}), by=by, mode=mode, dry_run=dry_run, trigger=trigger)
 
@@ -58,7 +61,7 @@ def _start(
     _check_queries(profile, given.get("selected_queries") or ())
     try:
         with transaction.atomic():
-            return ImportJob.objects.create(
+            job = ImportJob.objects.create(
                 profile=profile,
                 kind=JobKind.REHEARSAL if dry_run else JobKind.IMPORT,
                 mode=chosen,
@@ -67,6 +70,10 @@ def _start(
                 retry_of=retry_of,
                 created_by=by,
             )
+            details = {"kind": job.kind, "mode": job.mode, "trigger": trigger, "number": job.number}
+            _record("import_started", job, by=by, details=details)
+            consent.ask_if_needed(job, by=by)
+            return job
     except IntegrityError:
         running = ImportJob.objects.filter(profile=profile, status__in=ACTIVE).values_list("number", flat=True)
         raise ProfileBusy(profile, list(running)) from None
@@ -93,9 +100,18 @@ def resume(job: ImportJob) -> ImportJob:
         check_active(job.profile)
     if job.kind == JobKind.REHEARSAL:
         raise Conflict("A rehearsal leaves nothing to resume.", hint="Rehearse again.")
+    asked = approvals.of_job(job.pk)
+    if asked is not None and asked.status != Decision.APPROVED:
+        raise Conflict(
+            f"Job {job.number} was not approved.",
+            hint="Start a new import, which asks again.",
+            code="approval_required",
+        )
     try:
         with transaction.atomic():
             requeued = lifecycle.requeue(ImportJob, job.pk)
+            if requeued:
+                _record("import_resumed", job)
     except IntegrityError:
         running = ImportJob.objects.filter(profile=job.profile, status__in=ACTIVE).values_list("number", flat=True)
         raise ProfileBusy(job.profile, list(running)) from None
@@ -133,6 +149,7 @@ class Again:
     not_applicable: int
 
 
+@transaction.atomic
 def again(
     records: QuerySet[ImportRecord], *, by: Any, applicable: Mapping[str, Collection[str] | None], mode: str
 ) -> Again:
@@ -157,7 +174,10 @@ def again(
     if by is not None:
         profile = policy.fetch(ImportProfile.objects.all(), by, "retry", profile.pk)
     job = _start(profile, {"rows": rows}, by=by, mode=mode, trigger="retry")
-    return Again(job, selected, selected - sum(len(ids) for ids in rows.values()))
+    count = sum(len(ids) for ids in rows.values())
+    operation = "records_retried" if Outcome.FAILED in applicable else "records_approved"
+    _record(operation, job, by=by, details={"records": count})
+    return Again(job, selected, selected - count)
 
 
 def _rows_by_query(records: QuerySet[ImportRecord]) -> dict[str, list[str]]:
@@ -173,11 +193,20 @@ def _rows_by_query(records: QuerySet[ImportRecord]) -> dict[str, list[str]]:
 
 def cancel(job: ImportJob) -> ImportJob:
     """Stop the job after the slice it is in; what is written stays (J5). Raises Conflict when it is finished."""
-    if not lifecycle.request_cancel(ImportJob, job.pk):
+    with transaction.atomic():
+        stopped = lifecycle.request_cancel(ImportJob, job.pk)
+        if stopped:
+            _record("import_cancelled", job)
+            approvals.withdraw(job.pk)
+    if not stopped:
         job.refresh_from_db()
         raise Conflict(f"Job {job.number} is already {job.status}.")
     job.refresh_from_db()
     return job
+
+
+def _record(operation: str, job: ImportJob, *, by: Any = None, details: Mapping[str, Any] | None = None) -> None:
+    audit.record(operation, user=by, job_id=job.pk, profile_id=job.profile_id, obj=job, details=details)
 
 
 def job_report(job: ImportJob, *, rows: bool = True) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from importer.query.spec import QuerySpec, TableRef
 from importer.runner import connect_target
 from importer.sources.schema import SourceSchema
 from importer.sources.session import SourceSession
+from permissions import audit
 from servicevault import catalog
 from servicevault.catalog import Field, Target
 
@@ -154,6 +155,8 @@ def sampled(
         roles = dict(zip(taken.fields, masking.roles_of_query(spec, schema, taken.fields), strict=True))
         identifier = masking.roles_of_query(spec, schema, [spec.source_identifier])[0]
         shown = tuple(_masked(row, roles, identifier) for row in shown)
+    if shown:
+        masking.record_shown(profile, by, f"query {spec.key}", rows=len(shown), revealed=reveal)
     return Sampled(spec, replace(taken, rows=shown), rows, impact, masked=not reveal, waiting=waiting)
 
 
@@ -232,4 +235,7 @@ def set_value_map(query: ImportQuery, field: str, entries: Mapping[str, Any], *,
     query.changed_by = by
     query.version += 1
     query.save(update_fields=["value_maps", "changed_by", "version", "updated_at"])
+    audit.record(
+        "query_saved", user=by, profile_id=query.profile_id, obj=query, details={"key": query.key, "value_map": field}
+    )
     return query

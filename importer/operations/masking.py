@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from importer.models import ImportProfile
 from importer.query.binding import BoundQuery, bind
 from importer.query.nodes import Column, columns_of
 from importer.query.spec import Field, QuerySpec
 from importer.sources.roles import column_role
 from importer.sources.schema import SourceSchema
+from permissions import audit
 
 HIDDEN = "•••"
 MADE_OF = "made of"  # an expression over personal data: a part of it may be any part of the original
@@ -19,6 +21,14 @@ _OF_TARGET = {
     "description": "body", "content": "body", "body": "body", "company": "name", "address": "body",
     "author_email": "email", "author_name": "name",
 }  # fmt: skip
+
+
+def record_shown(profile: ImportProfile, by: Any, what: str, *, rows: int, revealed: bool) -> None:
+    """Put on record that somebody saw rows of the source, and whether personal data was in them."""
+    details = {"what": what, "rows": rows}
+    audit.record("preview_shown", user=by, profile_id=profile.pk, details=details)
+    if revealed:
+        audit.record("pii_revealed", user=by, profile_id=profile.pk, details=details)
 
 
 def role_of_target(field: str) -> str:

@@ -208,6 +208,7 @@ def preview_query(
     if not reveal:
         roles = masking.roles_of_query(spec, schema, [name for name, _ in sample.columns])
         sample = replace(sample, rows=tuple(masking.masked(row, roles) for row in sample.rows))
+    masking.record_shown(profile, by, f"query {spec.key}", rows=len(sample.rows), revealed=reveal)
     return Previewed(judged, sample, counted, masked=not reveal)
 
 
@@ -219,6 +220,7 @@ def preview_table(
     table = table_of(source_map(profile).schema, name, schema)
     with looking(profile, by) as session:
         rows = samples(session, table, limit)
+    masking.record_shown(profile, by, f"table {table.name}", rows=len(rows), revealed=reveal)
     return TableRows(table, rows if reveal else masked_rows(table, rows), masked=not reveal)
 
 

@@ -20,15 +20,18 @@ from importer.operations.failures import Conflict, InvalidFields, ProfileBusy, V
 from importer.options import InvalidOption, checked
 from importer.sources.params import ConnectionParams
 from importer.sources.probe import ConnectionTest, test_connection
+from permissions import audit
 from servicevault.jobs.models import ACTIVE
 
 CONNECTION = ("host", "port", "database", "username", "password", "ssl_mode", "ssl_root_cert")
-LOGIN = ("host", "port", "database", "username")  # a change of these needs the password again (P8)
+PLACE = ("host", "port", "database", "username")
+LOGIN = PLACE  # a change of these needs the password again (P8)
 EDITABLE = (
     "name", "description", "notes", "source_key", "source_timezone", "timezone_confirmed", "import_mode", "matching",
     "account_strategy", "agent_strategy", "placeholder_agent", "number_prefix", "requires_approval", "visibility",
     "is_active", "parameters",
 )  # fmt: skip
+RECORDED = (*EDITABLE, *PLACE, "ssl_mode", "ssl_root_cert")  # whose change is on record by name
 NOT_AVAILABLE = {"mysql": "MySQL", "sqlite": "SQLite"}  # P4
 
 
@@ -79,14 +82,22 @@ def check_database_type(value: Any) -> None:
     raise InvalidFields({"database_type": [sentence]})
 
 
-def try_connection(params: ConnectionParams) -> ConnectionTest:
-    """Test a connection stage by stage (P16); a failure is in the result."""
-    return test_connection(params, policy=gateway.host_policy(), limits=gateway.limits())
+def try_connection(params: ConnectionParams, *, profile: ImportProfile | None = None, by: Any = None) -> ConnectionTest:
+    """Test a connection stage by stage (P16); a failure is in the result. The test is on record, with the place asked."""
+    test = test_connection(params, policy=gateway.host_policy(), limits=gateway.limits())
+    audit.record(
+        "connection_tested",
+        user=by,
+        profile_id=profile.pk if profile is not None else None,
+        result="ok" if test.success else "failed",
+        details={name: getattr(params, name) for name in PLACE},
+    )
+    return test
 
 
 def try_profile(profile: ImportProfile, *, by: Any = None) -> ConnectionTest:
     """Test a stored profile's connection and remember when, by whom and how it went (P11)."""
-    test = try_connection(gateway.params_of(profile))
+    test = try_connection(gateway.params_of(profile), profile=profile, by=by)
     _remember(profile, test, by)
     profile.save(update_fields=["last_tested_at", "last_test_result"])
     return test
@@ -95,7 +106,7 @@ def try_profile(profile: ImportProfile, *, by: Any = None) -> ConnectionTest:
 def try_changes(profile: ImportProfile, values: Mapping[str, Any], *, by: Any = None) -> ConnectionTest:
     """Test the connection a profile would have with these values; nothing of them is stored. Raises InvalidFields."""
     params = _changed_connection(profile, values)
-    return try_profile(profile, by=by) if params is None else try_connection(params)
+    return try_profile(profile, by=by) if params is None else try_connection(params, profile=profile, by=by)
 
 
 def _remember(profile: ImportProfile, test: ConnectionTest, by: Any) -> None:
@@ -126,11 +137,13 @@ def create_profile(values: Mapping[str, Any], *, by: Any, skip_test: bool = Fals
     _assign_connection(profile, params)
     _check(profile)
     if not skip_test:
-        test = try_connection(params)
+        test = try_connection(params, by=by)
         if not test.success:
             raise ConnectionTestFailed(test)
         _remember(profile, test, by)
-    profile.save()
+    with transaction.atomic():
+        profile.save()
+        _record("profile_created", profile, by, **{name: getattr(profile, name) for name in ("name", *PLACE)})
     return profile
 
 
@@ -143,17 +156,29 @@ def update_profile(
     tried before it is stored. Raises InvalidFields, ConnectionTestFailed, VersionConflict.
     """
     check_database_type(values.get("database_type"))
+    try:
+        return _updated(profile, values, by=by, version=version, skip_test=skip_test)
+    except ConnectionTestFailed:  # the entry of the test went with the transaction
+        tried = {name: values.get(name) or getattr(profile, name) for name in PLACE}
+        audit.record("connection_tested", user=by, profile_id=profile.pk, result="failed", details=tried)
+        raise
+
+
+def _updated(
+    profile: ImportProfile, values: Mapping[str, Any], *, by: Any, version: int | None, skip_test: bool
+) -> ImportProfile:
     with transaction.atomic():
         profile = ImportProfile.objects.select_for_update(of=("self",)).get(pk=profile.pk)
         if version is not None and version != profile.version:
             raise VersionConflict(profile.name, changed_by=profile.changed_by, changed_at=profile.updated_at)
+        before = {name: getattr(profile, name) for name in RECORDED}
         params = _changed_connection(profile, values)
         _assign(profile, values)
         if params is not None:
             _assign_connection(profile, params)
         _check(profile)
         if params is not None and not skip_test:
-            test = try_connection(params)
+            test = try_connection(params, profile=profile, by=by)
             if not test.success:
                 raise ConnectionTestFailed(test)
             _remember(profile, test, by)
@@ -162,7 +187,15 @@ def update_profile(
         profile.changed_by = by
         profile.version += 1
         profile.save()
+        changed = [name for name, value in before.items() if getattr(profile, name) != value]
+        _record("profile_updated", profile, by, fields=changed)
+        if params is not None:
+            _record("credentials_changed", profile, by)
     return profile
+
+
+def _record(operation: str, profile: ImportProfile, by: Any, **details: Any) -> None:
+    audit.record(operation, user=by, profile_id=profile.pk, obj=profile, details=details)
 
 
 def _changed_connection(profile: ImportProfile, values: Mapping[str, Any]) -> ConnectionParams | None:
@@ -232,9 +265,12 @@ def _check(profile: ImportProfile) -> None:
 def save_connection(profile: ImportProfile, params: ConnectionParams) -> ImportProfile:
     """Store where the source is and how to log in, untested; the password is encrypted for this row."""
     params.validate()
+    operation = "profile_created" if profile._state.adding else "credentials_changed"
     _assign_connection(profile, params)
     profile.source_key = profile.source_key or free_source_key(profile.name)
-    profile.save()
+    with transaction.atomic():
+        profile.save()
+        _record(operation, profile, None, name=profile.name)
     return profile
 
 
@@ -304,6 +340,9 @@ def duplicate_profile(
         ImportQuery(profile=copy, changed_by=by, **{member: getattr(query, member) for member in COPIED_OF_A_QUERY})
         for query in profile.queries.all()
     )
+    _record("profile_duplicated", copy, by, copy_of=profile.pk)
+    if copy.secret is not None:
+        _record("credentials_copied", copy, by, copy_of=profile.pk)
     return copy
 
 
@@ -322,6 +361,7 @@ def delete_profile(profile: ImportProfile, *, by: Any = None) -> None:
     profile.version += 1
     profile.save()
     profile.drafts.all().delete()
+    _record("profile_deleted", profile, by, name=profile.name)
 
 
 def check_active(profile: ImportProfile) -> None:

@@ -17,7 +17,7 @@ from importer.operations.previews import RAW_SQL, Judged, judge
 from importer.operations.schema import looking, source_map
 from importer.query.dumping import dump_spec
 from importer.query.spec import QuerySpec
-from permissions import policy
+from permissions import audit, policy
 
 KEPT_VERSIONS = 50  # Q26
 
@@ -82,7 +82,12 @@ def store_query(
     query.save()
     _keep_version(query, by)
     _touched(profile)
+    _record("query_saved", query, by, version=query.version)
     return query, is_new
+
+
+def _record(operation: str, query: ImportQuery, by: Any, **details: Any) -> None:
+    audit.record(operation, user=by, profile_id=query.profile_id, obj=query, details={"key": query.key, **details})
 
 
 def _keep_version(query: ImportQuery, by: Any) -> None:
@@ -121,6 +126,7 @@ def reorder_queries(profile: ImportProfile, keys: Sequence[str]) -> list[str]:
     profile.save(update_fields=["priority_order", "updated_at"])
     for position, key in enumerate(order):
         profile.queries.filter(key=key).update(position=position)
+    audit.record("profile_updated", profile_id=profile.pk, obj=profile, details={"fields": ["priority_order"]})
     return order
 
 
@@ -133,6 +139,7 @@ def switch_query(query: ImportQuery, *, on: bool, by: Any) -> ImportQuery:
     query.version += 1
     query.save()
     _touched(query.profile)
+    _record("query_saved", query, by, enabled=on)
     return query
 
 
@@ -146,6 +153,7 @@ def rename_query(query: ImportQuery, name: str, *, by: Any) -> ImportQuery:
     query.spec = {**query.spec, "name": name}
     query.version += 1
     query.save()
+    _record("query_saved", query, by, name=name)
     return query
 
 
@@ -170,6 +178,7 @@ def duplicate_query(query: ImportQuery, *, by: Any) -> ImportQuery:
     )
     _keep_version(copy, by)
     _touched(query.profile)
+    _record("query_saved", copy, by, copy_of=query.key)
     return copy
 
 
@@ -177,6 +186,7 @@ def duplicate_query(query: ImportQuery, *, by: Any) -> ImportQuery:
 def delete_query(query: ImportQuery) -> None:
     """Take the query out of the profile; what it imported stays."""
     profile, key = query.profile, query.key
+    _record("query_deleted", query, None)
     query.delete()
     profile.priority_order = [name for name in profile.priority_order if name != key]
     profile.has_custom_queries = True

@@ -24,6 +24,7 @@ from importer.sources.relations import infer_relations
 from importer.sources.schema import Column, Relation, SourceSchema, Table
 from importer.sources.session import SourceSession
 from importer.sources.turns import cancel_older
+from permissions import audit
 
 T = TypeVar("T")
 
@@ -62,7 +63,9 @@ def source_map(profile: ImportProfile, *, refresh: bool = False) -> SourceMap:
 
     def read() -> SourceMap:
         with gateway.open_source(profile, purpose="schema", preview=True) as session:
-            return read_map(session, profile)
+            found = read_map(session, profile)
+        audit.record("schema_read", profile_id=profile.pk, details={"tables": len(found.schema.tables)})
+        return found
 
     return kept("source-map", profile, read, refresh=refresh)
 
@@ -157,7 +160,9 @@ def table_samples(
     schema = source_map(profile).schema
     chosen = [table_of(schema, name) for name in tables]
     with looking(profile, by) as session:
-        return [(table, samples(session, table, rows)) for table in chosen]
+        found = [(table, samples(session, table, rows)) for table in chosen]
+    audit.record("preview_shown", user=by, profile_id=profile.pk, details={"tables": [table.name for table in chosen]})
+    return found
 
 
 def column_values(profile: ImportProfile, table: Table, column: str, *, by: Any) -> list[tuple[str | None, int]]:

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from importer.models import ImportProfile, Visibility
 from importer.operations.failures import InvalidFields
-from permissions import policy
+from permissions import audit, policy
 
 RIGHTS = ("view", "change", "execute", "delete")
 
@@ -51,4 +51,12 @@ def set_access(
         for pk, rights in grants.items()
     }
     policy.set_holders(profile, [f"{right}_importprofile" for right in RIGHTS], wanted)
+    given = {str(pk): sorted(rights) for pk, rights in grants.items()}
+    audit.record(
+        "permission_changed",
+        user=by,
+        profile_id=profile.pk,
+        obj=profile,
+        details={"visibility": visibility, "grants": given},
+    )
     return access_of(profile)

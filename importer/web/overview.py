@@ -47,6 +47,7 @@ def profile_page(request: PageRequest, pk: Any) -> HttpResponse:
         "jobs": listed(jobs),
         "next_url": address_of(profile, state.next.key),
         "may_delete": policy.can(request.user, "delete", profile),
+        "may_save_template": policy.has(request.user, "system.configure"),
         "why_not": why_not_start(request.user, profile, queries=state.enabled, active=state.active),
     }
     return render_page(request, "importer/profile.html", "importer/_profile_entities.html", context)

@@ -11,6 +11,8 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_handler
 
+from permissions import audit
+from permissions.approvals import ApprovalConflict, NotesNeeded, SelfApproval
 from permissions.audit import AuditUnavailable
 from permissions.policy import Denied
 
@@ -41,6 +43,8 @@ def register(teller: Teller, *, first: bool = False) -> None:
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler. None for what nobody foresaw: that is a 500, told by `unforeseen`."""
     request = context["request"]
+    if isinstance(error, Denied):
+        audit.record_denied(error.permission, request.path, request.method, user=request.user)
     for teller in (_told_here, *_tellers):
         if told := teller(error):
             code_status, code, message, more = told
@@ -61,6 +65,12 @@ def _told_here(error: Exception) -> Told | None:
     match error:
         case Denied():
             return 403, "permission_denied", str(error), {"required_permission": error.permission}
+        case SelfApproval():
+            return 403, error.code, str(error), {}
+        case ApprovalConflict():
+            return 409, error.code, str(error), {"status": error.status} if error.status else {}
+        case NotesNeeded():
+            return 422, "validation_error", str(error), {"errors": {"notes": [str(error)]}}
         case PermissionDenied():
             return 403, "permission_denied", "This is not allowed.", {}
         case Http404():

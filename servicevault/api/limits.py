@@ -13,6 +13,8 @@ from redis.exceptions import RedisError
 from rest_framework.exceptions import Throttled
 from rest_framework.throttling import BaseThrottle
 
+from permissions import audit
+
 LIMITS: dict[str, tuple[int, int]] = {  # name → requests, seconds
     "profiles": (60, 60),
     "connection_test": (10, 60),
@@ -46,6 +48,7 @@ class Allowance:
     remaining: int
     reset: int  # seconds until the counter starts anew
     allowed: bool
+    is_first_refusal: bool = False
 
     def headers(self) -> dict[str, str]:
         found = {
@@ -62,7 +65,7 @@ def spend(name: str, who: str) -> Allowance:
     now = int(time.time())
     window = now // seconds
     used = _count(f"limit:{name}:{who}:{window}", seconds)
-    return Allowance(limit, max(0, limit - used), (window + 1) * seconds - now, allowed=used <= limit)
+    return Allowance(limit, max(0, limit - used), (window + 1) * seconds - now, used <= limit, used == limit + 1)
 
 
 def _count(key: str, seconds: int) -> int:
@@ -86,5 +89,7 @@ class RateLimit(BaseThrottle):
         allowance = spend(name, str(request.user.pk))
         view.allowance = allowance
         if not allowance.allowed:
+            if allowance.is_first_refusal:  # one entry a window: a flood must not fill the log too
+                audit.record("rate_limited", user=request.user, result="denied", details={"limit": name})
             raise Throttled(wait=allowance.reset)
         return True

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from permissions import policy
+from permissions import audit, policy
 from servicevault.api.limits import Allowance, RateLimit
 
 S = TypeVar("S", bound=serializers.BaseSerializer[Any])
@@ -28,6 +28,7 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        audit.act_as(request.user)
         if self.needs:
             policy.require(request.user, *self.needs)
 

@@ -7,6 +7,9 @@ Nothing else assigns `status`. Times are the database's; `model` is a concrete s
        └──cancel──→ cancelled ←─cancel─┤
        ↑      ↑ requeue (resume) ──────┘
        └─hand_back── running, when its worker is told to end
+
+    pending ─await_approval→ awaiting_approval ─release→ pending
+                                    └─reject→ cancelled
 """
 
 from __future__ import annotations
@@ -50,6 +53,37 @@ def claim_alone(model: type[Job], job_id: Any) -> bool:
         return True
     silent = model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING, lease_until__lt=Now())
     return bool(silent.update(attempts=F("attempts") + 1, heartbeat_at=Now(), lease_until=InSeconds(LEASE_SECONDS)))
+
+
+def await_approval(model: type[Job], job_id: Any, reason: str) -> bool:
+    """Keep a pending job from starting until a second person agrees (J22)."""
+    return bool(
+        model._default_manager.filter(pk=job_id, status=JobStatus.PENDING).update(
+            status=JobStatus.AWAITING_APPROVAL, current_operation=reason[:255]
+        )
+    )
+
+
+def release(model: type[Job], job_id: Any) -> bool:
+    """Queue a job whose approval was given. False when it no longer waits for one."""
+    return bool(
+        model._default_manager.filter(pk=job_id, status=JobStatus.AWAITING_APPROVAL).update(
+            status=JobStatus.PENDING, current_operation=""
+        )
+    )
+
+
+def reject(model: type[Job], job_id: Any, reason: str) -> bool:
+    """End a job whose approval was refused or never came. False when it no longer waits for one."""
+    return bool(
+        model._default_manager.filter(pk=job_id, status=JobStatus.AWAITING_APPROVAL).update(
+            status=JobStatus.CANCELLED,
+            completed_at=Now(),
+            current_operation="",
+            error_code="rejected",
+            error_message=reason,
+        )
+    )
 
 
 def progressed(model: type[Job], job_id: Any) -> None:

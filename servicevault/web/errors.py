@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template import loader
 
-from permissions import roles
+from permissions import audit, roles
 from permissions.policy import Denied
 from servicevault.api.failures import RETRY_AFTER, failure_body
 
@@ -42,14 +42,20 @@ def unforeseen(request: HttpRequest) -> HttpResponse:
 
 def unavailable(request: HttpRequest) -> HttpResponse:
     """503: nothing was done, because the audit log could not be written (G27)."""
+    headers = {"Retry-After": RETRY_AFTER}
+    if request.path.startswith(API):
+        words = "The audit log cannot be written, so nothing was done. Try again."
+        return JsonResponse(failure_body(request, "service_unavailable", words), status=503, headers=headers)
     context = {"request_id": getattr(request, "request_id", ""), "nothing_done": True}
     page = loader.get_template("500.html").render(context)
-    return HttpResponse(page, status=503, headers={"Retry-After": RETRY_AFTER})
+    return HttpResponse(page, status=503, headers=headers)
 
 
 def denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403: the permission's name and meaning, and the people who can give it."""
     permission = exception.permission if isinstance(exception, Denied) else ""
+    if permission:
+        audit.record_denied(permission, request.path, request.method or "", user=request.user)
     is_object_right = permission in OBJECT_RIGHTS
     context = {
         "permission": permission,

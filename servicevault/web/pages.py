@@ -16,6 +16,8 @@ from django.utils.cache import patch_vary_headers
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
+from permissions import audit
+
 P = ParamSpec("P")
 
 
@@ -37,6 +39,7 @@ def members_only(
     @wraps(view)
     def checked(request: Any, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         if not isinstance(request.user, AnonymousUser):
+            audit.act_as(request.user)
             return view(request, *args, **kwargs)
         if request.htmx:
             return HttpResponseClientRedirect(_log_in(request.htmx.current_url_abs_path or "/"))

@@ -8,6 +8,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 
+from permissions import audit
 from servicevault.api.limits import spend
 from servicevault.web.addresses import client_address
 
@@ -42,6 +43,8 @@ class LogIn(LoginView):
         allowance = spend("login", client_address(request))
         if allowance.allowed:
             return super().post(request, *args, **kwargs)
+        if allowance.is_first_refusal:
+            audit.record("rate_limited", result="denied", details={"limit": "login"})
         form = self.form_class(request)
         context = self.get_context_data(form=form, wait_seconds=allowance.reset)
         return self.response_class(

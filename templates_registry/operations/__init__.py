@@ -12,6 +12,7 @@ from templates_registry.operations.exchange import (
     files_of,
     import_template,
     install,
+    is_pack,
     lint,
     try_pack,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "fit",
     "import_template",
     "install",
+    "is_pack",
     "lint",
     "remove",
     "save_as_template",

@@ -18,7 +18,7 @@ from templates_registry import notation, signing
 from templates_registry.files import MAIN, MAX_TOTAL, PackFiles, read_zip, to_zip
 from templates_registry.lint import Finding, LintFailed, LintReport, lint_pack, lint_text
 from templates_registry.models import Template
-from templates_registry.operations.registry import create, update
+from templates_registry.operations.registry import create, record, update
 from templates_registry.trial import FixtureTrial
 from templates_registry.trial import try_pack as try_definition
 
@@ -56,9 +56,20 @@ def export_template(template: Template, format: Format = "zip") -> Exported:
         content = notation.to_json(template.definition).encode()
     elif format == "yaml":
         content = _source(template).encode()
+    elif not is_pack(template):
+        raise PackError(
+            f"“{template.name}” has no tests, and a pack without is refused wherever it is installed.",
+            hint="Export it as yaml or json, or write tests with manage.py pack init.",
+            code="validation_error",
+        )
     else:
         content = to_zip(files_of(template))
     return Exported(name, _CONTENT_TYPES[format], content)
+
+
+def is_pack(template: Template) -> bool:
+    """Whether the template can be had as a pack: queries without tests would be refused wherever it is installed."""
+    return not template.definition.get("configuration", {}).get("queries") or any(path.startswith("expected/") for path in template.files)
 
 
 def files_of(template: Template) -> PackFiles:
@@ -173,8 +184,11 @@ def _store(files: PackFiles, report: LintReport, data: dict[str, Any], by: Any) 
         )
         before = known.first()
         if before is not None:
-            return Imported(update(before, data, by=by, source=files.main, files=files.others), False, warnings)
-        return Imported(create(data, by=by, source=files.main, files=files.others), True, warnings)
+            template = update(before, data, by=by, source=files.main, files=files.others)
+        else:
+            template = create(data, by=by, source=files.main, files=files.others)
+        record("pack_installed", template, by)
+        return Imported(template, before is None, warnings)
 
 
 def _with(found: Imported, warning: str) -> Imported:

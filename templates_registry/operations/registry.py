@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils.text import slugify
 
 from importer.errors import ImporterError
 from importer.models import ImportProfile
 from importer.operations.previews import RAW_SQL
-from permissions import policy
+from permissions import audit, policy
 from templates_registry import notation
 from templates_registry.definition import parse_definition
 from templates_registry.files import MAIN, SIGNATURE, PackFiles
@@ -61,11 +62,19 @@ def create(
 def _stored(
     data: Mapping[str, Any], text: str, definition: Definition, *, by: Any, files: Mapping[str, str] | None = None
 ) -> Template:
-    return Template.objects.create(
-        **template_fields(PackFiles({MAIN: text, **(files or {})}), dict(data), definition),
-        platform=definition.platform,
-        created_by=by,
-    )
+    with transaction.atomic():
+        template = Template.objects.create(
+            **template_fields(PackFiles({MAIN: text, **(files or {})}), dict(data), definition),
+            platform=definition.platform,
+            created_by=by,
+        )
+        record("template_created", template, by)
+    return template
+
+
+def record(operation: str, template: Template, by: Any = None) -> None:
+    """Put on record what was done with a template, by name and version."""
+    audit.record(operation, user=by, obj=template, details={"name": template.name, "version": template.version})
 
 
 def update(
@@ -88,7 +97,9 @@ def update(
     for name, value in template_fields(PackFiles({MAIN: text, **kept}), dict(data), definition).items():
         setattr(template, name, value)
     template.platform = definition.platform
-    template.save()
+    with transaction.atomic():
+        template.save()
+        record("template_updated", template, by)
     return template
 
 
@@ -96,7 +107,9 @@ def delete(template: Template) -> None:
     """Delete the template; profiles that were made of it keep their queries (T16). Raises SystemTemplate."""
     if template.is_system:
         raise SystemTemplate(template)
-    template.delete()
+    with transaction.atomic():
+        record("template_deleted", template)
+        template.delete()
 
 
 def copy(template: Template, *, name: str = "", by: Any = None) -> Template:

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from django.db import transaction
+
 from importer import gateway
 from importer.errors import PackError
 from importer.models import ImportProfile
 from importer.operations.schema import kept
 from importer.sources.introspection import introspect
+from permissions import audit
 from templates_registry import detection
 from templates_registry.apply import AppliedTemplate, Strategy, apply_to_source
 from templates_registry.definition import parse_definition
@@ -109,12 +112,14 @@ def apply(
     return apply_to_source(profile, template, strategy=strategy, variants=chosen, parameters=parameters)
 
 
+@transaction.atomic
 def remove(profile: ImportProfile) -> ImportProfile:
     """Part the profile from its template; its queries, and the views they read, stay."""
     Application.objects.filter(profile=profile).delete()
     profile.template, profile.template_version = None, ""
     profile.has_custom_queries = profile.queries.exists()
     profile.save(update_fields=["template", "template_version", "has_custom_queries", "updated_at"])
+    audit.record("profile_updated", profile_id=profile.pk, obj=profile, details={"fields": ["template"]})
     return profile
 
 

@@ -14,6 +14,7 @@ from importer.models import ImportProfile, ImportQuery
 from importer.query.dumping import dump_spec
 from importer.query.parsing import parse_spec
 from importer.sources.introspection import introspect
+from permissions import audit
 from servicevault import catalog
 from templates_registry import detection
 from templates_registry.apply import Keep, keep_in_profile, stored
@@ -121,6 +122,8 @@ def accept_upgrade(profile: ImportProfile, decisions: Mapping[str, Decision] | N
             _write(profile, key, taken, found.snapshot.get(key))
         keep_in_profile(profile, found.template, found.keep, merge=True)
         Application.objects.filter(profile=profile).update(version=found.template.version, queries=dict(found.snapshot))
+        details = {"template": found.template.name, "version": found.template.version, "strategy": "upgrade"}
+        audit.record("template_applied", profile_id=profile.pk, obj=found.template, details=details)
     return found
 
 

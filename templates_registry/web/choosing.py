@@ -1,4 +1,4 @@
-"""`/import/templates` and a profile's "what is it?": detection, fit, applying, upgrading (U18, T17)."""
+"""A profile's "what is it?": detection, fit, applying, upgrading (U18, T17)."""
 
 from __future__ import annotations
 
@@ -9,47 +9,23 @@ from typing import Any
 from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpResponse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST
 
 from importer import operations as importing
 from importer.errors import ImporterError, SourceError
 from importer.models import ImportProfile
 from importer.web.forms import zones
-from importer.web.profiles import PAGE
-from importer.web.tabs import tabs
 from importer.web.way import go, profile_of, source_page, way_of
-from permissions import policy
-from servicevault import catalog
-from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 from templates_registry import operations
 from templates_registry.apply import Strategy
-from templates_registry.definition import parse_definition
 from templates_registry.detection import Candidate, FitReport
 from templates_registry.models import Template
 from templates_registry.operations.upgrading import Decision
-from templates_registry.pack import Definition
 from templates_registry.platforms import platforms
 
 WHAT = "What is it?"
 STRATEGIES: Mapping[str, Strategy] = {"replace": "replace", "merge": "merge"}
-
-
-@dataclass(frozen=True)
-class QueryLook:
-    """One query of a template, before it is held against a source."""
-
-    name: str
-    target: str
-    base: str
-    joins: int
-    fields: int
-
-
-@dataclass(frozen=True)
-class TemplateLook:
-    template: Template
-    queries: tuple[QueryLook, ...]
 
 
 @dataclass(frozen=True)
@@ -68,40 +44,6 @@ class Option:
             return "none of its marks found"
         found = sum(item.matched for item in self.candidate.evidence)
         return f"{found} of {len(self.candidate.evidence)} marks found"
-
-
-@members_only
-@require_safe
-def template_list(request: PageRequest) -> HttpResponse:
-    """The templates there are, and how other help desks get here."""
-    policy.require(request.user, PAGE)
-    policy.require(request.user, "system.import")
-    text = plain_text(request.GET.get("q"))
-    looks = [
-        TemplateLook(found, queries_of(parse_definition(found.definition)))
-        for found in operations.templates(search=text)
-    ]
-    context = {
-        "tabs": tabs(request.user, "import_templates"),
-        "looks": looks,
-        "text": text,
-        "platforms": platforms(text),
-    }
-    return render_page(request, "templates_registry/templates.html", "templates_registry/_templates.html", context)
-
-
-def queries_of(definition: Definition) -> tuple[QueryLook, ...]:
-    """The template's queries in their first form."""
-    found = []
-    for query in definition.queries:
-        spec = query.forms[0].spec
-        base = spec.base.name if spec.kind == "builder" else "SQL"
-        label = catalog.get(spec.target_type).label
-        found.append(QueryLook(query.name, label, base, len(spec.joins), len(spec.fields)))
-    return tuple(found)
-
-
-# -- a profile's template -------------------------------------------------------------------------------------------
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -1,0 +1,1 @@
+"""Pages about rights, approvals and the audit log."""

@@ -1,0 +1,1 @@
+"""Pages about templates: the library, and what a profile makes of one."""
