@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 
 from exporter.errors import ExportError, ReadFailed, TooManyRows
 from exporter.models import ExportJob
-from exporter.wanted import Plan, Wanted, planned
+from exporter.planning import Plan, planned
 from exporter.writing import Written, write_file
 from permissions import audit
 from servicevault import database, stored_files
@@ -39,20 +39,6 @@ MEBIBYTE = 1024 * 1024
 
 class Stopped(Exception):
     """The job was cancelled, handed to another worker, or this worker is told to end."""
-
-
-def wanted_of(job: ExportJob) -> Wanted:
-    """What the job was made for."""
-    return Wanted(
-        table_name=job.table_name,
-        export_format=job.export_format,
-        selected_columns=job.selected_columns,
-        filters=job.filters,
-        search=job.search,
-        search_columns=job.search_columns,
-        sort=job.sort,
-        export_options=job.export_options,
-    )
 
 
 def work(job_id: Any, *, sink: ProgressSink | None = None) -> str:
@@ -129,7 +115,7 @@ class _Run:
         """Write the file and complete the job. Raises Stopped when it is to end without."""
         job = self.job
         stored_files.delete(job.file_path)  # what a lost worker left
-        plan = planned(wanted_of(job), job.created_by)  # the rights of this moment count
+        plan = planned(job.wanted, job.created_by)  # the rights of this moment count
         writer = stored_files.Writer(settings.EXPORT_TEMP_DIR)
         try:
             if not self._mine().update(file_path=str(writer.path), processed_rows=0):

@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 import psycopg
 
 from exporter import cells, copying
-from exporter.wanted import Plan
+from exporter.planning import Plan
 from servicevault.tabular.containers import new_member, packed
 from servicevault.tabular.writing import write
 

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
+from exporter.wanted import Wanted
 from servicevault.jobs.models import Job, JobStatus
 from servicevault.stored_files import Stored
 
@@ -50,6 +51,20 @@ class ExportJob(Job):
 
     def __str__(self) -> str:
         return f"Export {self.number}"
+
+    @property
+    def wanted(self) -> Wanted:
+        """What it was made for."""
+        return Wanted(
+            table_name=self.table_name,
+            export_format=self.export_format,
+            selected_columns=self.selected_columns,
+            filters=self.filters,
+            search=self.search,
+            search_columns=self.search_columns,
+            sort=self.sort,
+            export_options=self.export_options,
+        )
 
     @property
     def progress_percent(self) -> float:

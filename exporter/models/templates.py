@@ -107,3 +107,8 @@ class ScheduledRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.schedule_id} {self.planned_at}"
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, or how its export stands; reads self.job."""
+        return self.job.status if self.job is not None and self.status == "started" else self.status
