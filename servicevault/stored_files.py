@@ -120,8 +120,9 @@ def opened(stored: Stored, folder: str | Path) -> Iterator[IO[bytes]]:
 
 
 def delete(path: str) -> None:
-    """Remove a stored file; one that is gone already is no error."""
-    Path(path).unlink(missing_ok=True)
+    """Remove a stored file; one that is gone already is no error, nor is none at all."""
+    if path:
+        Path(path).unlink(missing_ok=True)
 
 
 def _nonce(number: int) -> bytes:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from permissions import roles
 from permissions.models import ExportPermission, Role
+from tests.conftest import person
 
 GOODS = """
 CREATE TYPE goods_size AS ENUM ('S', 'M', '=L');
@@ -61,8 +63,15 @@ def stored_goods(committed_db: None) -> Iterator[Callable[[int], None]]:
         run(GOODS)
         fill(count)
 
+    run("DROP TABLE IF EXISTS goods", "DROP TYPE IF EXISTS goods_size")
     yield make
     run("DROP TABLE IF EXISTS goods", "DROP TYPE IF EXISTS goods_size")
+
+
+@pytest.fixture
+def dora(stored_goods: Any) -> Any:
+    """An agent whose exports really run: everything is committed."""
+    return person("dora", name="Dora Lin", role=roles.AGENT)
 
 
 def permit(who: Any, table: str = "goods", **limits: Any) -> ExportPermission:

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="default: all that are permitted")
         parser.add_argument("--filters", default="", metavar="JSON", help='[{"column": "id", "operator": ">", "value": 9}]')
         parser.add_argument("--search", default="", help="only rows that hold this text")
-        parser.add_argument("--sort", nargs="+", default=[], metavar="NAME", help="-name sorts downward")
+        parser.add_argument("--sort", nargs="+", default=[], metavar="NAME", help="name, or name:desc")
         parser.add_argument("--option", nargs="+", default=[], metavar="NAME=VALUE", help="delimiter=; row_limit=100")
         parser.add_argument("--output", default="", metavar="PATH", help="file or folder; default: the export's name here")
         parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(f"--filters is not JSON: {error}") from None
         sort = [
-            {"column": name.removeprefix("-"), "direction": "desc" if name.startswith("-") else "asc"}
+            {"column": name.removesuffix(":desc"), "direction": "desc" if name.endswith(":desc") else "asc"}
             for name in options["sort"]
         ]
         console = Console(stderr=True, highlight=False)
