@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.conf import settings
+from django.db import connection
 
 from importer import crypto
 from importer.models import ImportProfile
 from importer.sources.hosts import HostPolicy
 from importer.sources.params import ConnectionParams, SourceLimits
+from importer.sources.recipe import IDENTITY
 from importer.sources.session import SourceSession, open_session
 
 
@@ -38,7 +40,16 @@ def limits() -> SourceLimits:
         lock_timeout_seconds=settings.IMPORT_SOURCE_LOCK_TIMEOUT,
         require_auth=settings.IMPORT_SOURCE_REQUIRE_AUTH,
         allow_privileged=settings.IMPORT_ALLOW_PRIVILEGED_SOURCE,
+        own_database=_own_database(),
     )
+
+
+def _own_database() -> str:
+    """Which database is our own: it is never a source, for it holds what no import may read (G14)."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {IDENTITY}")
+        found: str = cursor.fetchone()[0]
+    return found
 
 
 def open_source(

@@ -39,4 +39,5 @@ urlpatterns = [
     path("import/jobs/<uuid:pk>/records", jobs.job_records, name="job_records"),
     path("import/jobs/<uuid:pk>/cancel", jobs.cancel, name="job_cancel"),
     path("import/jobs/<uuid:pk>/resume", jobs.resume, name="job_resume"),
+    path("import/jobs/<uuid:pk>/release-held", jobs.release_held, name="job_release_held"),
 ]

@@ -126,6 +126,16 @@ def exportable_tables(user: Any) -> set[str] | None:
     return {name for name, row in rows.items() if _export_of(row).allows_anything}
 
 
+def largest_upload_mb(user: Any) -> int:
+    """The largest file the person may import into any table, in MB; 0 for none. One query."""
+    if not _is_active(user):
+        return 0
+    if user.is_superuser:
+        return int(settings.IMPORT_MAX_FILE_SIZE)
+    found = [_import_of(row) for row in _counting(ImportPermission.objects.all(), user).values()]
+    return max((allowance.max_file_size_mb for allowance in found if allowance.allows_anything), default=0)
+
+
 def allows_format(allowance: ImportAllowance | ExportAllowance, name: str) -> bool:
     """Whether a format, by its name or an alias such as `excel`, may be used."""
     return any(each in allowance.allowed_formats for each in expanded([name]))

@@ -170,7 +170,7 @@ APPEND_SLASH = False  # C1: a trailing slash is a 404, never a redirect that los
 
 DATABASES = {"default": _database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {"default": {"BACKEND": "servicevault.cache.ForgivingCache", "LOCATION": REDIS_URL}}
 
 AUTH_USER_MODEL = "servicevault.User"
 AUTHENTICATION_BACKENDS = [
@@ -192,6 +192,11 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
 USE_THOUSAND_SEPARATOR = True
+
+FILE_UPLOAD_HANDLERS = [
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "servicevault.uploads.SealedUploadHandler",
+]
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]

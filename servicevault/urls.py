@@ -35,6 +35,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
+handler400 = "servicevault.web.errors.malformed"
 handler403 = "servicevault.web.errors.denied"
 handler404 = "servicevault.web.errors.not_found"
 handler500 = "servicevault.web.errors.unforeseen"

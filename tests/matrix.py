@@ -93,6 +93,7 @@ MATRIX: dict[str, Address] = {
     "job_records": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _JOB),
     "job_cancel": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_resume": Address(NO_SUCH_METHOD, STARTERS, _JOB),
+    "job_release_held": Address(NO_SUCH_METHOD, (302, 403, 403, 302, 302), _JOB),
     "api_schema": Address((200, 200, 200, 200, 200), (405, 405, 405, 405, 405)),
     "docs": Address((200, 200, 200, 200, 200), (405, 405, 405, 405, 405)),
     "api_docs": Address((302, 302, 302, 302, 302), (302, 302, 302, 302, 302)),

@@ -64,6 +64,7 @@ API: dict[str, Address] = {
     "api_job_approve": Address((401, 403, 405, 405, 405), (401, 403, 403, 403, 409), _JOB),
     "api_job_reject": Address((401, 403, 405, 405, 405), (401, 403, 403, 403, 409), _JOB),
     "api_approvals": Address((401, 200, 200, 200, 200), (401, 405, 405, 405, 405)),
+    "api_job_release_held": Address(NO_METHOD, (401, 403, 403, 200, 200), _JOB),
     "api_job_retry": Address(NO_METHOD, (401, 403, 403, 201, 201), _JOB),
     "api_records_retry": Address(NO_METHOD, REFUSED),
     "api_records_approve": Address(NO_METHOD, REFUSED),

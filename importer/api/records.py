@@ -126,16 +126,34 @@ class BulkApi(JobApi):
             done = operations.again(records, by=self.request.user, applicable=applicable, mode=mode)
             if done.job is not None:
                 announce(done.job)
-        return Response(
-            {
-                "message": words if done.job else "None of these records can be put to work again.",
-                "job": shapes.JobSummary(done.job).data if done.job else None,
-                "selected": done.selected,
-                "not_applicable": done.not_applicable,
-                "not_found": not_found,
-            },
-            status=202 if done.job else 200,
-        )
+        return _answer(done, not_found, words)
+
+
+def _answer(done: operations.Again, not_found: int, words: str) -> Response:
+    return Response(
+        {
+            "message": words if done.job else "None of these records can be put to work again.",
+            "job": shapes.JobSummary(done.job).data if done.job else None,
+            "selected": done.selected,
+            "not_applicable": done.not_applicable,
+            "not_found": not_found,
+        },
+        status=202 if done.job else 200,
+    )
+
+
+class ReleaseHeld(BulkApi):
+    @extend_schema(operation_id="release_held_rows", request=None, responses={202: BULK, 200: BULK}, tags=["records"])
+    @once
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Import exactly the rows that a job held for a value nobody had mapped, now that somebody has (E33)."""
+        policy.require(request.user, MANAGE)
+        job = self.job(pk)
+        with transaction.atomic():
+            done = operations.release_held(job, by=request.user)
+            if done.job is not None:
+                announce(done.job)
+        return _answer(done, 0, "The held rows are imported.")
 
 
 class BulkRetry(BulkApi):

@@ -59,6 +59,7 @@ urlpatterns = [
     path("jobs/<uuid:pk>/reject", approvals.Reject.as_view(), name="api_job_reject"),
     path("jobs/<uuid:pk>/resume", jobs.Resume.as_view(), name="api_job_resume"),
     path("jobs/<uuid:pk>/retry", jobs.Retry.as_view(), name="api_job_retry"),
+    path("jobs/<uuid:pk>/release-held", records.ReleaseHeld.as_view(), name="api_job_release_held"),
     path("records", records.Records.as_view(), name="api_records"),
     path("records/bulk/retry", records.BulkRetry.as_view(), name="api_records_retry"),
     path("records/bulk/approve", records.BulkApprove.as_view(), name="api_records_approve"),

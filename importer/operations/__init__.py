@@ -2,7 +2,7 @@
 
 from .drafts import change_draft, discard_draft, open_draft, redo, save_draft, undo
 from .failures import Conflict, InvalidFields, ProfileBusy, VersionConflict
-from .jobs import Again, again, cancel, job_errors, job_report, resume, retry, start_import
+from .jobs import Again, again, cancel, held_rows, job_errors, job_report, release_held, resume, retry, start_import
 from .mapping import auto_map, coded_fields, parse_sql, sample_query, set_value_map
 from .previews import (
     Judged,
@@ -66,6 +66,7 @@ __all__ = [
     "dumped",
     "duplicate_profile",
     "duplicate_query",
+    "held_rows",
     "job_errors",
     "job_report",
     "offer_filters",
@@ -76,6 +77,7 @@ __all__ = [
     "profile_named",
     "profile_queries",
     "redo",
+    "release_held",
     "rename_query",
     "reorder_queries",
     "restore_version",

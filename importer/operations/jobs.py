@@ -180,6 +180,25 @@ def again(
     return Again(job, selected, selected - count)
 
 
+HELD = "unmapped_value"
+
+
+def release_held(job: ImportJob, *, by: Any) -> Again:
+    """One job that imports exactly the rows this one held for a value nobody had mapped (E33).
+
+    A value that is still unmapped holds its rows again. Raises what `again` raises, and Conflict while the job goes on.
+    """
+    if not job.is_finished:
+        raise Conflict(f"Job {job.number} is {job.status}.", hint="Wait for its end.")
+    records = ImportRecord.objects.filter(run__job=job)
+    return again(records, by=by, applicable={Outcome.REVIEW: (HELD,)}, mode=job.mode)
+
+
+def held_rows(job: ImportJob) -> int:
+    """How many rows the job held for a value nobody had mapped."""
+    return ImportRecord.objects.filter(run__job=job, action=Outcome.REVIEW, code=HELD).count()
+
+
 def _rows_by_query(records: QuerySet[ImportRecord]) -> dict[str, list[str]]:
     """External ids by query. Raises Conflict above 10,000: then the whole query is the quicker way."""
     found: dict[str, list[str]] = {}

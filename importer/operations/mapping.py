@@ -19,6 +19,7 @@ from importer.operations import masking
 from importer.operations.failures import InvalidFields
 from importer.operations.previews import check_sql, read_query
 from importer.operations.profiles import check_active
+from importer.operations.queries import keep_version
 from importer.operations.schema import kept, looking, source_map, table_of
 from importer.planning import plan_draft, stored_spec
 from importer.query.preview import EXACT_SECONDS, Count, count
@@ -235,6 +236,7 @@ def set_value_map(query: ImportQuery, field: str, entries: Mapping[str, Any], *,
     query.changed_by = by
     query.version += 1
     query.save(update_fields=["value_maps", "changed_by", "version", "updated_at"])
+    keep_version(query, by)
     audit.record(
         "query_saved", user=by, profile_id=query.profile_id, obj=query, details={"key": query.key, "value_map": field}
     )

@@ -20,7 +20,7 @@ from importer.operations.failures import Conflict, InvalidFields, ProfileBusy, V
 from importer.options import InvalidOption, checked
 from importer.sources.params import ConnectionParams
 from importer.sources.probe import ConnectionTest, test_connection
-from permissions import audit
+from permissions import audit, policy
 from servicevault.jobs.models import ACTIVE
 
 CONNECTION = ("host", "port", "database", "username", "password", "ssl_mode", "ssl_root_cert")
@@ -135,6 +135,7 @@ def create_profile(values: Mapping[str, Any], *, by: Any, skip_test: bool = Fals
     _assign(profile, values)
     profile.source_key = profile.source_key or free_source_key(profile.name)
     _assign_connection(profile, params)
+    _check_source_key(profile, by)
     _check(profile)
     if not skip_test:
         test = try_connection(params, by=by)
@@ -176,6 +177,10 @@ def _updated(
         _assign(profile, values)
         if params is not None:
             _assign_connection(profile, params)
+        if before["requires_approval"] and not profile.requires_approval and by is not None:
+            policy.require(by, "import.approve")  # else who needs consent could do without it
+        if profile.source_key != before["source_key"]:
+            _check_source_key(profile, by)
         _check(profile)
         if params is not None and not skip_test:
             test = try_connection(params, profile=profile, by=by)
@@ -260,6 +265,13 @@ def _check(profile: ImportProfile) -> None:
         profile.full_clean(exclude=["created_by", "changed_by", "template"], validate_constraints=False)
     except ValidationError as error:
         raise InvalidFields.of(error) from None
+
+
+def _check_source_key(profile: ImportProfile, by: Any) -> None:
+    """Profiles with one key share external ids, so one may write what another imported: only who may change all."""
+    others = ImportProfile.objects.filter(source_key=profile.source_key, deleted_at=None).exclude(pk=profile.pk)
+    if by is not None and not all(policy.can(by, "change", other) for other in others):
+        raise InvalidFields({"source_key": [f"“{profile.source_key}” is the key of a source you may not change."]})
 
 
 def save_connection(profile: ImportProfile, params: ConnectionParams) -> ImportProfile:

@@ -80,7 +80,7 @@ def store_query(
     query.changed_by = by
     query.version += 1
     query.save()
-    _keep_version(query, by)
+    keep_version(query, by)
     _touched(profile)
     _record("query_saved", query, by, version=query.version)
     return query, is_new
@@ -90,7 +90,8 @@ def _record(operation: str, query: ImportQuery, by: Any, **details: Any) -> None
     audit.record(operation, user=by, profile_id=query.profile_id, obj=query, details={"key": query.key, **details})
 
 
-def _keep_version(query: ImportQuery, by: Any) -> None:
+def keep_version(query: ImportQuery, by: Any) -> None:
+    """Keep the form the query was just saved in; the fifty newest stay (Q26)."""
     query.versions.create(number=query.version, spec=query.spec, value_maps=query.value_maps, saved_by=by)
     query.versions.filter(number__lte=query.version - KEPT_VERSIONS).delete()
 
@@ -138,6 +139,7 @@ def switch_query(query: ImportQuery, *, on: bool, by: Any) -> ImportQuery:
     query.changed_by = by
     query.version += 1
     query.save()
+    keep_version(query, by)
     _touched(query.profile)
     _record("query_saved", query, by, enabled=on)
     return query
@@ -153,6 +155,7 @@ def rename_query(query: ImportQuery, name: str, *, by: Any) -> ImportQuery:
     query.spec = {**query.spec, "name": name}
     query.version += 1
     query.save()
+    keep_version(query, by)
     _record("query_saved", query, by, name=name)
     return query
 
@@ -176,7 +179,7 @@ def duplicate_query(query: ImportQuery, *, by: Any) -> ImportQuery:
         enabled=False,
         changed_by=by,
     )
-    _keep_version(copy, by)
+    keep_version(copy, by)
     _touched(query.profile)
     _record("query_saved", copy, by, copy_of=query.key)
     return copy

@@ -78,6 +78,7 @@ class SourceLimits:
     watchdog_margin_seconds: float = 2
     require_auth: str = "scram-sha-256"  # libpq's require_auth; "" accepts whatever the server asks for
     allow_privileged: bool = False  # accept logins that own the server or may touch its files
+    own_database: str = ""  # recipe.IDENTITY of the database that is never a source
     max_row_bytes: int = 32 * MEBIBYTE
     max_silent_bytes: int = 512 * MEBIBYTE  # received for one chunk before it is complete
 

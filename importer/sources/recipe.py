@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import LiteralString
 
-from importer.errors import SourceError
+from importer.errors import HostNotAllowed, SourceError
 from importer.sources.params import SourceLimits
 
 OLDEST_VERSION = 100000
 MILLISECONDS = {"": 1, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+# Tells one database of one running server from every other, whatever name it was reached by.
+IDENTITY: LiteralString = "pg_catalog.concat_ws('/', extract(epoch FROM pg_catalog.pg_postmaster_start_time()), pg_catalog.current_database())"
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 SNAPSHOT_PATTERN = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{8}-[0-9]{1,10}|-[0-9]{1,10})")
 
@@ -56,6 +59,16 @@ def check(wanted: dict[str, str], found: Sequence[object]) -> None:
                 hint="Connect to PostgreSQL directly, or through a pooler in session mode.",
                 code="settings_refused",
             )
+
+
+def refuse_own(limits: SourceLimits, identity: object) -> None:
+    """Raise HostNotAllowed for the database that keeps our own data, by whatever name it was reached."""
+    if limits.own_database and identity == limits.own_database:
+        raise HostNotAllowed(
+            "This is the database in which Service Vault keeps its own data.",
+            hint="Give the address of the help desk's database.",
+            where="database",
+        )
 
 
 def milliseconds(seconds: float) -> str:

@@ -250,8 +250,9 @@ class SourceSession:
             wanted |= path
         wanted |= {"transaction_read_only": "on", "transaction_isolation": "repeatable read"}
         names = sql.SQL(", ").join([sql.SQL("pg_catalog.current_setting(%s)")] * len(wanted))
-        answer = self.fetch_all(sql.SQL("SELECT {}").format(names), list(wanted))
+        answer = self.fetch_all(sql.SQL("SELECT {}, {}").format(names, sql.SQL(recipe.IDENTITY)), list(wanted))
         recipe.check(wanted, answer[0] if answer else ())
+        recipe.refuse_own(self.limits, answer[0][-1])
         self._command("SAVEPOINT " + START)
 
     def _set(self, wanted: Mapping[str, str], *, local: bool) -> None:

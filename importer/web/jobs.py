@@ -115,6 +115,28 @@ def resume(request: PageRequest, pk: Any) -> HttpResponse:
     return redirect("job", job.pk)
 
 
+@members_only
+@require_POST
+def release_held(request: PageRequest, pk: Any) -> HttpResponse:
+    """Import the rows that waited for a value map."""
+    policy.require(request.user, PAGE)
+    policy.require(request.user, "import.records.manage")
+    job = policy.fetch(_jobs(), request.user, "view", pk)
+    try:
+        with transaction.atomic():
+            done = operations.release_held(job, by=request.user)
+            if done.job is not None:
+                announce(done.job)
+    except ImporterError as error:
+        messages.error(request, str(error))
+        return redirect("job", job.pk)
+    if done.job is None:
+        messages.info(request, "No row of this job waits for a value map.")
+        return redirect("job", job.pk)
+    messages.success(request, f"Job {done.job.number} imports the rows that waited. Values still unmapped wait again.")
+    return redirect("job", done.job.pk)
+
+
 def _jobs() -> Any:
     return ImportJob.objects.select_related("profile", "created_by").prefetch_related("runs")
 
@@ -159,5 +181,7 @@ def _context(user: Any, view: JobView) -> dict[str, Any]:
         "job": job,
         "sees_records": sees_records(user, job),
         "may_cancel": view.is_active and not job.cancel_requested and policy.can(user, "cancel", job),
+        "held": operations.held_rows(job) if view.review and not view.is_active else 0,
+        "may_release": policy.has(user, "import.records.manage") and policy.can(user, "resume", job),
         "may_resume": view.is_resumable and policy.can(user, "resume", job),
     }

@@ -15,6 +15,7 @@ from permissions import audit
 from permissions.approvals import ApprovalConflict, NotesNeeded, SelfApproval
 from permissions.audit import AuditUnavailable
 from permissions.policy import Denied
+from servicevault.uploads import UploadTooLarge
 
 Told = tuple[int, str, str, dict[str, Any]]  # status, code, message, what the kind adds
 Teller = Callable[[Exception], Told | None]
@@ -78,6 +79,8 @@ def _told_here(error: Exception) -> Told | None:
         case exceptions.ValidationError():
             errors = _flat(error.detail)
             return 422, "validation_error", next(iter(errors.values()))[0], {"errors": errors}
+        case UploadTooLarge():
+            return 413, "IMPORT_001", str(error), {"limit_mb": error.limit_mb, "size_mb": error.size_mb}
         case SuspiciousOperation():  # a body beyond Django's limits
             return 400, "malformed_request", "The body is too large, or not what it says it is.", {}
         case AuditUnavailable():

@@ -1,4 +1,4 @@
-"""How often a person may ask: counters in the cache, shared by all processes (G30, G31)."""
+"""How often a person may ask: counters in the cache, shared by all processes; per process while it is away (G30, G31)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
-from redis.exceptions import RedisError
 from rest_framework.exceptions import Throttled
 from rest_framework.throttling import BaseThrottle
 
@@ -30,7 +29,6 @@ LIMITS: dict[str, tuple[int, int]] = {  # name → requests, seconds
     "records_bulk": (30, 60),
     "login": (10, 60),
 }
-_in_this_process: dict[str, int] = {}
 
 
 def refuse_unknown() -> None:
@@ -72,11 +70,9 @@ def _count(key: str, seconds: int) -> int:
     try:
         cache.add(key, 0, seconds + 1)
         return int(cache.incr(key))
-    except (RedisError, ValueError):  # the cache is away, or forgot the key between the two calls
-        if len(_in_this_process) > 10_000:
-            _in_this_process.clear()
-        _in_this_process[key] = _in_this_process.get(key, 0) + 1
-        return _in_this_process[key]
+    except ValueError:  # the cache forgot the key, or went away, between the two calls
+        cache.set(key, 1, seconds + 1)
+        return 1
 
 
 class RateLimit(BaseThrottle):

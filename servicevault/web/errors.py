@@ -10,6 +10,7 @@ from django.template import loader
 from permissions import audit, roles
 from permissions.policy import Denied
 from servicevault.api.failures import RETRY_AFTER, failure_body
+from servicevault.uploads import UploadTooLarge
 
 API = "/api/"
 
@@ -27,6 +28,17 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith(API):
         return JsonResponse(failure_body(request, "not_found", "There is no such address."), status=404)
     return render(request, "404.html", status=404)
+
+
+def malformed(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400; 413 for a file that is too large, which is refused while it comes."""
+    too_large = isinstance(exception, UploadTooLarge)
+    words = str(exception) if too_large else "The request cannot be read."
+    status = 413 if too_large else 400
+    if request.path.startswith(API):
+        code = "IMPORT_001" if too_large else "malformed_request"
+        return JsonResponse(failure_body(request, code, words), status=status)
+    return HttpResponse(loader.get_template("400.html").render({"words": words}), status=status)
 
 
 def unforeseen(request: HttpRequest) -> HttpResponse:

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from django.db import connections
 
-from importer import operations
-from importer.models import ImportProfile
+from importer import operations, runner, tasks
+from importer.models import ImportJob, ImportProfile
 from importer.sources.params import ConnectionParams
 from tests.importer import freescout
 from tests.importer.desk import READER, READER_PASSWORD, make_reader
@@ -131,3 +131,17 @@ def desk_profile(source_params: ConnectionParams, alice: Any) -> ImportProfile:
     """Alice's profile of the small FreeScout, nothing configured."""
     profile, _ = operations.profile_named("Green desk", source_params, created_by=alice)
     return profile
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], ImportJob]:
+    """`worker()` runs the newest job in the test process, as a worker would; nobody else does."""
+    monkeypatch.setattr(tasks.run_job, "delay", lambda job_id: None)
+
+    def run() -> ImportJob:
+        job = ImportJob.objects.latest("number")
+        runner.work(job.pk)
+        job.refresh_from_db()
+        return job
+
+    return run

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from importer.models import ImportProfile
+from importer.models import ImportJob, ImportProfile
 from tests.web.builder_desk import HOSTILE
 from tests.web.test_browser import log_in
 
@@ -35,7 +35,9 @@ def begin(tab: Any, profile: ImportProfile, target: str) -> None:
 
 
 @pytest.mark.req("U20", "U22", "U23", "U21d", "Q33", "Q34")
-def test_it_builds_saves_and_reopens_a_query(alice: Any, shop: ImportProfile, tab: Any) -> None:
+def test_it_builds_saves_reopens_and_runs_a_query(
+    alice: Any, shop: ImportProfile, tab: Any, worker: Callable[[], ImportJob]
+) -> None:
     log_in(tab, "alice")
     begin(tab, shop, "tickets")
     tab.get_by_label("Table to start with").fill("cases")
@@ -68,6 +70,19 @@ def test_it_builds_saves_and_reopens_a_query(alice: Any, shop: ImportProfile, ta
     tab.wait_for_timeout(1_000)
     assert opened == []  # nothing polls
     assert shop.queries.get().spec["fields"]
+    tab.get_by_role("link", name="Preview import").click()
+    tab.get_by_role("button", name="Execute Import").wait_for()
+    tab.goto(reverse("profile_value_maps", args=[shop.pk]))
+    tab.get_by_label("status 1 becomes").select_option("open")
+    tab.get_by_role("button", name="Save value maps").click()
+    tab.get_by_role("link", name="Preview and rehearse").click()
+    tab.get_by_role("button", name="Execute Import").click()
+    tab.get_by_text("Waiting for a worker").wait_for()
+    job = worker()
+    tickets = job.runs.get(key="tickets")
+    assert (job.status, tickets.read, tickets.created) == ("completed", 15, 15)
+    tab.goto("/tickets")
+    tab.get_by_role("link", name="Case 2", exact=True).wait_for()
     assert tab.misdeeds == []
 
 

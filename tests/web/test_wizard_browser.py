@@ -7,26 +7,11 @@ from typing import Any
 
 import pytest
 
-from importer import runner, tasks
 from importer.models import ImportJob, ImportProfile
 from importer.sources.params import ConnectionParams
 from tests.web.test_browser import log_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
-
-
-@pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], ImportJob]:
-    """`worker()` runs the newest job in the test process, as a worker would; nobody else does."""
-    monkeypatch.setattr(tasks.run_job, "delay", lambda job_id: None)
-
-    def run() -> ImportJob:
-        job = ImportJob.objects.latest("number")
-        runner.work(job.pk)
-        job.refresh_from_db()
-        return job
-
-    return run
 
 
 def address_of(params: ConnectionParams) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from importer import crypto, operations
+from importer.errors import HostNotAllowed
 from importer.models import ImportJob, ImportProfile
 from importer.sources.params import ConnectionParams
+from permissions.policy import Denied
 from servicevault.jobs.models import JobStatus
 
 pytestmark = pytest.mark.django_db
@@ -173,3 +176,44 @@ def test_a_profile_that_is_switched_off_shows_nothing_of_its_rows(
             call()
         assert refused.value.code == "profile_inactive"
     operations.save_query(shop, people_query, by=alice)  # editing goes on
+
+
+@pytest.mark.req("P23", "G14")
+def test_our_own_database_is_never_a_source(settings: Any) -> None:
+    """By whatever name it is reached: what counts is the running server and the database it answers with."""
+    ours = connections["default"].settings_dict
+    settings.IMPORT_ALLOW_PRIVILEGED_SOURCE = True
+    for host in ("127.0.0.1", "localhost"):
+        params = ConnectionParams(
+            host=host, port=int(ours["PORT"]), database=ours["NAME"], username=ours["USER"], password=ours["PASSWORD"]
+        )
+        tried = operations.try_connection(params)
+        assert not tried.success
+        assert "keeps its own data" in repr(tried)
+        mine, _ = operations.profile_named("Ours", params)
+        with pytest.raises(HostNotAllowed, match="keeps its own data"):
+            operations.source_map(mine)
+
+
+@pytest.mark.req("J22", "G1")
+def test_who_needs_consent_cannot_do_away_with_it(connection_values: dict[str, Any], alice: Any) -> None:
+    profile = operations.create_profile(connection_values | {"requires_approval": True}, by=alice)
+    with pytest.raises(Denied, match=r"import\.approve"):
+        operations.update_profile(profile, {"requires_approval": False}, by=alice)
+    alice.grants.create(permission="import.approve")
+    again = type(alice).objects.get(pk=alice.pk)
+    assert not operations.update_profile(profile, {"requires_approval": False}, by=again).requires_approval
+
+
+@pytest.mark.req("E23", "G9")
+def test_the_key_of_somebody_elses_source_is_not_taken(
+    connection_values: dict[str, Any], profile: ImportProfile, alice: Any, root: Any
+) -> None:
+    theirs = operations.create_profile(
+        connection_values | {"name": "Theirs", "source_key": "theirs", "visibility": "restricted"}, by=root
+    )
+    with pytest.raises(operations.InvalidFields, match="may not change"):
+        operations.update_profile(profile, {"source_key": theirs.source_key}, by=alice)
+    with pytest.raises(operations.InvalidFields, match="may not change"):
+        operations.create_profile(connection_values | {"name": "Third", "source_key": "theirs"}, by=alice)
+    assert operations.update_profile(profile, {"source_key": "own-two"}, by=alice).source_key == "own-two"

@@ -145,6 +145,9 @@ def test_earlier_forms_can_be_restored(shop: ImportProfile, people_query: dict[s
     assert restored.query.spec["filters"] == first.query.spec["filters"]
     assert restored.query.version == 3
     assert [version.number for version in restored.query.versions.all()] == [3, 2, 1]
+    query = operations.switch_query(operations.rename_query(restored.query, "Folk", by=alice), on=False, by=alice)
+    assert [version.number for version in query.versions.all()] == [5, 4, 3, 2, 1]  # every change is one
+    assert operations.restore_version(query, 4, by=alice).query.name == "Folk"
 
 
 @pytest.mark.req("Q24")

@@ -61,3 +61,22 @@ def test_rows_that_the_mode_skipped_are_imported_when_approved(companies: Desk) 
     failed = ImportRecord.objects.filter(run__job=job, action="failed")
     nothing = operations.again(failed, by=None, applicable=chosen, mode=Mode.UPSERT)
     assert (nothing.job, nothing.selected, nothing.not_applicable) == (None, 2, 2)
+
+
+@pytest.mark.req("E33")
+def test_held_rows_are_released_once_their_value_has_a_meaning(desk: Desk) -> None:
+    desk.execute("CREATE TABLE t (id int PRIMARY KEY, title text, status text)")
+    desk.execute("INSERT INTO t SELECT i, 'T' || i, CASE WHEN i < 3 THEN 'parked' WHEN i < 5 THEN 'odd' ELSE 'open' END "
+                 "FROM generate_series(1, 9) i")  # fmt: skip
+    fields = {"external_id": "id", "title": "title", "description": "title", "status": "status"}
+    desk.query("tickets", "t", fields)
+    job = desk.run()
+    assert desk.outcomes(job) == {"read": 9, "created": 5, "review": 4}
+    desk.execute("UPDATE t SET title = 'changed meanwhile' WHERE id > 4")
+    desk.query("tickets", "t", fields, value_maps={"status": {"parked": "pending"}})
+    assert operations.held_rows(job) == 4
+    done = operations.release_held(job, by=None)
+    assert done.job is not None
+    assert desk.outcomes(desk.work(done.job)) == {"read": 4, "created": 2, "review": 2}  # and no other row
+    with pytest.raises(operations.Conflict, match="pending"):
+        operations.release_held(desk.start(), by=None)
