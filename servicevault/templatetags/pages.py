@@ -22,6 +22,7 @@ ENTRIES = (
     ("home", "Home", "home", None),
     ("ticket_list", "Tickets", "ticket", ""),
     ("import", "Import", "database-import", "pages.import.manage"),
+    ("data_export", "Export", "download", "pages.settings.data_export"),
     ("admin:index", "Administration", "settings", "superuser"),
 )
 
@@ -82,4 +83,6 @@ def _section(url_name: str | None) -> str:
     name = url_name or ""
     if name.startswith(("ticket", "comment")):
         return "ticket_list"
+    if name.startswith(("data_export", "export")):
+        return "data_export"
     return "import" if name.startswith(("import", "job", "profile", "builder")) else name
