@@ -66,7 +66,9 @@ class Plan:
         """The name of the file, without what compression adds to it."""
         ending = f".{self.format.extensions[0]}"
         default = f"{cleaned(self.table.name)[:120]}_{now:%Y%m%d-%H%M%S}"
-        given = cleaned(self.extras.filename, default)[: NAME_CHARACTERS - len(ending)] if self.extras.filename else default
+        given = (
+            cleaned(self.extras.filename, default)[: NAME_CHARACTERS - len(ending)] if self.extras.filename else default
+        )
         return given if given.lower().endswith(ending) else given + ending
 
 
@@ -107,7 +109,7 @@ def planned(
         sort=_sort(wanted.sort, table, permitted),
         row_limit=extras.row_limit,
     )
-    selection = _with_conditions(selection, wanted, permitted, allowance, extras, now or datetime.now(UTC))
+    selection = _with_conditions(selection, wanted, permitted, allowance, extras=extras, now=now or datetime.now(UTC))
     if chosen.name == "xlsx" and len(selection.columns) > SHEET_COLUMNS:
         raise InvalidFields({"export_format": [f"An Excel sheet has at most {SHEET_COLUMNS:,} columns. Choose csv."]})
     return Plan(table, allowance, chosen, selection, options, extras)
@@ -117,9 +119,7 @@ def _format(name: str, allowance: ExportAllowance) -> Format:
     try:
         found = formats.writable(name)
     except OptionRefused as error:
-        raise InvalidFields(
-            {"export_format": [str(error)]}, allowed_formats=list(allowance.allowed_formats)
-        ) from error
+        raise InvalidFields({"export_format": [str(error)]}, allowed_formats=list(allowance.allowed_formats)) from error
     if not allows_format(allowance, found.name) or found.name not in settings.EXPORT_ALLOWED_FORMATS:
         raise InvalidFields(
             {"export_format": [f"{found.label} is not among the formats you may export."]},
@@ -146,8 +146,8 @@ def _options(wanted: Wanted, chosen: Format, table: Table, user: Any) -> tuple[E
         raise InvalidFields({"export_options": ["`auto` is for reading files; say how to write this one."]})
     if not options.formula_guard and user is not None and not policy.has(user, "export.unguarded"):
         raise policy.Denied("export.unguarded")
-    names = {"root_name": table.relation} if "root_name" not in given else {}
-    return _extras(given), replace(options, compression="none", **names)
+    root = options.root_name if "root_name" in given else table.relation
+    return _extras(given), replace(options, compression="none", root_name=root)
 
 
 def _check_same_format(given: Any, chosen: Format) -> None:
@@ -156,7 +156,9 @@ def _check_same_format(given: Any, chosen: Format) -> None:
     except OptionRefused:
         same = False
     if not same:
-        raise InvalidFields({"export_options.format": [f"This is not the export_format, {chosen.name}. Leave one out."]})
+        raise InvalidFields(
+            {"export_options.format": [f"This is not the export_format, {chosen.name}. Leave one out."]}
+        )
 
 
 def _extras(given: Mapping[str, Any]) -> Extras:
@@ -190,9 +192,7 @@ def _extras(given: Mapping[str, Any]) -> Extras:
 # -- columns, order, conditions
 
 
-def _columns(
-    wanted: Wanted, table: Table, permitted: Mapping[str, Column], *, round_trip: bool
-) -> tuple[str, ...]:
+def _columns(wanted: Wanted, table: Table, permitted: Mapping[str, Column], *, round_trip: bool) -> tuple[str, ...]:
     chosen = tuple(wanted.selected_columns or permitted)
     if not all(isinstance(name, str) for name in chosen):
         raise InvalidFields({"selected_columns": ["Columns are a list of names."]})
@@ -214,7 +214,11 @@ def _sort(sort: Any, table: Table, permitted: Mapping[str, Column]) -> tuple[tup
         raise InvalidFields({"sort": ["An order is a list of {column, direction}."]})
     found: list[tuple[str, bool]] = []
     for index, item in enumerate(sort):
-        if not isinstance(item, Mapping) or not isinstance(item.get("column"), str) or set(item) - {"column", "direction"}:
+        if (
+            not isinstance(item, Mapping)
+            or not isinstance(item.get("column"), str)
+            or set(item) - {"column", "direction"}
+        ):
             raise InvalidFields({f"sort[{index}]": ["An order is an object {column, direction}."]})
         direction = item.get("direction", "asc")
         if direction not in ("asc", "desc"):
@@ -233,6 +237,7 @@ def _with_conditions(
     wanted: Wanted,
     permitted: Mapping[str, Column],
     allowance: ExportAllowance,
+    *,
     extras: Extras,
     now: datetime,
 ) -> Selection:

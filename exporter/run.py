@@ -143,9 +143,7 @@ class _Run:
                 self.job.estimated_rows = min(rows, plan.extras.row_limit or rows)
                 self._mine().update(estimated_rows=self.job.estimated_rows)
                 name = self.job.filename or plan.filename(datetime.now(UTC))
-                return write_file(
-                    plan, connection, target, name=name, threshold=threshold, on_rows=self._passed
-                )
+                return write_file(plan, connection, target, name=name, threshold=threshold, on_rows=self._passed)
         except psycopg.Error:
             if self.overdue:
                 raise ReadFailed(

@@ -29,9 +29,7 @@ class Selection:
         """All rows, or a page of them."""
         return self.shaped([read(self.table.by_name[name]) for name in self.columns], limit=limit, offset=offset)
 
-    def shaped(
-        self, expressions: Sequence[sql.Composable], *, limit: int | None = None, offset: int = 0
-    ) -> Statement:
+    def shaped(self, expressions: Sequence[sql.Composable], *, limit: int | None = None, offset: int = 0) -> Statement:
         """The rows with other expressions in the place of the columns."""
         most = self.row_limit if limit is None else min(limit, max(0, (self.row_limit or limit + offset) - offset))
         parts = [

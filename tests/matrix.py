@@ -107,7 +107,9 @@ MATRIX: dict[str, Address] = {
     "export_delete": Address(NO_SUCH_METHOD, ROOTS, _EXPORT),
     "export_again": Address(NO_SUCH_METHOD, ROOTS, _EXPORT),
     "export_link": Address(NO_SUCH_METHOD, ROOTS, _EXPORT),
-    "export_template_run": Address(NO_SUCH_METHOD, (302, 403, 403, 302, 302), _EXPORT_TEMPLATE),  # Alice is told why not
+    "export_template_run": Address(
+        NO_SUCH_METHOD, (302, 403, 403, 302, 302), _EXPORT_TEMPLATE
+    ),  # Alice is told why not
     "export_template_delete": Address(NO_SUCH_METHOD, (302, 403, 403, 403, 302), _EXPORT_TEMPLATE),
     "export_template_schedule": Address(NO_SUCH_METHOD, (302, 403, 403, 302, 302), _EXPORT_TEMPLATE),
     "export_schedule_switch": Address(NO_SUCH_METHOD, ROOTS, _EXPORT_SCHEDULE),

@@ -34,7 +34,10 @@ class Create(ExportApi):
     rate = "export_create"
 
     @extend_schema(
-        operation_id="create_export", request=shapes.ExportBody, responses={201: shapes.JobShape}, tags=["exports"]
+        operation_id="create_export",
+        request=shapes.ExportBody,
+        responses={201: shapes.ExportJobShape},
+        tags=["exports"],
     )
     @once
     def post(self, request: Request) -> Response:
@@ -43,18 +46,21 @@ class Create(ExportApi):
         with transaction.atomic():
             job = operations.create_export(wanted, by=request.user, trigger="api")
             announce(job)
-        return Response(shapes.JobShape(job).data, status=201)
+        return Response(shapes.ExportJobShape(job).data, status=201)
 
 
 class Preview(ExportApi):
     rate = "table_read"
 
     @extend_schema(
-        operation_id="preview_export", request=shapes.PreviewBody, responses=shapes.Preview, tags=["exports"]
+        operation_id="preview_export",
+        request=shapes.ExportPreviewBody,
+        responses=shapes.ExportPreview,
+        tags=["exports"],
     )
     def post(self, request: Request) -> Response:
         """The first rows as the file would have them, how many there are, and how large the file becomes."""
-        given = self.body(shapes.PreviewBody)
+        given = self.body(shapes.ExportPreviewBody)
         found = operations.preview_export(
             shapes.wanted_of(given), by=request.user, limit=given["limit"], offset=given["offset"]
         )
@@ -77,7 +83,7 @@ class Jobs(ExportApi):
     @extend_schema(
         operation_id="list_exports",
         parameters=[shapes.JobParameters],
-        responses=slice_of("ExportSlice", "jobs", shapes.JobShape),
+        responses=slice_of("ExportSlice", "jobs", shapes.ExportJobShape),
         tags=["exports"],
     )
     def get(self, request: Request) -> Response:
@@ -88,21 +94,21 @@ class Jobs(ExportApi):
             found = found.filter(status=given["status_filter"])
         if "table_name" in given:
             found = found.filter(table_name=given["table_name"])
-        return sliced(found, given, "jobs", lambda job: shapes.JobShape(job).data)
+        return sliced(found, given, "jobs", lambda job: shapes.ExportJobShape(job).data)
 
 
 class Status(ExportApi):
-    @extend_schema(operation_id="get_export_status", responses=shapes.JobShape, tags=["exports"])
+    @extend_schema(operation_id="get_export_status", responses=shapes.ExportJobShape, tags=["exports"])
     def get(self, request: Request, pk: UUID) -> Response:
         """Where the export is; the address of its file once there is one."""
-        return Response(shapes.JobShape(self.job(pk)).data)
+        return Response(shapes.ExportJobShape(self.job(pk)).data)
 
 
 class Cancel(ExportApi):
-    @extend_schema(operation_id="cancel_export", request=None, responses=shapes.JobShape, tags=["exports"])
+    @extend_schema(operation_id="cancel_export", request=None, responses=shapes.ExportJobShape, tags=["exports"])
     def post(self, request: Request, pk: UUID) -> Response:
         """Stop the export; its partial file is removed (F-100)."""
-        return Response(shapes.JobShape(operations.cancel_export(self.job(pk), by=request.user)).data)
+        return Response(shapes.ExportJobShape(operations.cancel_export(self.job(pk), by=request.user)).data)
 
 
 class One(ExportApi):
@@ -118,11 +124,14 @@ class MakeLink(ExportApi):
     rate = "download"
 
     @extend_schema(
-        operation_id="link_export", request=shapes.LinkBody, responses={201: shapes.Link}, tags=["exports"]
+        operation_id="link_export",
+        request=shapes.ExportLinkBody,
+        responses={201: shapes.ExportLinkShape},
+        tags=["exports"],
     )
     def post(self, request: Request, pk: UUID) -> Response:
         """A link that downloads the file without a session, once or until it expires; needs `export.links` (F-105)."""
-        given = self.body(shapes.LinkBody)
+        given = self.body(shapes.ExportLinkBody)
         link, secret = operations.make_link(
             self.job(pk), by=request.user, expires_in=given.get("expires_in"), single_use=given["single_use"]
         )
@@ -131,4 +140,4 @@ class MakeLink(ExportApi):
             "expires_at": link.expires_at,
             "single_use": link.is_single_use,
         }
-        return Response(shapes.Link(body).data, status=201)
+        return Response(shapes.ExportLinkShape(body).data, status=201)

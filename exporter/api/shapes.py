@@ -48,7 +48,7 @@ def wanted_of(given: dict[str, Any]) -> Wanted:
     return Wanted(**{name: given[name] for name in names}, export_options=given["export_options"])
 
 
-class PreviewBody(ExportBody):
+class ExportPreviewBody(ExportBody):
     limit = serializers.IntegerField(min_value=1, max_value=100, default=20)
     offset = serializers.IntegerField(min_value=0, max_value=2**31, default=0)
 
@@ -59,7 +59,7 @@ class PreviewColumn(serializers.Serializer[Any]):
     data_type = serializers.CharField()
 
 
-class Preview(serializers.Serializer[Any]):
+class ExportPreview(serializers.Serializer[Any]):
     columns = PreviewColumn(many=True)
     sample_data = serializers.ListField(child=serializers.DictField())
     total_rows = serializers.IntegerField()
@@ -68,7 +68,7 @@ class Preview(serializers.Serializer[Any]):
     warnings = serializers.ListField(child=serializers.CharField())
 
 
-class JobShape(serializers.ModelSerializer[ExportJob]):
+class ExportJobShape(serializers.ModelSerializer[ExportJob]):
     """An export; the path of its file never leaves."""
 
     id = serializers.IntegerField(source="number")
@@ -100,14 +100,14 @@ class JobParameters(SliceParameters):
     table_name = serializers.CharField(max_length=NAME, required=False)
 
 
-class LinkBody(serializers.Serializer[Any]):
+class ExportLinkBody(serializers.Serializer[Any]):
     expires_in = serializers.IntegerField(
         min_value=1, max_value=10**8, required=False, help_text="seconds; at most what the file is kept"
     )
     single_use = serializers.BooleanField(default=False)
 
 
-class Link(serializers.Serializer[Any]):
+class ExportLinkShape(serializers.Serializer[Any]):
     url = serializers.CharField()
     expires_at = serializers.DateTimeField()
     single_use = serializers.BooleanField()
@@ -116,7 +116,7 @@ class Link(serializers.Serializer[Any]):
 # -- templates and schedules
 
 
-class TemplateBody(serializers.Serializer[Any]):
+class ExportTemplateBody(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=255)
     description = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
     table_name = serializers.CharField(max_length=NAME, trim_whitespace=False)
@@ -141,11 +141,11 @@ class Change(serializers.Serializer[Any]):
         return fields
 
 
-class TemplateChange(Change, TemplateBody):
+class ExportTemplateChange(Change, ExportTemplateBody):
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
 
 
-class TemplateShape(serializers.ModelSerializer[ExportTemplate]):
+class ExportTemplateShape(serializers.ModelSerializer[ExportTemplate]):
     missing = serializers.SerializerMethodField(help_text="what vanished since it was saved")
     owner = serializers.CharField(source="created_by.name", default="")
 
@@ -161,7 +161,7 @@ class TemplateShape(serializers.ModelSerializer[ExportTemplate]):
         return missing(template)
 
 
-class ScheduleBody(serializers.Serializer[Any]):
+class ExportScheduleBody(serializers.Serializer[Any]):
     template_id = serializers.UUIDField()
     is_enabled = serializers.BooleanField(required=False)
     frequency = serializers.ChoiceField(Frequency.choices, required=False)
@@ -178,11 +178,11 @@ class ScheduleBody(serializers.Serializer[Any]):
     changed_since_column = serializers.CharField(max_length=63, required=False, allow_blank=True)
 
 
-class ScheduleChange(Change, ScheduleBody):
+class ExportScheduleChange(Change, ExportScheduleBody):
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
 
 
-class RunShape(serializers.ModelSerializer[ScheduledRun]):
+class ScheduledRunShape(serializers.ModelSerializer[ScheduledRun]):
     job_id = serializers.UUIDField(allow_null=True)
     status = serializers.SerializerMethodField()
 
@@ -194,7 +194,13 @@ class RunShape(serializers.ModelSerializer[ScheduledRun]):
         return run.outcome
 
 
-class ScheduleShape(serializers.ModelSerializer[ExportSchedule]):
+@extend_schema_field(OpenApiTypes.STR)
+class LocalTime(serializers.TimeField):
+    """A time of day in the schedule's own zone; OpenAPI's `time` has an offset."""
+
+
+class ExportScheduleShape(serializers.ModelSerializer[ExportSchedule]):
+    at_time = LocalTime(format="%H:%M")
     template_id = serializers.UUIDField()
     template_name = serializers.CharField(source="template.name")
     recipients = serializers.SerializerMethodField()
@@ -211,6 +217,6 @@ class ScheduleShape(serializers.ModelSerializer[ExportSchedule]):
     def get_recipients(self, schedule: ExportSchedule) -> list[str]:
         return [str(person.pk) for person in schedule.recipients.all()]
 
-    @extend_schema_field(RunShape(many=True))
+    @extend_schema_field(ScheduledRunShape(many=True))
     def get_history(self, schedule: ExportSchedule) -> Any:
-        return RunShape(schedule.runs.select_related("job")[:20], many=True).data
+        return ScheduledRunShape(schedule.runs.select_related("job")[:20], many=True).data

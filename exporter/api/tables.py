@@ -6,8 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from django.conf import settings
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
@@ -16,19 +15,18 @@ from rest_framework.response import Response
 from exporter import operations
 from exporter.operations import Described
 from permissions.tables import ExportAllowance, ImportAllowance
-from servicevault.api.documents import envelope
+from servicevault.api.documents import Failure, envelope
 from servicevault.api.views import ApiView
 from servicevault.tables import Column
 
 _TEXTS = serializers.ListField(child=serializers.CharField())
-_LIMIT = serializers.IntegerField
 
 
 class TableApi(ApiView):
     rate = "table_read"
 
 
-class ColumnShape(serializers.Serializer[Any]):
+class TableColumn(serializers.Serializer[Any]):
     name = serializers.CharField()
     type = serializers.CharField()
     nullable = serializers.BooleanField()
@@ -52,13 +50,13 @@ class TableDetail(serializers.Serializer[Any]):
     target_type = serializers.CharField()
 
 
-class ForeignKeyShape(serializers.Serializer[Any]):
+class TableForeignKey(serializers.Serializer[Any]):
     columns = _TEXTS
     referred_table = serializers.CharField()
     referred_columns = _TEXTS
 
 
-class IndexShape(serializers.Serializer[Any]):
+class TableIndex(serializers.Serializer[Any]):
     name = serializers.CharField()
     columns = _TEXTS
     unique = serializers.BooleanField()
@@ -96,10 +94,10 @@ class Schema(TableApi):
         responses=envelope(
             "TableSchema",
             table_name=serializers.CharField(),
-            columns=ColumnShape(many=True),
+            columns=TableColumn(many=True),
             primary_keys=_TEXTS,
-            foreign_keys=ForeignKeyShape(many=True),
-            indexes=IndexShape(many=True),
+            foreign_keys=TableForeignKey(many=True),
+            indexes=TableIndex(many=True),
             sample_data=serializers.ListField(child=serializers.DictField()),
             row_estimate=serializers.IntegerField(),
         ),
@@ -199,23 +197,28 @@ class DataParameters(serializers.Serializer[Any]):
     search = serializers.CharField(max_length=255, default="", allow_blank=True)
     filters = serializers.CharField(max_length=100_000, default="", allow_blank=True, help_text="JSON")
     sort = serializers.CharField(max_length=10_000, default="", allow_blank=True, help_text="JSON, or -column,column")
-    columns = serializers.CharField(max_length=100_000, default="", allow_blank=True, help_text="JSON, or column,column")
+    columns = serializers.CharField(
+        max_length=100_000, default="", allow_blank=True, help_text="JSON, or column,column"
+    )
 
 
 class Data(TableApi):
     @extend_schema(
         operation_id="get_table_data",
         parameters=[DataParameters],
-        responses=envelope(
-            "TableData",
-            table_name=serializers.CharField(),
-            data=serializers.ListField(child=serializers.DictField()),
-            total_rows=serializers.IntegerField(),
-            returned_rows=serializers.IntegerField(),
-            offset=serializers.IntegerField(),
-            limit=serializers.IntegerField(),
-            has_more=serializers.BooleanField(),
-        ),
+        responses={
+            400: OpenApiResponse(Failure, description="A parameter is not JSON: `malformed_request`."),
+            200: envelope(
+                "TableData",
+                table_name=serializers.CharField(),
+                data=serializers.ListField(child=serializers.DictField()),
+                total_rows=serializers.IntegerField(),
+                returned_rows=serializers.IntegerField(),
+                offset=serializers.IntegerField(),
+                limit=serializers.IntegerField(),
+                has_more=serializers.BooleanField(),
+            ),
+        },
         tags=["tables"],
     )
     def get(self, request: Request, table_name: str) -> Response:

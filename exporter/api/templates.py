@@ -37,45 +37,45 @@ class Templates(TemplateApi):
     @extend_schema(
         operation_id="list_export_templates",
         parameters=[SliceParameters],
-        responses=slice_of("ExportTemplateSlice", "templates", shapes.TemplateShape),
+        responses=slice_of("ExportTemplateSlice", "templates", shapes.ExportTemplateShape),
         tags=["exports"],
     )
     def get(self, request: Request) -> Response:
         """Your templates and public ones, by name."""
         given = self.query(SliceParameters)
         found = policy.restrict(ExportTemplate.objects.select_related("created_by"), request.user)
-        return sliced(found, given, "templates", lambda row: shapes.TemplateShape(row).data)
+        return sliced(found, given, "templates", lambda row: shapes.ExportTemplateShape(row).data)
 
     @extend_schema(
         operation_id="create_export_template",
-        request=shapes.TemplateBody,
-        responses={201: shapes.TemplateShape},
+        request=shapes.ExportTemplateBody,
+        responses={201: shapes.ExportTemplateShape},
         tags=["exports"],
     )
     def post(self, request: Request) -> Response:
         """Save an export to run it again."""
-        template = operations.create_template(self.body(shapes.TemplateBody), by=request.user)
-        return Response(shapes.TemplateShape(template).data, status=201)
+        template = operations.create_template(self.body(shapes.ExportTemplateBody), by=request.user)
+        return Response(shapes.ExportTemplateShape(template).data, status=201)
 
 
 class OneTemplate(TemplateApi):
-    @extend_schema(operation_id="get_export_template", responses=shapes.TemplateShape, tags=["exports"])
+    @extend_schema(operation_id="get_export_template", responses=shapes.ExportTemplateShape, tags=["exports"])
     def get(self, request: Request, pk: UUID) -> Response:
         """One template, and what of it vanished."""
-        return Response(shapes.TemplateShape(self.template(pk)).data)
+        return Response(shapes.ExportTemplateShape(self.template(pk)).data)
 
     @extend_schema(
         operation_id="change_export_template",
-        request=shapes.TemplateChange,
-        responses=shapes.TemplateShape,
+        request=shapes.ExportTemplateChange,
+        responses=shapes.ExportTemplateShape,
         tags=["exports"],
     )
     def put(self, request: Request, pk: UUID) -> Response:
         """Change what is named; the owner, or whoever manages table permissions."""
-        given = self.body(shapes.TemplateChange)
+        given = self.body(shapes.ExportTemplateChange)
         version = given.pop("version", None)
         template = operations.update_template(self.template(pk, "change"), given, by=request.user, version=version)
-        return Response(shapes.TemplateShape(template).data)
+        return Response(shapes.ExportTemplateShape(template).data)
 
     @extend_schema(operation_id="delete_export_template", responses={200: Message}, tags=["exports"])
     def delete(self, request: Request, pk: UUID) -> Response:
@@ -89,7 +89,7 @@ class RunTemplate(TemplateApi):
     rate = "export_create"
 
     @extend_schema(
-        operation_id="run_export_template", request=None, responses={201: shapes.JobShape}, tags=["exports"]
+        operation_id="run_export_template", request=None, responses={201: shapes.ExportJobShape}, tags=["exports"]
     )
     @once
     def post(self, request: Request, pk: UUID) -> Response:
@@ -97,55 +97,55 @@ class RunTemplate(TemplateApi):
         with transaction.atomic():
             job = operations.run_template(self.template(pk, "run"), by=request.user, trigger="api")
             announce(job)
-        return Response(shapes.JobShape(job).data, status=201)
+        return Response(shapes.ExportJobShape(job).data, status=201)
 
 
 class Schedules(TemplateApi):
     @extend_schema(
         operation_id="list_export_schedules",
         parameters=[SliceParameters],
-        responses=slice_of("ExportScheduleSlice", "schedules", shapes.ScheduleShape),
+        responses=slice_of("ExportScheduleSlice", "schedules", shapes.ExportScheduleShape),
         tags=["exports"],
     )
     def get(self, request: Request) -> Response:
         """Your schedules, newest first, with their last runs."""
         given = self.query(SliceParameters)
         found = policy.restrict(ExportSchedule.objects.select_related("template"), request.user)
-        return sliced(found, given, "schedules", lambda row: shapes.ScheduleShape(row).data)
+        return sliced(found, given, "schedules", lambda row: shapes.ExportScheduleShape(row).data)
 
     @extend_schema(
         operation_id="create_export_schedule",
-        request=shapes.ScheduleBody,
-        responses={201: shapes.ScheduleShape},
+        request=shapes.ExportScheduleBody,
+        responses={201: shapes.ExportScheduleShape},
         tags=["exports"],
     )
     def post(self, request: Request) -> Response:
         """Run a template by the clock, as you."""
-        given = self.body(shapes.ScheduleBody)
+        given = self.body(shapes.ExportScheduleBody)
         template = self.template(given.pop("template_id"), "run")
         schedule = operations.create_schedule(template, given, by=request.user)
-        return Response(shapes.ScheduleShape(schedule).data, status=201)
+        return Response(shapes.ExportScheduleShape(schedule).data, status=201)
 
 
 class OneSchedule(TemplateApi):
-    @extend_schema(operation_id="get_export_schedule", responses=shapes.ScheduleShape, tags=["exports"])
+    @extend_schema(operation_id="get_export_schedule", responses=shapes.ExportScheduleShape, tags=["exports"])
     def get(self, request: Request, pk: UUID) -> Response:
         """One schedule, when it is due next, and its last runs."""
-        return Response(shapes.ScheduleShape(self.schedule(pk)).data)
+        return Response(shapes.ExportScheduleShape(self.schedule(pk)).data)
 
     @extend_schema(
         operation_id="change_export_schedule",
-        request=shapes.ScheduleChange,
-        responses=shapes.ScheduleShape,
+        request=shapes.ExportScheduleChange,
+        responses=shapes.ExportScheduleShape,
         tags=["exports"],
     )
     def put(self, request: Request, pk: UUID) -> Response:
         """Change what is named; the next run is planned anew."""
-        given: dict[str, Any] = self.body(shapes.ScheduleChange)
+        given: dict[str, Any] = self.body(shapes.ExportScheduleChange)
         given.pop("template_id", None)
         version = given.pop("version", None)
         schedule = operations.update_schedule(self.schedule(pk), given, by=request.user, version=version)
-        return Response(shapes.ScheduleShape(schedule).data)
+        return Response(shapes.ExportScheduleShape(schedule).data)
 
     @extend_schema(operation_id="delete_export_schedule", responses={200: Message}, tags=["exports"])
     def delete(self, request: Request, pk: UUID) -> Response:
@@ -159,7 +159,7 @@ class RunNow(TemplateApi):
     rate = "export_create"
 
     @extend_schema(
-        operation_id="run_export_schedule", request=None, responses={202: shapes.JobShape}, tags=["exports"]
+        operation_id="run_export_schedule", request=None, responses={202: shapes.ExportJobShape}, tags=["exports"]
     )
     @once
     def post(self, request: Request, pk: UUID) -> Response:
@@ -167,4 +167,4 @@ class RunNow(TemplateApi):
         with transaction.atomic():
             job = operations.run_now(self.schedule(pk), by=request.user)
             announce(job)
-        return Response(shapes.JobShape(job).data, status=202)
+        return Response(shapes.ExportJobShape(job).data, status=202)

@@ -2,13 +2,13 @@
 
 import django.db.models.deletion
 import django.db.models.functions.datetime
+import datetime
 import uuid
 from django.conf import settings
 from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,158 +18,273 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='ExportJob',
+            name="ExportJob",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('number', models.BigIntegerField(db_default=models.Func(models.Value('job_number'), function='nextval'), editable=False)),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('awaiting_approval', 'Awaiting Approval'), ('running', 'Running'), ('completed', 'Completed'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='pending', max_length=20)),
-                ('cancel_requested', models.BooleanField(db_default=False, default=False)),
-                ('current_operation', models.CharField(blank=True, db_default='', default='', max_length=255)),
-                ('error_code', models.CharField(blank=True, db_default='', default='', max_length=64)),
-                ('error_message', models.TextField(blank=True, db_default='', default='')),
-                ('attempts', models.PositiveSmallIntegerField(db_default=0, default=0)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('heartbeat_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('completed_at', models.DateTimeField(blank=True, null=True)),
-                ('table_name', models.CharField(max_length=127)),
-                ('export_format', models.CharField(max_length=16)),
-                ('export_options', models.JSONField(blank=True, default=dict)),
-                ('selected_columns', models.JSONField(default=list)),
-                ('filters', models.JSONField(blank=True, default=list)),
-                ('search', models.CharField(blank=True, default='', max_length=255)),
-                ('search_columns', models.JSONField(blank=True, default=list)),
-                ('sort', models.JSONField(blank=True, default=list)),
-                ('filename', models.CharField(blank=True, default='', max_length=200)),
-                ('file_path', models.CharField(blank=True, default='', max_length=1000)),
-                ('file_key', models.BinaryField(null=True)),
-                ('file_size', models.BigIntegerField(null=True)),
-                ('sha256', models.CharField(blank=True, default='', max_length=64)),
-                ('media_type', models.CharField(blank=True, default='', max_length=100)),
-                ('estimated_rows', models.BigIntegerField(null=True)),
-                ('processed_rows', models.BigIntegerField(db_default=0, default=0)),
-                ('expires_at', models.DateTimeField(null=True)),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('trigger', models.CharField(default='manual', max_length=12)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                (
+                    "number",
+                    models.BigIntegerField(
+                        db_default=models.Func(models.Value("job_number"), function="nextval"), editable=False
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("awaiting_approval", "Awaiting Approval"),
+                            ("running", "Running"),
+                            ("completed", "Completed"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="pending",
+                        max_length=20,
+                    ),
+                ),
+                ("cancel_requested", models.BooleanField(db_default=False, default=False)),
+                ("current_operation", models.CharField(blank=True, db_default="", default="", max_length=255)),
+                ("error_code", models.CharField(blank=True, db_default="", default="", max_length=64)),
+                ("error_message", models.TextField(blank=True, db_default="", default="")),
+                ("attempts", models.PositiveSmallIntegerField(db_default=0, default=0)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("heartbeat_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("completed_at", models.DateTimeField(blank=True, null=True)),
+                ("table_name", models.CharField(max_length=127)),
+                ("export_format", models.CharField(max_length=16)),
+                ("export_options", models.JSONField(blank=True, default=dict)),
+                ("selected_columns", models.JSONField(default=list)),
+                ("filters", models.JSONField(blank=True, default=list)),
+                ("search", models.CharField(blank=True, default="", max_length=255)),
+                ("search_columns", models.JSONField(blank=True, default=list)),
+                ("sort", models.JSONField(blank=True, default=list)),
+                ("filename", models.CharField(blank=True, default="", max_length=200)),
+                ("file_path", models.CharField(blank=True, default="", max_length=1000)),
+                ("file_key", models.BinaryField(null=True)),
+                ("file_size", models.BigIntegerField(null=True)),
+                ("sha256", models.CharField(blank=True, default="", max_length=64)),
+                ("media_type", models.CharField(blank=True, default="", max_length=100)),
+                ("estimated_rows", models.BigIntegerField(null=True)),
+                ("processed_rows", models.BigIntegerField(db_default=0, default=0)),
+                ("expires_at", models.DateTimeField(null=True)),
+                ("updated_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("trigger", models.CharField(default="manual", max_length=12)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-number'],
-                'abstract': False,
+                "ordering": ["-created_at", "-number"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='ExportLink',
+            name="ExportLink",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('digest', models.CharField(max_length=64, unique=True)),
-                ('is_single_use', models.BooleanField(default=False)),
-                ('used_at', models.DateTimeField(null=True)),
-                ('expires_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='links', to='exporter.exportjob')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("digest", models.CharField(max_length=64, unique=True)),
+                ("is_single_use", models.BooleanField(default=False)),
+                ("used_at", models.DateTimeField(null=True)),
+                ("expires_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="links", to="exporter.exportjob"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ExportTemplate',
+            name="ExportTemplate",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=255)),
-                ('description', models.TextField(blank=True, default='')),
-                ('table_name', models.CharField(max_length=127)),
-                ('columns', models.JSONField(blank=True, default=list)),
-                ('filters', models.JSONField(blank=True, default=list)),
-                ('search', models.CharField(blank=True, default='', max_length=255)),
-                ('sort', models.JSONField(blank=True, default=list)),
-                ('export_format', models.CharField(max_length=16)),
-                ('options', models.JSONField(blank=True, default=dict)),
-                ('is_public', models.BooleanField(default=False)),
-                ('is_system_template', models.BooleanField(default=False)),
-                ('usage_count', models.PositiveIntegerField(db_default=0, default=0)),
-                ('last_used_at', models.DateTimeField(blank=True, null=True)),
-                ('version', models.PositiveIntegerField(db_default=1, default=1)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='export_templates', to=settings.AUTH_USER_MODEL)),
-                ('updated_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=255)),
+                ("description", models.TextField(blank=True, default="")),
+                ("table_name", models.CharField(max_length=127)),
+                ("columns", models.JSONField(blank=True, default=list)),
+                ("filters", models.JSONField(blank=True, default=list)),
+                ("search", models.CharField(blank=True, default="", max_length=255)),
+                ("sort", models.JSONField(blank=True, default=list)),
+                ("export_format", models.CharField(max_length=16)),
+                ("options", models.JSONField(blank=True, default=dict)),
+                ("is_public", models.BooleanField(default=False)),
+                ("is_system_template", models.BooleanField(default=False)),
+                ("usage_count", models.PositiveIntegerField(db_default=0, default=0)),
+                ("last_used_at", models.DateTimeField(blank=True, null=True)),
+                ("version", models.PositiveIntegerField(db_default=1, default=1)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="export_templates",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "updated_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'id'],
+                "ordering": ["name", "id"],
             },
         ),
         migrations.CreateModel(
-            name='ExportSchedule',
+            name="ExportSchedule",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('frequency', models.CharField(choices=[('hourly', 'Hourly'), ('daily', 'Daily'), ('weekly', 'Weekly'), ('monthly', 'Monthly'), ('cron', 'Cron expression')], default='daily', max_length=8)),
-                ('at_time', models.TimeField(default='02:00')),
-                ('weekdays', models.JSONField(blank=True, default=list)),
-                ('month_day', models.PositiveSmallIntegerField(default=1)),
-                ('cron', models.CharField(blank=True, default='', max_length=100)),
-                ('timezone', models.CharField(default='UTC', max_length=64)),
-                ('on_missed', models.CharField(choices=[('run_once', 'Run once'), ('skip', 'Skip')], default='run_once', max_length=8)),
-                ('keep_last', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('changed_since_column', models.CharField(blank=True, default='', max_length=63)),
-                ('last_position', models.DateTimeField(blank=True, null=True)),
-                ('next_run_at', models.DateTimeField(blank=True, null=True)),
-                ('version', models.PositiveIntegerField(db_default=1, default=1)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='export_schedules', to=settings.AUTH_USER_MODEL)),
-                ('recipients', models.ManyToManyField(blank=True, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('template', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='schedules', to='exporter.exporttemplate')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("is_enabled", models.BooleanField(default=True)),
+                (
+                    "frequency",
+                    models.CharField(
+                        choices=[
+                            ("hourly", "Hourly"),
+                            ("daily", "Daily"),
+                            ("weekly", "Weekly"),
+                            ("monthly", "Monthly"),
+                            ("cron", "Cron expression"),
+                        ],
+                        default="daily",
+                        max_length=8,
+                    ),
+                ),
+                ("at_time", models.TimeField(default=datetime.time(2, 0))),
+                ("weekdays", models.JSONField(blank=True, default=list)),
+                ("month_day", models.PositiveSmallIntegerField(default=1)),
+                ("cron", models.CharField(blank=True, default="", max_length=100)),
+                ("timezone", models.CharField(default="UTC", max_length=64)),
+                (
+                    "on_missed",
+                    models.CharField(
+                        choices=[("run_once", "Run once"), ("skip", "Skip")], default="run_once", max_length=8
+                    ),
+                ),
+                ("keep_last", models.PositiveSmallIntegerField(blank=True, null=True)),
+                ("changed_since_column", models.CharField(blank=True, default="", max_length=63)),
+                ("last_position", models.DateTimeField(blank=True, null=True)),
+                ("next_run_at", models.DateTimeField(blank=True, null=True)),
+                ("version", models.PositiveIntegerField(db_default=1, default=1)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="export_schedules",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("recipients", models.ManyToManyField(blank=True, related_name="+", to=settings.AUTH_USER_MODEL)),
+                (
+                    "template",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="schedules",
+                        to="exporter.exporttemplate",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.AddField(
-            model_name='exportjob',
-            name='template',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='jobs', to='exporter.exporttemplate'),
+            model_name="exportjob",
+            name="template",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="jobs",
+                to="exporter.exporttemplate",
+            ),
         ),
         migrations.CreateModel(
-            name='ScheduledRun',
+            name="ScheduledRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('planned_at', models.DateTimeField()),
-                ('status', models.CharField(max_length=20)),
-                ('error_message', models.TextField(blank=True, default='')),
-                ('position', models.DateTimeField(null=True)),
-                ('is_told', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('job', models.OneToOneField(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='scheduled_run', to='exporter.exportjob')),
-                ('schedule', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='exporter.exportschedule')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("planned_at", models.DateTimeField()),
+                ("status", models.CharField(max_length=20)),
+                ("error_message", models.TextField(blank=True, default="")),
+                ("position", models.DateTimeField(null=True)),
+                ("is_told", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "job",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="scheduled_run",
+                        to="exporter.exportjob",
+                    ),
+                ),
+                (
+                    "schedule",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="runs", to="exporter.exportschedule"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-planned_at', '-id'],
+                "ordering": ["-planned_at", "-id"],
             },
         ),
         migrations.AddConstraint(
-            model_name='exporttemplate',
-            constraint=models.UniqueConstraint(fields=('created_by', 'name'), name='export_template_name_unique'),
+            model_name="exporttemplate",
+            constraint=models.UniqueConstraint(fields=("created_by", "name"), name="export_template_name_unique"),
         ),
         migrations.AddIndex(
-            model_name='exportschedule',
-            index=models.Index(condition=models.Q(('is_enabled', True)), fields=['next_run_at'], name='exportschedule_due'),
+            model_name="exportschedule",
+            index=models.Index(
+                condition=models.Q(("is_enabled", True)), fields=["next_run_at"], name="exportschedule_due"
+            ),
         ),
         migrations.AddIndex(
-            model_name='exportjob',
-            index=models.Index(fields=['created_by', '-created_at'], name='exportjob_newest'),
+            model_name="exportjob",
+            index=models.Index(fields=["created_by", "-created_at"], name="exportjob_newest"),
         ),
         migrations.AddIndex(
-            model_name='exportjob',
-            index=models.Index(condition=models.Q(('file_path', ''), _negated=True), fields=['expires_at'], name='exportjob_expires'),
+            model_name="exportjob",
+            index=models.Index(
+                condition=models.Q(("file_path", ""), _negated=True), fields=["expires_at"], name="exportjob_expires"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='exportjob',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'awaiting_approval', 'running', 'completed', 'failed', 'cancelled'])), name='exportjob_status_known'),
+            model_name="exportjob",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status__in", ["pending", "awaiting_approval", "running", "completed", "failed", "cancelled"])
+                ),
+                name="exportjob_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='scheduledrun',
-            constraint=models.UniqueConstraint(fields=('schedule', 'planned_at'), name='scheduled_run_once'),
+            model_name="scheduledrun",
+            constraint=models.UniqueConstraint(fields=("schedule", "planned_at"), name="scheduled_run_once"),
         ),
     ]

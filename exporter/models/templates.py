@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import time
 
 from django.conf import settings
 from django.db import models
@@ -61,7 +62,7 @@ class ExportSchedule(models.Model):
     template = models.ForeignKey(ExportTemplate, on_delete=models.CASCADE, related_name="schedules")
     is_enabled = models.BooleanField(default=True)
     frequency = models.CharField(max_length=8, choices=Frequency.choices, default=Frequency.DAILY)
-    at_time = models.TimeField(default="02:00")  # local time of `timezone`; of hourly ones the minute counts
+    at_time = models.TimeField(default=time(2))  # local time of `timezone`; of hourly ones the minute counts
     weekdays = models.JSONField(default=list, blank=True)  # 0 is Monday
     month_day = models.PositiveSmallIntegerField(default=1)
     cron = models.CharField(max_length=100, blank=True, default="")
@@ -81,9 +82,7 @@ class ExportSchedule(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [
-            models.Index(fields=["next_run_at"], name="exportschedule_due", condition=models.Q(is_enabled=True))
-        ]
+        indexes = [models.Index(fields=["next_run_at"], name="exportschedule_due", condition=models.Q(is_enabled=True))]
 
     def __str__(self) -> str:
         return f"{self.template} {self.frequency}"

@@ -58,7 +58,9 @@ def make_link(job: ExportJob, *, by: Any, expires_in: int | None, single_use: bo
             job=job,
             digest=_digest(secret),
             is_single_use=single_use,
-            expires_at=min(job.expires_at, timezone.now() + timedelta(seconds=left if expires_in is None else expires_in)),
+            expires_at=min(
+                job.expires_at, timezone.now() + timedelta(seconds=left if expires_in is None else expires_in)
+            ),
             created_by=by,
         )
         audit.record(

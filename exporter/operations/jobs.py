@@ -120,9 +120,7 @@ def preview_export(wanted: Wanted, *, by: Any, limit: int = 20, offset: int = 0)
     plan = planned(wanted, by, preview=True)
     rows, is_exact = reading.count(plan.selection)
     total = min(rows, plan.extras.row_limit or rows)
-    found = reading.page(
-        plan.selection, limit=limit, offset=offset, native_json=plan.format.name in NATIVE_JSON
-    )
+    found = reading.page(plan.selection, limit=limit, offset=offset, native_json=plan.format.name in NATIVE_JSON)
     warnings = []
     if total > plan.limit:
         warnings.append(f"These are {total:,} rows; at most {plan.limit:,} may be exported at once. Add filters.")
@@ -158,9 +156,7 @@ def cancel_export(job: ExportJob, *, by: Any) -> ExportJob:
 def delete_export(job: ExportJob, *, by: Any) -> None:
     """Remove the export and its file; what was done stays in the audit log. Raises Conflict while it runs."""
     if not job.is_finished:
-        raise Conflict(
-            f"Export {job.number} is {job.status}.", hint="Cancel it first.", more={"status": job.status}
-        )
+        raise Conflict(f"Export {job.number} is {job.status}.", hint="Cancel it first.", more={"status": job.status})
     with transaction.atomic():
         audit.record(
             "export_deleted",

@@ -11,10 +11,10 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
-from exporter.operations import notifications
 from exporter.errors import Conflict, ExportError, InvalidFields, VersionConflict
 from exporter.models import ExportJob, ExportSchedule, ExportTemplate, ScheduledRun
 from exporter.models.templates import Frequency
+from exporter.operations import notifications
 from exporter.operations.downloads import LINKS
 from exporter.operations.jobs import delete_export
 from exporter.operations.templates import problem_of, run_template
@@ -57,9 +57,7 @@ def update_schedule(
 ) -> ExportSchedule:
     """Change what is named; the rest stays. Whoever saves it is who it runs as (S16). Raises VersionConflict."""
     if version is not None and version != schedule.version:
-        raise VersionConflict(
-            str(schedule), changed_by=str(schedule.created_by or ""), changed_at=schedule.updated_at
-        )
+        raise VersionConflict(str(schedule), changed_by=str(schedule.created_by or ""), changed_at=schedule.updated_at)
     schedule.version += 1
     return _saved(schedule, values, by=by)
 

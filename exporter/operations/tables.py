@@ -129,9 +129,7 @@ def table_data(
 
     Raises UnknownTable, NotPermitted, InvalidColumns, InvalidFields.
     """
-    selection = selection_of(
-        Wanted(name, selected_columns=columns, filters=filters, search=search, sort=sort), user
-    )
+    selection = selection_of(Wanted(name, selected_columns=columns, filters=filters, search=search, sort=sort), user)
     total, is_exact = reading.count(selection) if counted else (0, False)
     rows = reading.page(selection, limit=limit, offset=offset)
     data = [
@@ -143,5 +141,3 @@ def table_data(
 def selection_of(wanted: Wanted, user: Any) -> Selection:
     """The rows a person may look at, whatever formats they may export."""
     return planned(wanted, user, preview=True, any_format=True).selection
-
-

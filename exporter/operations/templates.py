@@ -33,9 +33,7 @@ def update_template(
 ) -> ExportTemplate:
     """Change what is named; the rest stays (C10). Raises VersionConflict."""
     if version is not None and version != template.version:
-        raise VersionConflict(
-            template.name, changed_by=str(template.updated_by or ""), changed_at=template.updated_at
-        )
+        raise VersionConflict(template.name, changed_by=str(template.updated_by or ""), changed_at=template.updated_at)
     for name in FIELDS:
         if name in values:
             setattr(template, name, values[name])

@@ -121,7 +121,10 @@ class Desk:
     @cached_property
     def filters(self) -> list[Filter]:
         rows = zip(
-            self.given.getlist("f_column"), self.given.getlist("f_operator"), self.given.getlist("f_value"), strict=False
+            self.given.getlist("f_column"),
+            self.given.getlist("f_operator"),
+            self.given.getlist("f_value"),
+            strict=False,
         )
         return [Filter(*row) for row in rows if row[0]][:MOST_FILTERS]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -121,13 +122,15 @@ def from_cron(expression: str, zone: str) -> Timing:
         frozenset(hours),
         None if words[2].startswith("*") and len(days) == 31 else frozenset(days),
         None if len(months) == 12 else frozenset(months),
-        None if words[4].startswith("*") and len({day % 7 for day in weekdays}) == 7 else frozenset(day % 7 for day in weekdays),
+        None
+        if words[4].startswith("*") and len({day % 7 for day in weekdays}) == 7
+        else frozenset(day % 7 for day in weekdays),
         zone,
     )
     few = found.next_few(datetime(2024, 1, 1, tzinfo=UTC), 80)
     if not few:
         raise TimingRefused("This is never due: no such day comes.")
-    if any(later - sooner < timedelta(minutes=LEAST_MINUTES) for sooner, later in zip(few, few[1:], strict=False)):
+    if any(later - sooner < timedelta(minutes=LEAST_MINUTES) for sooner, later in itertools.pairwise(few)):
         raise TimingRefused(f"This is due more often than every {LEAST_MINUTES} minutes.")
     return found
 

@@ -69,7 +69,9 @@ def export_template(template: Template, format: Format = "zip") -> Exported:
 
 def is_pack(template: Template) -> bool:
     """Whether the template can be had as a pack: queries without tests would be refused wherever it is installed."""
-    return not template.definition.get("configuration", {}).get("queries") or any(path.startswith("expected/") for path in template.files)
+    return not template.definition.get("configuration", {}).get("queries") or any(
+        path.startswith("expected/") for path in template.files
+    )
 
 
 def files_of(template: Template) -> PackFiles:

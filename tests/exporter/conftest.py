@@ -76,4 +76,6 @@ def dora(stored_goods: Any) -> Any:
 
 def permit(who: Any, table: str = "goods", **limits: Any) -> ExportPermission:
     values = {"allowed_formats": ["csv", "json", "jsonl", "excel", "xml", "yaml"]} | limits
-    return ExportPermission.objects.create(table_name=table, **({"role": who} if isinstance(who, Role) else {"user": who}), **values)
+    return ExportPermission.objects.create(
+        table_name=table, **({"role": who} if isinstance(who, Role) else {"user": who}), **values
+    )

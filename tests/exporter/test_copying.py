@@ -25,7 +25,10 @@ from tests.exporter.conftest import run
 SHOWN = "id name price sold ratio weight active made_on made_at seen opens size facts raw code picture land sku".split()
 JSON_SHOWN = [name for name in SHOWN if name != "raw"]
 TEXT = st.text(
-    st.one_of(st.sampled_from("=+-@'\"\t\r\n ,;|\\.# \x1c\x85\xa0\u2003\u3000é中😀"), st.characters(codec="utf-8", exclude_characters="\x00")),
+    st.one_of(
+        st.sampled_from("=+-@'\"\t\r\n ,;|\\.# \x1c\x85\xa0\u2003\u3000é中😀"),
+        st.characters(codec="utf-8", exclude_characters="\x00"),
+    ),
     max_size=12,
 )
 ROW = st.fixed_dictionaries(
@@ -126,7 +129,9 @@ def has_odd_date(row: dict[str, Any]) -> bool:
         (["id", "made_at"], {"date_format": "timestamp"}),
     ],
 )
-def test_it_leaves_to_us_what_postgresql_writes_otherwise(plan: Any, columns: list[str], options: dict[str, Any]) -> None:
+def test_it_leaves_to_us_what_postgresql_writes_otherwise(
+    plan: Any, columns: list[str], options: dict[str, Any]
+) -> None:
     assert by_postgres(plan("csv", columns, **options)) is None
     assert by_us(plan("csv", columns, **options))
 
@@ -141,7 +146,9 @@ def test_independent_programs_read_every_type(plan: Any, format_name: str) -> No
     data = by_postgres(found) or by_us(found)
     rows = _read(format_name, data)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT id, name, price, sold, made_on, active, tags, facts, code::text, span::text FROM goods ORDER BY id")
+        cursor.execute(
+            "SELECT id, name, price, sold, made_on, active, tags, facts, code::text, span::text FROM goods ORDER BY id"
+        )
         wanted = cursor.fetchall()
     assert len(rows) == len(wanted) == 12
     for row, (pk, name, price, sold, made_on, active, tags, _, code, span) in zip(rows, wanted, strict=True):

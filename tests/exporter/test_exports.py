@@ -60,7 +60,9 @@ def test_it_exports_a_table_from_request_to_download(
     stored_goods(1500)
     permit(dora)
     api = logged_in(dora)
-    made = create(api, selected_columns=["name", "id"], filters=[{"column": "id", "operator": "greater_than", "value": 10}])
+    made = create(
+        api, selected_columns=["name", "id"], filters=[{"column": "id", "operator": "greater_than", "value": 10}]
+    )
     assert made.status_code == 201
     job = made.json()
     assert (job["status"], job["estimated_rows"], job["progress_percent"]) == ("pending", 1490, 0.0)
@@ -88,7 +90,14 @@ def test_it_exports_a_table_from_request_to_download(
     assert "filename*=UTF-8''goods_" in answer["Content-Disposition"]
     assert b"Ware" not in next(files.iterdir()).read_bytes()  # encrypted at rest
 
-    # Resumed, conditional and impossible requests.
+    resumes(api, place, data, answer["ETag"])
+    assert AuditEntry.objects.filter(operation="export_downloaded", job_id=job["job_id"]).count() == 5
+    assert api.get(f"{BASE}/export/jobs").json()["jobs"][0]["job_id"] == job["job_id"]
+    forgets(api, place, files)
+
+
+def resumes(api: Client, place: str, data: bytes, etag: str) -> None:
+    """Resumed, conditional and impossible requests."""
     part = api.get(f"{place}/download", headers={"Range": "bytes=100-199"})
     assert (part.status_code, body_of(part)) == (206, data[100:200])
     assert part["Content-Range"] == f"bytes 100-199/{len(data)}"
@@ -99,13 +108,13 @@ def test_it_exports_a_table_from_request_to_download(
     missing = api.get(f"{place}/download", headers={"Range": f"bytes={len(data)}-"})
     assert (missing.status_code, missing["Content-Range"]) == (416, f"bytes */{len(data)}")
     assert missing.json()["code"] == "range_not_satisfiable"
-    assert api.get(f"{place}/download", headers={"If-None-Match": answer["ETag"]}).status_code == 304
+    assert api.get(f"{place}/download", headers={"If-None-Match": etag}).status_code == 304
     head = api.head(f"{place}/download")
     assert (head.status_code, head.content, head["Content-Length"]) == (200, b"", str(len(data)))
-    assert AuditEntry.objects.filter(operation="export_downloaded", job_id=job["job_id"]).count() == 5
-    assert api.get(f"{BASE}/export/jobs").json()["jobs"][0]["job_id"] == job["job_id"]
 
-    # After its time: 410, and the file is removed; the entry stays.
+
+def forgets(api: Client, place: str, files: Path) -> None:
+    """After its time: 410, and the file is removed; the entry stays."""
     ExportJob.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert api.get(f"{place}/download").json()["code"] == "expired"
     call_command("export_cleanup", "--json", stdout=io.StringIO())
@@ -171,7 +180,10 @@ def test_it_previews_what_the_file_would_hold(api: Client, alice: Any, goods: st
     assert (found["total_rows"], found["total_rows_exact"], found["warnings"]) == (10, True, [])
     assert 0 < found["estimated_size"] < 1000
     ids = lambda **body: [row["id"] for row in preview(**body)["sample_data"]]  # noqa: E731
-    either = {"op": "or", "items": [{"column": "id", "operator": "in", "value": [3, 4, 99]}, {"column": "name", "operator": "is_null"}]}
+    either = {
+        "op": "or",
+        "items": [{"column": "id", "operator": "in", "value": [3, 4, 99]}, {"column": "name", "operator": "is_null"}],
+    }
     assert ids(filters=[either]) == [3, 4, 5, 10]
     assert ids(filters=[{"column": "name", "operator": "equals", "value": None}]) == [5, 10]
     assert ids(filters=[{"column": "made_at", "operator": ">", "value": {"relative": "-1 day"}}]) == []
@@ -270,7 +282,9 @@ def test_a_character_the_encoding_lacks_fails_the_export_and_leaves_no_file(
     assert (job.status, job.error_code) == ("failed", "query_failed")
     assert "Row 3" in job.error_message
     assert list(files.iterdir()) == []
-    replaced = DataExporter(dora).export_table("goods", options={"encoding": "iso-8859-1", "encoding_errors": "replace"})
+    replaced = DataExporter(dora).export_table(
+        "goods", options={"encoding": "iso-8859-1", "encoding_errors": "replace"}
+    )
     assert b"Ware ?3?" in replaced.content
 
 
@@ -331,9 +345,7 @@ def test_a_lost_worker_is_replaced_three_times(dora: Any, stored_goods: Callable
 
 
 @pytest.mark.req("F-104", "J22", "G21")
-def test_an_export_waits_for_a_second_person(
-    dora: Any, stored_goods: Callable[[int], None]
-) -> None:
+def test_an_export_waits_for_a_second_person(dora: Any, stored_goods: Callable[[int], None]) -> None:
     stored_goods(5)
     permit(dora, requires_approval=True)
     with pytest.raises(Conflict, match="nobody besides you"):
@@ -342,9 +354,9 @@ def test_an_export_waits_for_a_second_person(
 
     found = DataExporter(dora).export_table("goods")
     assert found.job.status == "awaiting_approval"
+    dora.grants.create(permission="import.approve")
+    dora._held_permissions = None
     with pytest.raises(approvals.SelfApproval):
-        dora.grants.create(permission="import.approve")
-        dora._held_permissions = None
         approvals.decide_job(found.job.pk, by=dora, approve=True)
     approvals.decide_job(found.job.pk, by=rita, approve=True)
     assert tasks.run_export(str(found.job.pk)) == "completed"

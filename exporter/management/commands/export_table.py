@@ -31,11 +31,15 @@ class Command(BaseCommand):
         parser.add_argument("--as", dest="email", required=True, metavar="EMAIL", help="whose rights count")
         parser.add_argument("--format", default="csv", help="csv, json, jsonl, xlsx, xml or yaml")
         parser.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="default: all that are permitted")
-        parser.add_argument("--filters", default="", metavar="JSON", help='[{"column": "id", "operator": ">", "value": 9}]')
+        parser.add_argument(
+            "--filters", default="", metavar="JSON", help='[{"column": "id", "operator": ">", "value": 9}]'
+        )
         parser.add_argument("--search", default="", help="only rows that hold this text")
         parser.add_argument("--sort", nargs="+", default=[], metavar="NAME", help="name, or name:desc")
         parser.add_argument("--option", nargs="+", default=[], metavar="NAME=VALUE", help="delimiter=; row_limit=100")
-        parser.add_argument("--output", default="", metavar="PATH", help="file or folder; default: the export's name here")
+        parser.add_argument(
+            "--output", default="", metavar="PATH", help="file or folder; default: the export's name here"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
     def handle(self, **options: Any) -> None:
