@@ -37,6 +37,16 @@ BEAT_SECONDS = 1.0  # progress is told at least every two (F-116)
 MEBIBYTE = 1024 * 1024
 
 
+@contextlib.contextmanager
+def snapshot() -> Iterator[psycopg.Connection]:
+    """One repeatable-read transaction that only reads: rows that change meanwhile do not mix (F-168)."""
+    options = "-c jit=off -c default_transaction_read_only=on -c lock_timeout=30s"
+    with database.connect("service-vault/export", options=options) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        yield connection
+        connection.rollback()
+
+
 class Stopped(Exception):
     """The job was cancelled, handed to another worker, or this worker is told to end."""
 
@@ -198,14 +208,10 @@ class _Run:
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[psycopg.Connection]:
-        """One repeatable-read transaction: rows that change meanwhile do not mix (F-168)."""
-        options = "-c jit=off -c default_transaction_read_only=on -c lock_timeout=30s -c extra_float_digits=1"
-        with database.connect("service-vault/export", options=options) as connection:
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with snapshot() as connection:
             self.connection = connection
             try:
                 yield connection
-                connection.rollback()
             finally:
                 self.connection = None
 
