@@ -16,7 +16,7 @@ import psycopg
 from benchmarks import files, report
 
 TABLE = "benchmark_exports"
-SELECT = f"SELECT * FROM {TABLE} ORDER BY id"  # noqa: S608
+SELECT = f"SELECT * FROM {TABLE} ORDER BY id"
 SMALLER = 5  # the other formats and peers get a fifth of the rows
 MAKE = f"""
 CREATE UNLOGGED TABLE {TABLE} (id integer PRIMARY KEY, email text, subject text, body text, priority integer, open boolean,
@@ -27,7 +27,7 @@ INSERT INTO {TABLE} SELECT i, 'person' || i || '@example.com', 'Ticket ' || i,
     repeat('Printer ' || i || ' says “no”, again and again; please help. ', 2), i %% 4, i %% 3 = 0, date '2024-01-01' + i %% 28,
     (i / 4.0)::numeric(10,2), 'Team ' || i %% 9, CASE WHEN i %% 2 = 0 THEN '' END, timestamptz '2024-01-01 00:00+00' + i * interval '1 second'
 FROM generate_series(1, %s) i
-"""  # noqa: S608
+"""
 
 
 def connect() -> psycopg.Connection:
@@ -119,7 +119,10 @@ PEERS: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 def run(*, count: int, write_report: bool) -> None:
     """Measure CSV and JSON Lines against psql, the other formats against CSV, the peers with a fifth of the rows."""
-    lines = ["| what | rows | rows/s | peak MiB | time as a ratio to the first of its size |", "|---|---:|---:|---:|---:|"]
+    lines = [
+        "| what | rows | rows/s | peak MiB | time as a ratio to the first of its size |",
+        "|---|---:|---:|---:|---:|",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         path = Path(folder) / "data"
@@ -128,7 +131,7 @@ def run(*, count: int, write_report: bool) -> None:
             base = _add(lines, "psql \\copy, csv", count, measured(psql, path, SELECT, "csv header"))
             _add(lines, "csv", count, measured(ours, path, "csv", "none"), base)
             _add(lines, "csv, gzip", count, measured(ours, path, "csv", "gzip"), base)
-            rows = f"SELECT row_to_json(r) FROM ({SELECT}) r"  # noqa: S608
+            rows = f"SELECT row_to_json(r) FROM ({SELECT}) r"
             base = _add(lines, "psql \\copy, row_to_json", count, measured(psql, path, rows, ""))
             _add(lines, "jsonl", count, measured(ours, path, "jsonl", "none"), base)
             _add(lines, "json", count, measured(ours, path, "json", "none"), base)

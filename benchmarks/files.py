@@ -148,9 +148,7 @@ WRITING: dict[str, dict[str, Callable[[Path, int], None]]] = {
 }
 
 
-def measured(
-    work: Callable[..., None], *arguments: Any, before: Callable[[], None] | None = None
-) -> tuple[float, int]:
+def measured(work: Callable[..., None], *arguments: Any, before: Callable[[], None] | None = None) -> tuple[float, int]:
     """Return seconds and peak memory in MiB (with children) of a call in a process of its own.
 
     `before` is called first and counts towards memory only.

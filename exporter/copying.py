@@ -27,7 +27,7 @@ _DATES = {"date", "timestamp", "timestamptz"}
 _BLANKS = " \t\n\r\f\v\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # of Python's \s
 # As `servicevault.tabular.values.FORMULA` and `PLAIN_NUMBER`.
 _FORMULA = f"^'*[{_BLANKS}]*[=+\\-@\t\r]"
-_NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]infinity$"
 _TOKENS = {"YYYY": "YYYY", "YY": "YY", "MM": "MM", "DD": "DD", "HH": "HH24", "mm": "MI", "SS": "SS"}
 _FIRST, _LAST = "0001-01-01", "9999-12-31"  # what Python's calendar holds
 
@@ -144,25 +144,18 @@ def _date(column: Column, value: sql.Composable, options: WriteOptions) -> sql.C
     pattern = "" if options.date_format == "iso" else _pattern(column.base, options.date_format)
     if pattern is None:
         return None
-    usual: sql.Composable
-    if pattern:
-        usual = sql.SQL("to_char({}, {})").format(value, sql.Literal(pattern))
-    elif column.base == "date":
-        usual = sql.SQL("{}::text").format(value)
-    elif column.base == "timestamp":
-        usual = sql.SQL("replace({}::text, ' ', 'T')").format(value)
-    else:
-        usual = sql.SQL("replace({}::text, ' ', 'T') || ':00'").format(value)  # the session's clock is UTC
-    mark = "'" if options.formula_guard else ""
-    return sql.SQL(
-        "CASE WHEN {v} >= {first} AND {v} < {end} THEN {usual} WHEN {v} = '-infinity' THEN {least} "
-        "ELSE btrim(to_json({v})::text, '\"') END"
-    ).format(
+    if not pattern and column.base == "date":
+        return value
+    # Without blanks, with the offset as +00:00; the session's clock is UTC.
+    iso = sql.SQL("btrim(to_json({})::text, '\"')").format(value)
+    if not pattern:
+        return iso
+    return sql.SQL("CASE WHEN {v} >= {first} AND {v} < {end} THEN to_char({v}, {pattern}) ELSE {iso} END").format(
         v=value,
         first=sql.Literal(_FIRST),
         end=sql.SQL("({}::date + 1)").format(sql.Literal(_LAST)),
-        usual=usual,
-        least=sql.Literal(f"{mark}-infinity"),
+        pattern=sql.Literal(pattern),
+        iso=iso,
     )
 
 

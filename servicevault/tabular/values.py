@@ -20,7 +20,7 @@ MOST_DECIMALS = 16_383  # of a numeric, PostgreSQL docs 8.1.2
 BIG = 2**53  # integers above lose digits in programs that read JSON numbers as doubles
 TRUE_WORDS, FALSE_WORDS = {"true", "t", "yes", "y", "on", "1"}, {"false", "f", "no", "n", "off", "0"}
 NUMBER_TEXT = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
-PLAIN_NUMBER = re.compile(NUMBER_TEXT.pattern, re.ASCII)
+PLAIN_NUMBER = re.compile(f"{NUMBER_TEXT.pattern}|[+-]infinity", re.ASCII)
 FORMULA = re.compile(r"'*\s*[=+\-@\t\r]")
 MARKED_FORMULA = re.compile(r"'+\s*[=+\-@\t\r]")
 WRITTEN_DATE = re.compile(r"(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})")

@@ -98,8 +98,8 @@ def insert(rows: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.req("F-110", "F-111", "F-165", "F-174")
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(rows=st.lists(ROW, max_size=3), options=OPTIONS)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows=st.lists(ROW, max_size=3, unique_by=lambda row: row["sku"]), options=OPTIONS)
 def test_postgresql_writes_the_bytes_we_write(plan: Any, rows: list[dict[str, Any]], options: dict[str, Any]) -> None:
     with transaction.atomic():
         insert(rows)
