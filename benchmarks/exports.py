@@ -107,7 +107,7 @@ def with_import_export(path: Path) -> None:
             return self.subject
 
     resource = resources.modelresource_factory(Row)()
-    path.write_text(resource.export(Row.objects.order_by("id")).csv, newline="")
+    path.write_text(resource.export(Row._default_manager.order_by("id")).csv, newline="")
 
 
 PEERS: dict[str, tuple[str, Callable[[Path], None]]] = {

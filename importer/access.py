@@ -32,7 +32,8 @@ class ProfileRule:
         if not policy.has(user, "system.import"):
             return Q(pk__in=[])
         shared = policy.granted(user, "importer.view_importprofile", ImportProfile)
-        return Q(deleted_at=None) & (Q(visibility=Visibility.ALL) | Q(created_by=user) | Q(pk__in=shared.values("pk")))
+        own = Q(created_by=user) | (Q(created_by=None) if _inherits(user) else Q(pk__in=[]))
+        return Q(deleted_at=None) & (Q(visibility=Visibility.ALL) | own | Q(pk__in=shared.values("pk")))
 
     def allowed(self, user: Any, action: str, obj: Any) -> str:
         needed = _NEEDED[action]
@@ -40,9 +41,16 @@ class ProfileRule:
             return needed[0]
         if obj.visibility == Visibility.ALL or obj.created_by_id == user.pk:
             return ""
+        if obj.created_by_id is None and _inherits(user):
+            return ""
         right = _OBJECT_RIGHT[action]
         holds = policy.granted(user, f"importer.{right}", ImportProfile).filter(pk=obj.pk).exists()
         return "" if holds else right
+
+
+def _inherits(user: Any) -> bool:
+    """Whether the person has the role Admin, which is left the profiles of people who are gone (G12)."""
+    return bool(user.role_id) and user.role.name == roles.ADMIN
 
 
 class JobRule:

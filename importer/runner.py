@@ -30,8 +30,8 @@ from importer.query import preview
 from importer.sources.audit import require_unprivileged
 from importer.sources.failures import ConnectionFailed
 from importer.sources.session import SourceSession
-from permissions import audit
-from servicevault import database
+from permissions import audit, preferences
+from servicevault import database, logs
 from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
@@ -42,7 +42,6 @@ HEARTBEAT_SECONDS = 2.0
 COUNT_SECONDS = 1.0  # to count a query's rows before the start; then the planner's estimate does
 TURN_SECONDS = 1.0  # before looking again whether it is a waiting job's turn
 SOURCE_RETRIES = 5  # X15: 1, 2, 4, 8, 16 seconds
-DEFAULT_BATCH_ROWS = 5000
 
 
 def work(job_id: Any, *, sink: ProgressSink | None = None, patient: bool = True) -> str:
@@ -52,6 +51,11 @@ def work(job_id: Any, *, sink: ProgressSink | None = None, patient: bool = True)
     finished does nothing. While too many other imports run the job stays pending: a `patient` caller
     waits for its turn, another gets "pending" back and is called again by the sweeper (X14).
     """
+    with logs.about(job_id=str(job_id)):
+        return _work(job_id, sink=sink, patient=patient)
+
+
+def _work(job_id: Any, *, sink: ProgressSink | None, patient: bool) -> str:
     while not _admitted(job_id):
         if not patient:
             return JobStatus.PENDING
@@ -106,8 +110,9 @@ def _admitted(job_id: Any) -> bool:
             others = ImportJob.objects.exclude(pk=job.pk)
             running = others.filter(status=JobStatus.RUNNING).count()
             earlier = others.filter(status=JobStatus.PENDING, created_at__lt=job.created_at).count()
-            limit = min(settings.IMPORT_MAX_CONCURRENT_JOBS, int(job.options.get("concurrent_jobs") or 1_000))
-            if running >= limit or running + earlier >= settings.IMPORT_MAX_CONCURRENT_JOBS:
+            most = preferences.value("IMPORT_MAX_CONCURRENT_JOBS")
+            limit = min(most, int(job.options.get("concurrent_jobs") or 1_000))
+            if running >= limit or running + earlier >= most:
                 lifecycle.wait(ImportJob, job.pk, f"Waiting for {running + earlier} jobs")
                 return False
         lifecycle.claim(ImportJob, job.pk)
@@ -139,6 +144,7 @@ class _Session:
         self.progressed = False
         self.overdue = False
         self.connected = False  # the source answered once
+        self.limit_seconds = int(job.options.get("timeout") or preferences.value("IMPORT_JOB_TIMEOUT"))
 
     def run(self) -> None:
         """Read and load every query. Raises Stopped when the job was cancelled or ended elsewhere."""
@@ -280,7 +286,7 @@ class _Session:
     @property
     def _batch_rows(self) -> int:
         wanted = self.job.options.get("batch_size", "auto")
-        return DEFAULT_BATCH_ROWS if wanted in (None, "auto") else int(wanted)
+        return preferences.value("IMPORT_BATCH_SIZE") if wanted in (None, "auto") else int(wanted)
 
     def _after_slice(self, run_id: int, counts: Counts) -> None:
         if not self.progressed:
@@ -310,17 +316,13 @@ class _Session:
         if self._is_overdue():
             raise self._timeout()
 
-    @property
-    def _limit_seconds(self) -> int:
-        return int(self.job.options.get("timeout") or settings.IMPORT_JOB_TIMEOUT)
-
     def _is_overdue(self) -> bool:
         started = self.job.started_at
-        return started is not None and (timezone.now() - started).total_seconds() > self._limit_seconds
+        return started is not None and (timezone.now() - started).total_seconds() > self.limit_seconds
 
     def _timeout(self) -> JobFailed:
         return JobFailed(
-            f"The job ran longer than its {self._limit_seconds} seconds.",
+            f"The job ran longer than its {self.limit_seconds} seconds.",
             code="timeout",
             hint="Resume it with a longer timeout.",
         )

@@ -11,6 +11,7 @@ from importer import runner
 from importer.models import ImportJob
 from importer.operations import consent
 from permissions.approvals import Hooks
+from servicevault import pulse
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import JobStatus
 
@@ -26,6 +27,7 @@ def run_job(job_id: str) -> str:
 @shared_task(name="importer.tasks.wake_jobs")
 def wake_jobs() -> int:
     """Hand jobs to workers that nobody works on: messages the broker lost, workers that died. Every 15 seconds."""
+    pulse.scheduler_lives()
     jobs = lifecycle.orphaned(ImportJob).values_list("pk", flat=True)
     for job_id in jobs:
         run_job.delay(str(job_id))
@@ -47,7 +49,9 @@ def release(job_id: UUID) -> bool:
     """Queue a job that was approved. False when it no longer waits."""
     released = lifecycle.release(ImportJob, job_id)
     if released:
-        announce(ImportJob.objects.get(pk=job_id))
+        job = ImportJob.objects.get(pk=job_id)
+        consent.record_started(job)
+        announce(job)
     return released
 
 

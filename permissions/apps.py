@@ -8,5 +8,9 @@ class PermissionsConfig(AppConfig):
     verbose_name = "Roles and permissions"
 
     def ready(self) -> None:
-        """Put on record who comes and goes, from the first request on."""
+        """Put on record who comes and goes from the first request on, and say how refusals are told."""
         from permissions import sessions  # noqa: F401 - it connects itself
+        from permissions.api.failures import tell
+        from servicevault.api import failures
+
+        failures.register(tell)

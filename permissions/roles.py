@@ -44,10 +44,11 @@ CONFIGURE = ("system.import.configure", "import.profiles.manage")
 EXECUTE = ("system.import.execute", "import.jobs.execute")
 
 SUPER_ADMIN = "Super Admin"
+ADMIN = "Admin"
 AGENT = "Agent"
 SEEDED: dict[str, tuple[str, ...]] = {
     SUPER_ADMIN: tuple(ALL),
-    "Admin": tuple(name for name in ALL if name not in {"system.configure", "import.raw_sql"}),
+    ADMIN: tuple(name for name in ALL if name not in {"system.configure", "import.raw_sql"}),
     "Import Operator": (
         "system.import",
         *EXECUTE,

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
+from permissions import preferences
 from permissions.models import ExportPermission, ImportPermission
 from permissions.models.tables import TablePermission
 
@@ -41,10 +42,6 @@ class ImportAllowance:
     max_imports_per_hour: int | None = None
     max_imports_per_day: int | None = None
 
-    @property
-    def allows_anything(self) -> bool:
-        return self.can_import or self.can_validate or self.can_preview
-
 
 @dataclass(frozen=True)
 class ExportAllowance:
@@ -61,27 +58,24 @@ class ExportAllowance:
     max_exports_per_hour: int | None = None
     max_exports_per_day: int | None = None
 
-    @property
-    def allows_anything(self) -> bool:
-        return self.can_export or self.can_preview
-
 
 def import_allowance(user: Any, table_name: str) -> ImportAllowance:
-    """What the person may import into the table. One query; none for superusers."""
+    """What the person may import into the table. Two queries; one for superusers."""
     if not _is_active(user):
         return ImportAllowance()
+    limits = preferences.values()
     if user.is_superuser:
         return ImportAllowance(
             can_import=True,
             can_validate=True,
             can_preview=True,
-            max_file_size_mb=settings.IMPORT_MAX_FILE_SIZE,
+            max_file_size_mb=limits["IMPORT_MAX_FILE_SIZE"],
             max_rows_per_import=settings.IMPORT_MAX_ROWS,
-            allowed_formats=tuple(settings.IMPORT_ALLOWED_EXTENSIONS),
-            requires_approval=settings.IMPORT_REQUIRE_APPROVAL,
+            allowed_formats=tuple(limits["IMPORT_ALLOWED_EXTENSIONS"]),
+            requires_approval=limits["IMPORT_REQUIRE_APPROVAL"],
         )
     row = import_row(user, table_name)
-    return ImportAllowance() if row is None else _import_of(row)
+    return ImportAllowance() if row is None else _import_of(row, limits)
 
 
 def export_allowance(user: Any, table_name: str) -> ExportAllowance:
@@ -110,12 +104,30 @@ def export_row(user: Any, table_name: str) -> ExportPermission | None:
     return _counting(ExportPermission.objects.filter(table_name=table_name), user).get(table_name)
 
 
+def allowances(
+    user: Any,
+) -> dict[str, tuple[ImportAllowance, ImportPermission | None, ExportAllowance, ExportPermission | None]]:
+    """By table: what the person may do, and the rows that say so. Three queries, however many tables."""
+    limits = preferences.values()
+    imports = _counting(ImportPermission.objects.select_related("role"), user)
+    exports = _counting(ExportPermission.objects.select_related("role"), user)
+    return {
+        name: (
+            _import_of(imports[name], limits) if name in imports else ImportAllowance(),
+            imports.get(name),
+            _export_of(exports[name]) if name in exports else ExportAllowance(),
+            exports.get(name),
+        )
+        for name in {*imports, *exports}
+    }
+
+
 def importable_tables(user: Any) -> set[str] | None:
     """Tables the person may do anything with towards importing; None: all (superusers). One query."""
     if _is_active(user) and user.is_superuser:
         return None
     rows = _counting(ImportPermission.objects.all(), user)
-    return {name for name, row in rows.items() if _import_of(row).allows_anything}
+    return {name for name, row in rows.items() if row.can_import or row.can_validate or row.can_preview}
 
 
 def exportable_tables(user: Any) -> set[str] | None:
@@ -123,17 +135,18 @@ def exportable_tables(user: Any) -> set[str] | None:
     if _is_active(user) and user.is_superuser:
         return None
     rows = _counting(ExportPermission.objects.all(), user)
-    return {name for name, row in rows.items() if _export_of(row).allows_anything}
+    return {name for name, row in rows.items() if row.can_export or row.can_preview}
 
 
 def largest_upload_mb(user: Any) -> int:
-    """The largest file the person may import into any table, in MB; 0 for none. One query."""
+    """The largest file the person may import into any table, in MB; 0 for none. Two queries."""
     if not _is_active(user):
         return 0
     if user.is_superuser:
-        return int(settings.IMPORT_MAX_FILE_SIZE)
-    found = [_import_of(row) for row in _counting(ImportPermission.objects.all(), user).values()]
-    return max((allowance.max_file_size_mb for allowance in found if allowance.allows_anything), default=0)
+        return int(preferences.values()["IMPORT_MAX_FILE_SIZE"])
+    limits, rows = preferences.values(), _counting(ImportPermission.objects.all(), user).values()
+    usable = [row for row in rows if row.can_import or row.can_validate or row.can_preview]
+    return max((_import_of(row, limits).max_file_size_mb for row in usable), default=0)
 
 
 def allows_format(allowance: ImportAllowance | ExportAllowance, name: str) -> bool:
@@ -163,15 +176,15 @@ def _counting(rows: QuerySet[P], user: Any) -> dict[str, P]:
     return found
 
 
-def _import_of(row: ImportPermission) -> ImportAllowance:
+def _import_of(row: ImportPermission, limits: Mapping[str, Any]) -> ImportAllowance:
     return ImportAllowance(
         can_import=row.can_import,
         can_validate=row.can_validate,
         can_preview=row.can_preview,
-        max_file_size_mb=min(row.max_file_size_mb, settings.IMPORT_MAX_FILE_SIZE),
+        max_file_size_mb=min(row.max_file_size_mb, limits["IMPORT_MAX_FILE_SIZE"]),
         max_rows_per_import=min(row.max_rows_per_import, settings.IMPORT_MAX_ROWS),
-        allowed_formats=_both(row.allowed_formats, settings.IMPORT_ALLOWED_EXTENSIONS),
-        requires_approval=row.requires_approval or settings.IMPORT_REQUIRE_APPROVAL,
+        allowed_formats=_both(row.allowed_formats, limits["IMPORT_ALLOWED_EXTENSIONS"]),
+        requires_approval=row.requires_approval or limits["IMPORT_REQUIRE_APPROVAL"],
         allowed_columns=tuple(row.allowed_columns),
         max_imports_per_hour=row.max_imports_per_hour,
         max_imports_per_day=row.max_imports_per_day,

@@ -7,8 +7,21 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from import_export import resources
+from import_export.admin import ExportActionModelAdmin, ImportExportModelAdmin
 
-from servicevault.models import Account, BillingRate, TicketCategory, TicketPriority, TicketStatus, User
+from permissions import audit
+from servicevault.models import (
+    Account,
+    BillingRate,
+    Ticket,
+    TicketCategory,
+    TicketComment,
+    TicketPriority,
+    TicketStatus,
+    TimeEntry,
+    User,
+)
 
 admin.site.site_header = admin.site.site_title = "Service Vault"
 
@@ -42,8 +55,21 @@ class PersonForm(forms.ModelForm):
         return super().save(commit)
 
 
+class PersonResource(resources.ModelResource):
+    """People as a file: what identifies them, never their password or their rights."""
+
+    class Meta:
+        model = User
+        fields = (
+            *("id", "user_type", "name", "email", "account", "phone", "job_title", "timezone", "locale"),
+            *("is_active", "created_at"),
+        )
+        export_order = fields
+
+
 @admin.register(User)
-class UserAdmin(admin.ModelAdmin):
+class UserAdmin(ExportActionModelAdmin):
+    resource_classes = [PersonResource]
     form = PersonForm
     list_display = ("name", "email", "username", "user_type", "role", "account", "is_active", "is_superuser")
     list_filter = ("user_type", "role", "is_active", "is_superuser")
@@ -52,12 +78,18 @@ class UserAdmin(admin.ModelAdmin):
     raw_id_fields = ("account",)
     show_full_result_count = False
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if changed := sorted({"role", "is_superuser", "is_active"} & set(form.changed_data)):
+            details = {"fields": changed, "role": str(obj.role or ""), "is_superuser": obj.is_superuser}
+            audit.record("role_changed", user=request.user, obj=obj, details=details)
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # records name people; switching one off is enough
 
 
 @admin.register(Account)
-class AccountAdmin(admin.ModelAdmin):
+class AccountAdmin(ImportExportModelAdmin):
     list_display = ("name", "account_type", "domain", "is_active")
     list_filter = ("account_type", "is_active")
     search_fields = ("name", "domain")
@@ -65,14 +97,44 @@ class AccountAdmin(admin.ModelAdmin):
 
 
 @admin.register(TicketStatus, TicketPriority, TicketCategory)
-class LookupAdmin(admin.ModelAdmin):
+class LookupAdmin(ImportExportModelAdmin):
     list_display = ("name", "key", "sort_order", "is_active")
     list_filter = ("is_active",)
     search_fields = ("name", "key")
 
 
 @admin.register(BillingRate)
-class BillingRateAdmin(admin.ModelAdmin):
+class BillingRateAdmin(ImportExportModelAdmin):
     list_display = ("name", "rate", "account", "user", "is_default", "is_active")
     list_select_related = ("account", "user")
     raw_id_fields = ("account", "user")
+
+
+@admin.register(Ticket)
+class TicketAdmin(ImportExportModelAdmin):
+    list_display = ("ticket_number", "title", "status", "account", "agent", "created_at")
+    list_filter = ("status",)
+    list_select_related = ("account", "agent")
+    search_fields = ("ticket_number", "title")
+    raw_id_fields = ("account", "customer", "agent", "created_by")
+    show_full_result_count = False
+
+
+@admin.register(TicketComment)
+class TicketCommentAdmin(ImportExportModelAdmin):
+    list_display = ("ticket", "author_kind", "author", "is_internal", "created_at")
+    list_filter = ("author_kind", "is_internal")
+    list_select_related = ("ticket", "author")
+    search_fields = ("ticket__ticket_number",)
+    raw_id_fields = ("ticket", "author")
+    show_full_result_count = False
+
+
+@admin.register(TimeEntry)
+class TimeEntryAdmin(ImportExportModelAdmin):
+    list_display = ("description", "user", "ticket", "duration", "started_at", "status")
+    list_filter = ("status", "billable")
+    list_select_related = ("user", "ticket")
+    search_fields = ("description",)
+    raw_id_fields = ("user", "ticket", "account")
+    show_full_result_count = False

@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
 from servicevault.api import documentation as pages
+from servicevault.api import monitoring
 from servicevault.web import home, session, tickets, tokens
 
 urlpatterns = [
@@ -25,10 +26,15 @@ urlpatterns = [
     path("", include("importer.urls")),
     path("", include("exporter.urls")),
     path("", include("templates_registry.urls")),
+    path("", include("permissions.urls")),
     path("api/import/", include("importer.api.urls")),
     path("api/import/", include("templates_registry.api.urls")),
     path("api/v1/data/", include("permissions.api.urls")),
     path("api/v1/data/", include("exporter.api.urls")),
+    path("api/v1/data/health", monitoring.Health.as_view(), name="api_health"),
+    path("api/v1/data/metrics", monitoring.Metrics.as_view(), name="api_metrics"),
+    path("health", monitoring.alive, name="health"),
+    path("metrics", monitoring.prometheus, name="metrics"),
     path("api/schema", SpectacularAPIView.as_view(), name="api_schema"),
     path("docs", pages.Documentation.as_view(), name="docs"),
     path("api/docs", RedirectView.as_view(pattern_name="docs"), name="api_docs"),

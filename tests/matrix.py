@@ -94,6 +94,14 @@ MATRIX: dict[str, Address] = {
     "builder_result": Address(BUILDERS, NO_SUCH_METHOD, _QUERY),
     "builder_offers": Address(BUILDERS, NO_SUCH_METHOD, _QUERY),
     "builder_list": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
+    "approval_list": Address((302, 403, 403, 403, 200), NO_SUCH_METHOD),
+    "approval": Address((302, 403, 403, 403, 404), (302, 403, 403, 403, 404), {"pk": "nobody"}),
+    "audit": Address((302, 403, 403, 403, 200), NO_SUCH_METHOD),
+    # An empty form is no change of settings: 422 with the settings again.
+    "settings_import": Address((302, 403, 403, 403, 200), (302, 403, 403, 403, 200)),
+    "table_permissions": Address((302, 403, 403, 403, 200), NO_SUCH_METHOD),
+    "table_grant": Address((302, 403, 403, 403, 302), (302, 403, 403, 403, 302), {"kind": "kind"}),  # to whom?
+    "table_revoke": Address(NO_SUCH_METHOD, (302, 403, 403, 403, 404), {"kind": "kind", "pk": "nobody"}),
     "job": Address(IMPORTERS, NO_SUCH_METHOD, _JOB),
     "job_records": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _JOB),
     "job_cancel": Address(NO_SUCH_METHOD, STARTERS, _JOB),

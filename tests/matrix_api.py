@@ -14,6 +14,7 @@ CONFIGURE: Statuses = (401, 403, 403, 200, 200)  # Bob sees it and may not
 SOURCE: Statuses = (401, 403, 403, 400, 400)  # asks the source, which is away
 REFUSED: Statuses = (401, 403, 403, 422, 422)  # the empty body
 CONFIGURED: Statuses = (401, 403, 403, 403, 422)  # needs system.configure
+GRANTERS: Statuses = (401, 403, 403, 403, 200)
 _OF = {"pk": "profile"}
 _QUERY = _OF | {"key": "query"}
 _JOB = {"pk": "job"}
@@ -65,6 +66,16 @@ API: dict[str, Address] = {
     "api_job_reject": Address((401, 403, 405, 405, 405), (401, 403, 403, 403, 409), _JOB),
     "api_approvals": Address((401, 200, 200, 200, 200), (401, 405, 405, 405, 405)),
     "api_job_release_held": Address(NO_METHOD, (401, 403, 403, 200, 200), _JOB),
+    "api_audit": Address((401, 200, 200, 200, 200), (401, 405, 405, 405, 405)),
+    "api_audit_export": Address((401, 200, 200, 200, 200), (401, 405, 405, 405, 405)),
+    "api_import_permissions": Address(GRANTERS, (401, 403, 403, 403, 422)),
+    "api_import_permission": Address((401, 403, 403, 403, 404), (401, 403, 403, 403, 405), {"pk": "nobody"}),
+    "api_export_permissions": Address(GRANTERS, (401, 403, 403, 403, 422)),
+    "api_export_permission": Address((401, 403, 403, 403, 404), (401, 403, 403, 403, 405), {"pk": "nobody"}),
+    "api_health": Address((401, 200, 200, 200, 200), (401, 405, 405, 405, 405)),
+    "api_metrics": Address((401, 403, 403, 403, 200), (401, 405, 405, 405, 405)),
+    "health": Address((200, 200, 200, 200, 200), (405, 405, 405, 405, 405)),
+    "metrics": Address((401, 403, 403, 403, 200), (405, 405, 405, 405, 405)),
     "api_job_retry": Address(NO_METHOD, (401, 403, 403, 201, 201), _JOB),
     "api_records_retry": Address(NO_METHOD, REFUSED),
     "api_records_approve": Address(NO_METHOD, REFUSED),

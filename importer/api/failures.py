@@ -31,6 +31,8 @@ def tell(error: Exception) -> Told | None:
         case ImporterError() if error.code in CONFLICTS:
             queries = getattr(error, "queries", None)
             return 409, error.code, str(error), {"queries": list(queries)} if queries is not None else {}
+        case operations.TooManyJobs():
+            return 429, error.code, str(error), {}
         case ImporterError() if error.code == "not_found":
             return 404, "not_found", str(error), {}
         case ImporterError() if error.code == "host_not_allowed":

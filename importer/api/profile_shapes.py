@@ -160,4 +160,6 @@ class Access(serializers.Serializer[Any]):
     """Who may do what with a restricted profile (G9)."""
 
     visibility = serializers.ChoiceField(Visibility.choices)
+    owner = serializers.DictField(read_only=True, allow_null=True)
+    owner_id = serializers.UUIDField(write_only=True, required=False)
     grants = Grantee(many=True, max_length=200)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import F, Q, Window
 from django.db.models.functions import RowNumber
 from drf_spectacular.utils import extend_schema
@@ -242,11 +243,14 @@ class ProfileAccess(ImportApi):
         operation_id="set_profile_access", request=shapes.Access, responses={200: shapes.Access}, tags=["profiles"]
     )
     def put(self, request: Request, pk: UUID) -> Response:
-        """Set visibility and all grants; people who are not named lose theirs."""
+        """Set visibility, all grants and, with `owner_id`, the owner; people who are not named lose their rights."""
         profile = self.profile(pk, "change")
         given = self.body(shapes.Access)
         grants = {item["user_id"]: set(item["rights"]) for item in given["grants"]}
-        return Response(sharing.set_access(profile, given["visibility"], grants, by=request.user))
+        with transaction.atomic():
+            if given.get("owner_id"):
+                sharing.hand_over(profile, given["owner_id"], by=request.user)
+            return Response(sharing.set_access(profile, given["visibility"], grants, by=request.user))
 
 
 class Mappings(ImportApi):

@@ -1,7 +1,7 @@
 """What people and programs can do with imports; pages, API, tasks and commands are short callers of these."""
 
 from .drafts import change_draft, discard_draft, open_draft, redo, save_draft, undo
-from .failures import Conflict, InvalidFields, ProfileBusy, VersionConflict
+from .failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs, VersionConflict
 from .jobs import Again, again, cancel, held_rows, job_errors, job_report, release_held, resume, retry, start_import
 from .mapping import auto_map, coded_fields, parse_sql, sample_query, set_value_map
 from .previews import (
@@ -50,6 +50,7 @@ __all__ = [
     "Previewed",
     "ProfileBusy",
     "SourceMap",
+    "TooManyJobs",
     "VersionConflict",
     "again",
     "analyze_joins",

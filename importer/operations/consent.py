@@ -7,13 +7,11 @@ import json
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-
 from importer import planning
 from importer.models import ImportJob, ImportProfile, JobKind
 from importer.operations.failures import Conflict
 from importer.query.spec import QuerySpec
-from permissions import approvals, policy
+from permissions import approvals, audit, policy, preferences
 from permissions.models import Approval
 from servicevault import catalog
 from servicevault.jobs import lifecycle
@@ -30,14 +28,18 @@ BOUND = (
 BOUND_OF_A_QUERY = ("key", "entity", "target_type", "spec", "value_maps", "position")
 
 
-def ask_if_needed(job: ImportJob, *, by: Any) -> None:
-    """Make a new import wait when its profile, its options or the installation wants that (J22).
+def ask_if_needed(job: ImportJob, *, by: Any) -> bool:
+    """Make a new import wait when its profile, its options or the installation wants that (J22); whether it waits.
 
     In the transaction that made the job. Raises Conflict when nobody could decide (G23).
     """
-    wanted = job.profile.requires_approval or job.options.get("requires_approval") or settings.IMPORT_REQUIRE_APPROVAL
+    wanted = (
+        job.profile.requires_approval
+        or job.options.get("requires_approval")
+        or preferences.value("IMPORT_REQUIRE_APPROVAL")
+    )
     if job.kind != JobKind.IMPORT or not wanted:
-        return
+        return False
     lifecycle.await_approval(ImportJob, job.pk, "Waiting for an approval")
     specs = planning.specs_of_job(job)
     try:
@@ -53,6 +55,16 @@ def ask_if_needed(job: ImportJob, *, by: Any) -> None:
     except approvals.ApprovalRequired as error:
         raise Conflict(str(error), code="approval_required") from error
     job.refresh_from_db(fields=["status", "current_operation"])
+    return True
+
+
+def record_started(job: ImportJob) -> None:
+    """A worker may take the job from here; on record under whoever wanted it, also when somebody else let it run."""
+    job.refresh_from_db(fields=["number"])
+    details = {"kind": job.kind, "mode": job.mode, "trigger": job.trigger, "number": job.number}
+    audit.record(
+        "import_started", user=job.created_by, job_id=job.pk, profile_id=job.profile_id, obj=job, details=details
+    )
 
 
 def hold_if_changed(job_id: Any) -> bool:
@@ -87,6 +99,8 @@ def sees(user: Any, approval: Approval) -> bool:
     """Whoever sees the profile; whoever watches everybody's jobs."""
     if policy.has(user, "import.jobs.monitor"):
         return True
+    if approval.profile_id is None:
+        return False
     return policy.restrict(ImportProfile.objects.filter(pk=approval.profile_id), user).exists()
 
 

@@ -31,6 +31,15 @@ class Conflict(ImporterError):
     code = "conflict"
 
 
+class TooManyJobs(ImporterError):
+    """The person has as many unfinished jobs as one may have (G33)."""
+
+    code = "rate_limited"
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"You have {count} unfinished jobs.", hint="Wait until one ends, or cancel one.")
+
+
 class VersionConflict(Conflict):
     """Somebody else saved the object since it was read (C10, U2)."""
 

@@ -13,12 +13,13 @@ from importer import planning
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome, mode_of
 from importer.operations import consent
-from importer.operations.failures import Conflict, InvalidFields, ProfileBusy
+from importer.operations.failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs
 from importer.operations.profiles import check_active
 from importer.options import InvalidOption, checked
 from permissions import approvals, audit, policy
 from permissions.models import Decision
 from servicevault.jobs import lifecycle
+from servicevault.jobs.limits import MOST_UNFINISHED, unfinished_of
 from servicevault.jobs.models import ACTIVE, JobStatus
 
 MOST_ROWS = 10_000  # R12
@@ -53,6 +54,8 @@ def _start(
     retry_of: ImportJob | None = None,
 ) -> ImportJob:
     check_active(profile)
+    if by is not None and (count := unfinished_of(by)) >= MOST_UNFINISHED:
+        raise TooManyJobs(count)
     try:
         wanted = str(given.pop("mode", None) or "")
         chosen = mode_of(mode or wanted or profile.import_mode)
@@ -70,9 +73,8 @@ def _start(
                 retry_of=retry_of,
                 created_by=by,
             )
-            details = {"kind": job.kind, "mode": job.mode, "trigger": trigger, "number": job.number}
-            _record("import_started", job, by=by, details=details)
-            consent.ask_if_needed(job, by=by)
+            if not consent.ask_if_needed(job, by=by):
+                consent.record_started(job)
             return job
     except IntegrityError:
         running = ImportJob.objects.filter(profile=profile, status__in=ACTIVE).values_list("number", flat=True)

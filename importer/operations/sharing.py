@@ -20,13 +20,30 @@ def access_of(profile: ImportProfile) -> dict[str, Any]:
     """Visibility, and the rights of each person who was given some, by name."""
     held = policy.holders(profile, {right: f"{right}_importprofile" for right in RIGHTS})
     people = sorted(held.items(), key=lambda item: str(item[0]))
+    owner = profile.created_by
     return {
         "visibility": profile.visibility,
+        "owner": {"user_id": str(owner.pk), "name": str(owner)} if owner else None,
         "grants": [
             {"user_id": str(person.pk), "name": str(person), "rights": [right for right in RIGHTS if right in rights]}
             for person, rights in people
         ],
     }
+
+
+@transaction.atomic
+def hand_over(profile: ImportProfile, owner_id: UUID, *, by: Any) -> None:
+    """Give the profile another owner (G12). Raises Denied for others than the owner and super admins, InvalidFields."""
+    if not by.is_superuser and profile.created_by_id != by.pk:
+        raise policy.Denied("owner")
+    owner = get_user_model().objects.filter(pk=owner_id, is_active=True).first()
+    if owner is None:
+        raise InvalidFields({"owner_id": [f"There is no active person {owner_id}."]})
+    before, profile.created_by, profile.changed_by = profile.created_by_id, owner, by
+    profile.version += 1
+    profile.save(update_fields=["created_by", "changed_by", "version", "updated_at"])
+    details = {"fields": ["owner"], "old": str(before) if before else None, "new": str(owner.pk)}
+    audit.record("profile_updated", user=by, profile_id=profile.pk, obj=profile, details=details)
 
 
 @transaction.atomic

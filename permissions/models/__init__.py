@@ -2,6 +2,7 @@
 
 from permissions.models.approvals import Approval, Decision
 from permissions.models.audit import AuditAnchor, AuditEntry
+from permissions.models.preferences import Preference
 from permissions.models.roles import Grant, Role, known_permissions
 from permissions.models.tables import ExportPermission, ImportPermission
 from permissions.tokens import ApiToken
@@ -15,6 +16,7 @@ __all__ = [
     "ExportPermission",
     "Grant",
     "ImportPermission",
+    "Preference",
     "Role",
     "known_permissions",
 ]

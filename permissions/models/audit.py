@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
@@ -15,7 +17,7 @@ class AuditEntry(models.Model):
     Sealing at the commit keeps the chain's lock for an instant only, however long the act takes.
     """
 
-    id = models.BigAutoField(primary_key=True)
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     timestamp = models.DateTimeField(db_default=Now())
     # No foreign key: the entry outlives the person, and nothing may set it to NULL.
     user = models.ForeignKey(

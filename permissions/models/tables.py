@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +27,7 @@ def _columns() -> ArrayField[Any, Any]:
 class TablePermission(models.Model):
     """A row for one person or one role and one table. No row means no (DEC-08)."""
 
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="%(class)ss"
     )
@@ -73,6 +75,10 @@ class ImportPermission(TablePermission):
     class Meta(TablePermission.Meta):
         db_table = "import_permissions"
 
+    @property
+    def most_rows(self) -> int:
+        return self.max_rows_per_import
+
 
 class ExportPermission(TablePermission):
     """The right to export from a table, and its limits."""
@@ -86,3 +92,7 @@ class ExportPermission(TablePermission):
 
     class Meta(TablePermission.Meta):
         db_table = "export_permissions"
+
+    @property
+    def most_rows(self) -> int:
+        return self.max_rows_per_export

@@ -12,7 +12,6 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_handler
 
 from permissions import audit
-from permissions.approvals import ApprovalConflict, NotesNeeded, SelfApproval
 from permissions.audit import AuditUnavailable
 from permissions.policy import Denied
 from servicevault.uploads import UploadTooLarge
@@ -46,7 +45,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     request = context["request"]
     if isinstance(error, Denied):
         audit.record_denied(error.permission, request.path, request.method, user=request.user)
-    for teller in (_told_here, *_tellers):
+    for teller in (*_tellers, _told_here):
         if told := teller(error):
             code_status, code, message, more = told
             headers = {"Retry-After": RETRY_AFTER} if code_status == status.HTTP_503_SERVICE_UNAVAILABLE else None
@@ -66,12 +65,6 @@ def _told_here(error: Exception) -> Told | None:
     match error:
         case Denied():
             return 403, "permission_denied", str(error), {"required_permission": error.permission}
-        case SelfApproval():
-            return 403, error.code, str(error), {}
-        case ApprovalConflict():
-            return 409, error.code, str(error), {"status": error.status} if error.status else {}
-        case NotesNeeded():
-            return 422, "validation_error", str(error), {"errors": {"notes": [str(error)]}}
         case PermissionDenied():
             return 403, "permission_denied", "This is not allowed.", {}
         case Http404():

@@ -10,7 +10,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 
 from importer.operations.progress import spoken
-from permissions import policy
+from permissions import approvals, policy
 from servicevault.models.tickets import Status
 from servicevault.web.tickets import STATUS_LOOKS
 
@@ -23,6 +23,8 @@ ENTRIES = (
     ("ticket_list", "Tickets", "ticket", ""),
     ("import", "Import", "database-import", "pages.import.manage"),
     ("data_export", "Export", "download", "pages.settings.data_export"),
+    ("approval_list", "Approvals", "user-check", "pages.approvals"),
+    ("audit", "Audit", "history", "pages.audit"),
     ("admin:index", "Administration", "settings", "superuser"),
 )
 
@@ -41,8 +43,15 @@ def icon(name: str, css: str = "") -> str:
 @register.simple_tag
 def navigation(user: Any, url_name: str | None) -> list[dict[str, Any]]:
     """The entries the person may open (G3), with the open one marked."""
+    counts = {"approval_list": approvals.waiting_for}
     return [
-        {"url": url, "words": words, "icon": picture, "is_open": _section(url_name) == url}
+        {
+            "url": url,
+            "words": words,
+            "icon": picture,
+            "is_open": _section(url_name) == url,
+            "count": counts[url](user) if url in counts else 0,
+        }
         for url, words, picture, permission in ENTRIES
         if _may_open(user, permission)
     ]
@@ -54,6 +63,12 @@ def page_link(context: dict[str, Any], number: int, parameter: str = "") -> str:
     query = context["request"].GET.copy()
     query[parameter or "page"] = str(number)
     return f"?{query.urlencode()}"
+
+
+@register.filter
+def may(user: Any, permission: str) -> bool:
+    """Whether the person holds the permission: `{% if user|may:"audit.view" %}`."""
+    return policy.has(user, permission)
 
 
 @register.filter
@@ -85,4 +100,6 @@ def _section(url_name: str | None) -> str:
         return "ticket_list"
     if name.startswith(("data_export", "export")):
         return "data_export"
+    if name == "approval":
+        return "approval_list"
     return "import" if name.startswith(("import", "job", "profile", "builder")) else name

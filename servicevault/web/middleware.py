@@ -8,6 +8,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 
 from permissions import audit
+from servicevault import logs
 from servicevault.web.addresses import client_address
 from servicevault.web.errors import unavailable
 
@@ -42,7 +43,7 @@ class RequestOrigin:
             user_agent=request.META.get("HTTP_USER_AGENT", ""),
             request_id=request.request_id,  # type: ignore[attr-defined]
         )
-        with audit.coming_from(origin):
+        with audit.coming_from(origin), logs.about(request_id=origin.request_id):
             return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:

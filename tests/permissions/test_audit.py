@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from permissions import audit
+from permissions import audit, audit_log
 from permissions.models import AuditEntry
 
 
@@ -79,3 +80,25 @@ def test_it_says_so_when_the_entry_cannot_be_written(alice: Any) -> None:
     connection.cursor().execute("ALTER TABLE audit_log RENAME TO mislaid")
     with pytest.raises(audit.AuditUnavailable), transaction.atomic():
         audit.record("login", user=alice)
+
+
+@pytest.mark.usefixtures("committed_db")
+@pytest.mark.req("G26")
+def test_long_acts_do_not_wait_for_each_other_and_the_chain_stays_whole() -> None:
+    """The chain is locked by the commit only: an act that takes hours holds nobody up."""
+    database = connection.settings_dict
+    place = {"host": database["HOST"], "port": database["PORT"], "dbname": database["NAME"]}
+    login = {"user": database["USER"], "password": database["PASSWORD"], "options": "-c lock_timeout=2s"}
+    insert = (
+        "INSERT INTO audit_log (id, operation, table_name, object_type, object_id, result, details, user_agent, request_id)"
+        " VALUES (gen_random_uuid(), %s, '', '', '', 'ok', '{}', '', '')"
+    )
+    with psycopg.connect(**place, **login) as long, psycopg.connect(**place, **login) as short:
+        long.execute(insert, ["rollback_started"])
+        short.execute(insert, ["login"])
+        short.commit()
+        long.execute(insert, ["rollback_completed"])
+        long.commit()
+    entries = AuditEntry.objects.order_by("position").values_list("operation", flat=True)
+    assert list(entries) == ["login", "rollback_started", "rollback_completed"]
+    assert audit_log.faults() == []

@@ -11,6 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from importer.models import ImportProfile, ImportRecord
+from permissions.models import AuditEntry
 from servicevault.models import User
 from templates_registry.models import Template
 
@@ -109,3 +110,34 @@ def test_it_exports_a_template_and_imports_it_again(browser: Any) -> None:
 @pytest.mark.req("T9", "G1")
 def test_it_lets_nobody_else_import(logged_in: Callable[[Any], Any], alice: Any) -> None:
     assert logged_in(alice).get(reverse("admin:templates_registry_template_import")).status_code in (302, 403)
+
+
+@pytest.mark.req("G6", "G25", "F-132")
+def test_it_puts_changed_rights_on_record(browser: Any, charlie: Any) -> None:
+    role = charlie.role
+    form = {"name": role.name, "permissions": ["system.import"]}
+    assert browser.post(reverse("admin:permissions_role_change", args=[role.pk]), form).status_code == 302
+    form = {"user": charlie.pk, "permission": "audit.view"}
+    assert browser.post(reverse("admin:permissions_grant_add"), form).status_code == 302
+    found = AuditEntry.objects.filter(user__username="root").exclude(operation="login").order_by("timestamp")
+    assert [entry.operation for entry in found] == ["role_changed", "permission_granted"]
+    assert found[0].details == {"role": "Agent", "given": ["system.import"], "taken": []}
+
+
+@pytest.mark.req("U56")
+@pytest.mark.parametrize("model", ["auditentry", "approval"])
+def test_it_only_shows_what_was_done_and_decided(browser: Any, model: str) -> None:
+    assert browser.get(reverse(f"admin:permissions_{model}_add")).status_code == 403
+
+
+@pytest.mark.req("U56", "G15")
+def test_the_domain_leaves_and_enters_as_files(browser: Any, ticket: Any) -> None:
+    address = reverse("admin:servicevault_user_export")
+    names = ["id", "name", "email", "password", "is_superuser"]
+    chosen = {"format": "0", "resource": "0"} | {f"personresource_{name}": "on" for name in names}
+    text = browser.post(address, chosen).getvalue().decode()
+    assert text.splitlines()[0] == "id,name,email"
+    assert "Cora Customer,cora@acme.example" in text
+    file = SimpleUploadedFile("accounts.csv", b"id,name\n,Umbrella\n")
+    text = browser.post(reverse("admin:servicevault_account_import"), {"format": "0", "import_file": file}).content
+    assert b"Umbrella" in text

@@ -50,6 +50,8 @@ def places(ticket: Any, finished_job: Any, profile: Any, root: Any) -> dict[str,
         "external_id": "4711",
         "template": str(Template.objects.get(platform="freescout", is_system=True).pk),
         "number": "1",
+        "kind": "import",
+        "nobody": "00000000-0000-0000-0000-000000000000",
         "record": str(finished_job.runs.get().records.first().pk),
     }
 

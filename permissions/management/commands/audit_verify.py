@@ -1,0 +1,32 @@
+"""`manage.py audit_verify`: prove that no audit entry was changed or removed (G26)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from permissions import audit_log
+from permissions.models import AuditEntry
+
+
+class Command(BaseCommand):
+    help = "Checks the chain of the audit log; ends with status 1 and names each place that was tampered with."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, **options: Any) -> None:
+        faults = audit_log.faults()
+        if options["json"]:
+            found = [{"position": each.position, "entry_id": each.entry_id, "what": each.what} for each in faults]
+            self.stdout.write(json.dumps({"entries": AuditEntry.objects.count(), "faults": found}))
+        elif not faults:
+            self.stdout.write(f"{AuditEntry.objects.count()} entries, none changed, none removed.")
+        for fault in faults if not options["json"] else ():
+            self.stderr.write(f"Position {fault.position} {fault.entry_id}: {fault.what}")
+        if faults:
+            sys.exit(1)

@@ -1,0 +1,112 @@
+"""Which permission each address asks for, by method: tests/permissions/test_gates.py calls it without exactly that one (G2)."""
+
+from __future__ import annotations
+
+from permissions import roles
+
+
+def of(method: str, names: str) -> list[str]:
+    return [f"{method} {name}" for name in names.split()]
+
+
+# A person who holds everything but these is refused at "method address". Of a pair either suffices.
+NEEDS: dict[tuple[str, ...], list[str]] = {
+    ("pages.import.manage",): [
+        *of("get", "import import_jobs import_review import_templates profile_new profile profile_source profile_edit"),
+        *of("get", "profile_template profile_template_upgrade profile_value_maps profile_matching profile_preview"),
+        *of(
+            "get", "profile_duplicate profile_access profile_delete builder builder_tables builder_table builder_query"
+        ),
+        *of("get", "builder_result builder_offers job job_records"),
+        *of("post", "profile_new profile_switch profile_edit profile_template profile_template_remove"),
+        *of("post", "profile_template_upgrade profile_value_maps profile_matching profile_preview profile_duplicate"),
+        *of("post", "profile_access profile_delete profile_start builder builder_change builder_save builder_discard"),
+        *of("post", "builder_restore builder_list job_cancel job_resume job_release_held"),
+        *of("get", "template_import template_export template_delete profile_template_save"),
+        *of("post", "template_import template_copy template_delete profile_template_save"),
+    ],
+    ("system.import",): [
+        *of("get", "template_export template_delete"),
+        *of("post", "template_copy template_delete api_job_release_held"),
+        *of("get", "import_templates api_profiles api_profile api_profile_access api_schema_of api_introspect"),
+        *of(
+            "get", "api_introspect_emails api_introspect_time api_queries api_query api_query_draft api_query_versions"
+        ),
+        *of(
+            "get", "api_builder_tables api_value_maps api_profile_preview api_mappings api_expressions api_target_types"
+        ),
+        *of("get", "api_transformations api_jobs api_job api_job_status api_job_errors api_job_report api_records"),
+        *of("get", "api_record api_templates api_template api_template_export api_profile_upgrade api_detect api_fit"),
+        *of(
+            "post", "api_profiles api_test_connection api_parse_url api_profile_test api_profile_duplicate api_queries"
+        ),
+        *of("post", "api_queries_reorder api_query_restore api_builder_validate api_builder_analyze_joins"),
+        *of("post", "api_builder_suggest_joins api_builder_suggest_filters api_builder_auto_map api_builder_parse"),
+        *of(
+            "post", "api_preview_query api_preview_table api_simulate api_profile_import api_profile_rehearse api_jobs"
+        ),
+        *of("post", "api_job_cancel api_job_resume api_job_approve api_job_reject api_job_retry api_records_retry"),
+        *of("post", "api_records_approve api_templates api_template_import api_template_lint api_profile_upgrade"),
+        *of("post", "api_save_as_template"),
+        *of("put", "api_profile api_profile_access api_query api_value_maps api_profile_template"),
+        *of("delete", "api_profile api_query api_profile_template"),
+    ],
+    roles.CONFIGURE: [
+        *of("get", "profile_template_save"),
+        *of("post", "profile_template_save"),
+        *of(
+            "get",
+            "profile_new profile_source profile_edit profile_template profile_template_upgrade profile_value_maps",
+        ),
+        *of("get", "profile_matching profile_duplicate profile_access profile_delete builder builder_tables"),
+        *of("get", "builder_table builder_query builder_result builder_offers api_profile_access api_schema_of"),
+        *of("get", "api_introspect api_introspect_emails api_introspect_time api_query_draft api_builder_tables"),
+        *of("get", "api_value_maps api_profile_upgrade api_detect api_fit"),
+        *of("post", "profile_new profile_switch profile_edit profile_template profile_template_remove"),
+        *of("post", "profile_template_upgrade profile_value_maps profile_matching profile_duplicate profile_access"),
+        *of("post", "profile_delete builder builder_change builder_save builder_discard builder_restore builder_list"),
+        *of(
+            "post", "api_profiles api_test_connection api_parse_url api_profile_test api_profile_duplicate api_queries"
+        ),
+        *of("post", "api_queries_reorder api_query_restore api_builder_validate api_builder_analyze_joins"),
+        *of("post", "api_builder_suggest_joins api_builder_suggest_filters api_builder_auto_map api_builder_parse"),
+        *of("post", "api_profile_upgrade api_save_as_template"),
+        *of("put", "api_profile api_profile_access api_query api_value_maps api_profile_template"),
+        *of("delete", "api_profile api_query api_profile_template"),
+    ],
+    ("import.pii.reveal",): [
+        *of("post", "profile_preview"),
+    ],
+    roles.EXECUTE: [
+        *of("post", "profile_start job_resume api_profile_import api_profile_rehearse api_job_resume api_job_retry"),
+    ],
+    ("import.jobs.monitor",): [
+        *of("get", "job_records api_job_errors"),
+        *of("post", "job_cancel api_job_cancel"),
+    ],
+    ("import.approve",): [
+        *of("post", "api_job_approve api_job_reject"),
+    ],
+    ("pages.approvals",): [*of("get", "approval_list approval"), "post approval"],
+    ("pages.settings.import",): [*of("get", "settings_import"), "post settings_import"],
+    ("pages.audit",): ["get audit"],
+    ("data.permissions.manage",): [
+        *of("get", "table_permissions table_grant"),
+        *of("post", "table_grant table_revoke"),
+        *of("get", "api_import_permissions api_import_permission api_export_permissions api_export_permission"),
+        *of("post", "api_import_permissions api_export_permissions"),
+        *of("put", "api_import_permission api_export_permission"),
+        *of("delete", "api_import_permission api_export_permission"),
+    ],
+    ("system.metrics",): [
+        *of("get", "api_metrics metrics"),
+    ],
+    ("import.records.manage",): [
+        *of("post", "api_records_retry api_records_approve api_job_release_held job_release_held"),
+    ],
+    ("system.configure",): [
+        *of("get", "template_import template_delete profile_template_save"),
+        *of("post", "template_import template_copy template_delete profile_template_save"),
+        *of("post", "api_templates api_template_import api_template_lint api_save_as_template"),
+    ],
+}
