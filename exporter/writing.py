@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import queue
-import threading
 import zipfile
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, cast
@@ -126,31 +126,17 @@ def _write_one(plan: Plan, connection: psycopg.Connection, target: IO[bytes], on
 @contextmanager
 def _written_behind(target: IO[bytes]) -> Iterator[Callable[[bytes], None]]:
     """Compress, digest and encrypt in a thread of its own, while the next rows arrive; what it raises is raised here."""
-    waiting: queue.Queue[bytes | None] = queue.Queue(PIECES_AHEAD)
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        while (piece := waiting.get()) is not None:
-            try:
-                if not failures:
-                    target.write(piece)
-            except BaseException as error:  # noqa: BLE001 - raised again below, in the thread that asked for it
-                failures.append(error)
+    waiting: deque[Future[int]] = deque()
 
     def put(piece: bytes) -> None:
-        if failures:
-            raise failures[0]
-        waiting.put(piece)
+        waiting.append(thread.submit(target.write, piece))
+        if len(waiting) > PIECES_AHEAD:
+            waiting.popleft().result()
 
-    thread = threading.Thread(target=work, name="export-writer", daemon=True)
-    thread.start()
-    try:
+    with ThreadPoolExecutor(1, "export-writer") as thread:
         yield put
-    finally:
-        waiting.put(None)
-        thread.join()
-    if failures:
-        raise failures[0]
+        for written in waiting:
+            written.result()
 
 
 def _write_parts(

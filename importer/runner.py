@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import psycopg
-from django.conf import settings
 from django.db import OperationalError as DjangoOperationalError
 from django.db import connection as django_connection
 from django.db import transaction

@@ -73,21 +73,28 @@ def describe(name: str, user: Any, *, samples: bool = True) -> Described:
     """The table's make and three rows of it (F-005 to F-008). Raises UnknownTable, NotPermitted."""
     table = table_of(name)
     imports, exports = import_allowance(user, table.name), export_allowance(user, table.name)
-    if not (imports.allows_anything or exports.allows_anything):
+    if not (_allows(imports) or _allows(exports)):
         raise NotPermitted(table.name, "see")
     importable = {
         column.name: column
         for column in table.columns
-        if imports.allows_anything
+        if _allows(imports)
         and column.writable
         and (not imports.allowed_columns or column.name in imports.allowed_columns)
     }
-    exportable = permitted_columns(table, exports) if exports.allows_anything else {}
+    exportable = permitted_columns(table, exports) if _allows(exports) else {}
     rows: list[dict[str, Any]] = []
     if samples and exports.can_preview and exportable:
         # What a row filter keeps away is kept away here too.
         rows = table_data(name, user, limit=SAMPLED, counted=False).data
     return Described(table, imports, exports, importable, exportable, rows)
+
+
+def _allows(allowance: ImportAllowance | ExportAllowance) -> bool:
+    """Whether anything at all may be done in this direction; a preview alone is something (F-125)."""
+    if isinstance(allowance, ExportAllowance):
+        return allowance.can_export or allowance.can_preview
+    return allowance.can_import or allowance.can_validate or allowance.can_preview
 
 
 def allowances(name: str, user: Any) -> tuple[Table, ImportAllowance, ExportAllowance]:
