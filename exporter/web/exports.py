@@ -21,9 +21,9 @@ from exporter.models import ExportJob, ExportSchedule, ExportTemplate
 from exporter.models.templates import Frequency
 from exporter.operations.downloads import LINKS
 from exporter.tasks import announce
-from importer.operations.progress import STATES, STOPPING
 from permissions import policy
 from servicevault.jobs.models import ACTIVE, JobStatus
+from servicevault.jobs.states import STATES, STOPPING
 from servicevault.web.listing import page_of
 from servicevault.web.pages import PageRequest, members_only, render_page
 
