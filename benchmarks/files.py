@@ -148,11 +148,14 @@ WRITING: dict[str, dict[str, Callable[[Path, int], None]]] = {
 }
 
 
-def measured(work: Callable[..., None], *arguments: Any) -> tuple[float, int]:
-    """Return seconds and peak memory in MiB (with children) of a call in a process of its own."""
+def measured(work: Callable[..., None], *arguments: Any, before: Callable[[], None] | None = None) -> tuple[float, int]:
+    """Return seconds and peak memory in MiB (with children) of a call in a process of its own.
+
+    `before` is called first and counts towards memory only.
+    """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(sender, work, arguments))
+    process = context.Process(target=_measure, args=(sender, work, arguments, before))
     process.start()
     sender.close()
     seconds, kibibytes = receiver.recv()
@@ -160,7 +163,11 @@ def measured(work: Callable[..., None], *arguments: Any) -> tuple[float, int]:
     return seconds, kibibytes // 1024
 
 
-def _measure(sender: Any, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _measure(
+    sender: Any, work: Callable[..., None], arguments: tuple[Any, ...], before: Callable[[], None] | None
+) -> None:
+    if before is not None:
+        before()
     started = time.perf_counter()
     work(*arguments)
     seconds = time.perf_counter() - started

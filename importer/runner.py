@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import psycopg
-from django.conf import settings
 from django.db import OperationalError as DjangoOperationalError
 from django.db import connection as django_connection
 from django.db import transaction
@@ -31,7 +30,7 @@ from importer.sources.audit import require_unprivileged
 from importer.sources.failures import ConnectionFailed
 from importer.sources.session import SourceSession
 from permissions import audit, preferences
-from servicevault import logs
+from servicevault import database, logs
 from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
@@ -128,18 +127,11 @@ _C16 = {"timeout": "timeout", "connection_failed": "source_lost", "host_not_allo
 
 def connect_target() -> psycopg.Connection:
     """A connection of the pipeline's own to the application's database, tuned for set statements."""
-    database = settings.DATABASES["default"]
-    connection = psycopg.connect(
-        host=database["HOST"],
-        port=database["PORT"],
-        dbname=django_connection.settings_dict["NAME"],
-        user=database["USER"],
-        password=database["PASSWORD"],
-        application_name="service-vault/import",
+    return database.connect(
+        "service-vault/import",
         options="-c jit=off -c max_parallel_workers_per_gather=0 -c work_mem=64MB -c temp_buffers=64MB "
-        "-c synchronous_commit=off -c enable_seqscan=off -c timezone=UTC -c lock_timeout=30s",
+        "-c synchronous_commit=off -c enable_seqscan=off -c lock_timeout=30s",
     )
-    return connection
 
 
 class _Session:

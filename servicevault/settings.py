@@ -109,12 +109,14 @@ if not SECRET_KEY or not FIELD_ENCRYPTION_KEYS:
 DEBUG = _flag("DEBUG", False)
 ALLOWED_HOSTS = _names("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]" if EMBEDDED else "")
 TRUSTED_PROXIES = _names("TRUSTED_PROXIES")  # addresses or networks whose X-Forwarded-For is believed
+SITE_URL = os.environ.get("SITE_URL", "http://127.0.0.1:8000").rstrip("/")  # of links in mails
 CSRF_TRUSTED_ORIGINS = _names("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "servicevault",
     "permissions",
     "importer",
+    "exporter",
     "templates_registry",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -257,6 +259,9 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "wake-jobs": {"task": "importer.tasks.wake_jobs", "schedule": 15.0},
     "expire-files": {"task": "importer.tasks.expire_files", "schedule": 3600.0},
+    "wake-exports": {"task": "exporter.tasks.wake_exports", "schedule": 15.0},
+    "run-export-schedules": {"task": "exporter.tasks.run_schedules", "schedule": 30.0},
+    "clean-exports": {"task": "exporter.tasks.clean_exports", "schedule": 300.0},
     "expire-approvals": {"task": "permissions.tasks.expire_approvals", "schedule": 3600.0},
     "purge-audit-log": {"task": "permissions.tasks.purge_audit_log", "schedule": 86_400.0},
 }

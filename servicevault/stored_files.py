@@ -56,12 +56,16 @@ class Writer:
         self.stored: Stored | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        self._held += data
         self._digest.update(data)
         self.size += len(data)
-        while len(self._held) >= BLOCK:
-            self._seal(bytes(self._held[:BLOCK]))
-            del self._held[:BLOCK]
+        rest = memoryview(data)
+        while rest:
+            taken = rest[: BLOCK - len(self._held)]
+            self._held += taken
+            rest = rest[len(taken) :]
+            if len(self._held) == BLOCK:
+                self._seal(self._held)
+                self._held = bytearray()
         return len(data)
 
     def flush(self) -> None:
@@ -71,7 +75,7 @@ class Writer:
         """Write the rest and return what to remember."""
         if self.stored is None:
             if self._held:
-                self._seal(bytes(self._held))
+                self._seal(self._held)
             self._file.close()
             self.stored = Stored(str(self.path), _keys().encrypt(self._key), self.size, self._digest.hexdigest())
         return self.stored
@@ -89,7 +93,7 @@ class Writer:
         else:
             self.discard()
 
-    def _seal(self, block: bytes) -> None:
+    def _seal(self, block: bytes | bytearray) -> None:
         self._file.write(self._cipher.encrypt(_nonce(self._blocks), block, None))
         self._blocks += 1
 
@@ -120,8 +124,9 @@ def opened(stored: Stored, folder: str | Path) -> Iterator[IO[bytes]]:
 
 
 def delete(path: str) -> None:
-    """Remove a stored file; one that is gone already is no error."""
-    Path(path).unlink(missing_ok=True)
+    """Remove a stored file; one that is gone already is no error, nor is none at all."""
+    if path:
+        Path(path).unlink(missing_ok=True)
 
 
 def _nonce(number: int) -> bytes:

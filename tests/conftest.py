@@ -137,9 +137,9 @@ def root(db: None) -> Any:
 
 @pytest.fixture
 def alice(db: None) -> Any:
-    """Runs imports and owns a restricted profile."""
+    """Runs imports and owns a restricted profile; opens the export pages."""
     alice = person("alice", name="Alice Ng", role="Import Operator")
-    for permission in roles.CONFIGURE:
+    for permission in (*roles.CONFIGURE, "pages.settings.data_export", "pages.exports"):
         alice.grants.create(permission=permission)
     return alice
 

@@ -30,6 +30,11 @@ BUILDERS_ON: Statuses = (302, 403, 403, 302, 302)  # back to the builder, as aft
 MANAGERS: Statuses = (302, 403, 403, 200, 200)
 SAVERS: Statuses = (302, 403, 403, 422, 422)  # an empty form comes back
 DOERS: Statuses = (302, 403, 403, 302, 302)
+EXPORTERS: Statuses = (302, 403, 403, 200, 200)
+ROOTS: Statuses = (302, 403, 403, 404, 302)  # an export of Root's
+_EXPORT = {"pk": "export"}
+_EXPORT_TEMPLATE = {"pk": "export_template"}
+_EXPORT_SCHEDULE = {"pk": "export_schedule"}
 _TICKET = {"pk": "ticket"}
 _JOB = {"pk": "job"}
 _PROFILE = {"pk": "profile"}  # its source cannot be reached: the page says so
@@ -102,6 +107,22 @@ MATRIX: dict[str, Address] = {
     "job_cancel": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_resume": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_release_held": Address(NO_SUCH_METHOD, (302, 403, 403, 302, 302), _JOB),
+    "data_export": Address(EXPORTERS, NO_SUCH_METHOD),
+    "data_export_start": Address(NO_SUCH_METHOD, (302, 403, 403, 404, 404)),  # of which table?
+    "data_export_save": Address(NO_SUCH_METHOD, (302, 403, 403, 404, 404)),
+    "exports": Address(EXPORTERS, NO_SUCH_METHOD),
+    "export_cancel": Address(NO_SUCH_METHOD, ROOTS, _EXPORT),
+    "export_delete": Address(NO_SUCH_METHOD, ROOTS, _EXPORT),
+    "export_again": Address(NO_SUCH_METHOD, ROOTS, _EXPORT),
+    "export_link": Address(NO_SUCH_METHOD, ROOTS, _EXPORT),
+    "export_template_run": Address(
+        NO_SUCH_METHOD, (302, 403, 403, 302, 302), _EXPORT_TEMPLATE
+    ),  # Alice is told why not
+    "export_template_delete": Address(NO_SUCH_METHOD, (302, 403, 403, 403, 302), _EXPORT_TEMPLATE),
+    "export_template_schedule": Address(NO_SUCH_METHOD, (302, 403, 403, 302, 302), _EXPORT_TEMPLATE),
+    "export_schedule_switch": Address(NO_SUCH_METHOD, ROOTS, _EXPORT_SCHEDULE),
+    "export_schedule_run": Address(NO_SUCH_METHOD, ROOTS, _EXPORT_SCHEDULE),
+    "export_schedule_delete": Address(NO_SUCH_METHOD, ROOTS, _EXPORT_SCHEDULE),
     "api_schema": Address((200, 200, 200, 200, 200), (405, 405, 405, 405, 405)),
     "docs": Address((200, 200, 200, 200, 200), (405, 405, 405, 405, 405)),
     "api_docs": Address((302, 302, 302, 302, 302), (302, 302, 302, 302, 302)),

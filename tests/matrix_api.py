@@ -113,3 +113,35 @@ API: dict[str, Address] = {
     "api_fit": Address((401, 403, 403, 422, 422), NO_METHOD, _OF),
     "api_save_as_template": Address(NO_METHOD, (401, 403, 403, 403, 422), _OF),
 }
+
+# Tables and exports ask for the rights of the table, not for a permission of the role: everybody may call them.
+EVERYBODY: Statuses = (401, 200, 200, 200, 200)
+NOT_SO: Statuses = (401, 405, 405, 405, 405)
+EMPTY_BODY: Statuses = (401, 422, 422, 422, 422)
+HIDDEN: Statuses = (401, 404, 404, 404, 200)  # Root's export
+_TABLE = {"table_name": "table"}
+_EXPORT = {"pk": "export"}
+_TEMPLATE = {"pk": "export_template"}
+_SCHEDULE = {"pk": "export_schedule"}
+
+API |= {
+    "api_tables": Address(EVERYBODY, NOT_SO),
+    "api_table_schema": Address((401, 403, 403, 403, 200), NOT_SO, _TABLE),
+    "api_table_permissions": Address(EVERYBODY, NOT_SO, _TABLE),
+    "api_table_data": Address((401, 403, 403, 403, 200), NOT_SO, _TABLE),
+    "api_export_create": Address(NOT_SO, EMPTY_BODY),
+    "api_export_preview": Address(NOT_SO, EMPTY_BODY),
+    "api_exports": Address(EVERYBODY, NOT_SO),
+    "api_export": Address(NOT_SO, NOT_SO, _EXPORT),
+    "api_export_status": Address(HIDDEN, NOT_SO, _EXPORT),
+    "api_export_download": Address((401, 404, 404, 404, 409), NOT_SO, _EXPORT),
+    "api_export_cancel": Address(NOT_SO, HIDDEN, _EXPORT),
+    "api_export_link_make": Address(NOT_SO, (401, 404, 404, 404, 409), _EXPORT),
+    "api_export_link": Address((404, 404, 404, 404, 404), (405, 405, 405, 405, 405), {"secret": "source_key"}),
+    "api_export_templates": Address(EVERYBODY, EMPTY_BODY),
+    "api_export_template": Address(EVERYBODY, NOT_SO, _TEMPLATE),  # it is public
+    "api_export_template_run": Address(NOT_SO, (401, 403, 403, 403, 201), _TEMPLATE),
+    "api_export_schedules": Address(EVERYBODY, EMPTY_BODY),
+    "api_export_schedule": Address(HIDDEN, NOT_SO, _SCHEDULE),
+    "api_export_schedule_run": Address(NOT_SO, (401, 404, 404, 404, 202), _SCHEDULE),
+}

@@ -16,28 +16,13 @@ from django.utils import timezone
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus, sum_counters
 from importer.modes import Outcome
 from servicevault.jobs.models import ACTIVE, RESUMABLE, JobStatus
+from servicevault.jobs.states import STATES, STOPPING, State
 
 LATE_SECONDS = 20  # twice what a waiting job takes to be handed to a worker again (importer.tasks.wake_jobs)
 
 
-@dataclass(frozen=True)
-class State:
-    word: str
-    icon: str
-    colour: str  # a class of static/css/app.css
-
-
-STATES = {
-    JobStatus.PENDING: State("Pending", "clock", "yellow"),
-    JobStatus.AWAITING_APPROVAL: State("Awaiting approval", "user-check", "violet"),
-    JobStatus.RUNNING: State("Running", "player-play", "blue"),
-    JobStatus.COMPLETED: State("Completed", "circle-check", "green"),
-    JobStatus.FAILED: State("Failed", "circle-x", "red"),
-    JobStatus.CANCELLED: State("Cancelled", "ban", "grey"),
-}
 COMPLETED_WITH_FAILURES = State("Completed with failures", "alert-triangle", "amber")
 COMPLETED_WITH_REVIEW = State("Completed, some rows wait", "user-check", "violet")
-STOPPING = State("Stopping", "hourglass", "blue")
 RUN_STATES = {
     RunStatus.PENDING: State("Waiting", "clock", "grey"),
     RunStatus.RUNNING: State("Running", "player-play", "blue"),

@@ -12,11 +12,12 @@ from django.views.decorators.http import require_safe
 
 from importer.access import sees_records
 from importer.models import ImportJob, ImportProfile, JobKind
-from importer.operations.progress import STATES, listed
+from importer.operations.progress import listed
 from importer.web.profiles import PAGE
 from importer.web.tabs import tabs, waiting_runs
 from permissions import policy, roles
 from servicevault.jobs.models import JobStatus
+from servicevault.jobs.states import STATES
 from servicevault.web.listing import page_of, plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 

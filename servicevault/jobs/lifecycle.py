@@ -22,8 +22,6 @@ from django.db.models.functions import Coalesce, Now
 from servicevault.jobs.clock import InSeconds
 from servicevault.jobs.models import FINISHED, LEASE_SECONDS, RESUMABLE, Job, JobStatus
 
-MAX_ATTEMPTS = 5  # J12: without progress, then a person must look
-
 
 def claim(model: type[Job], job_id: Any) -> bool:
     """Start a pending job, join one that runs, or take over one whose workers are silent.
@@ -31,6 +29,14 @@ def claim(model: type[Job], job_id: Any) -> bool:
     False when it is finished, awaits approval, is cancelled, or has been started too often without progress:
     such a job kills its workers and is failed.
     """
+    if claim_alone(model, job_id):
+        return True
+    running = model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING)
+    return bool(running.update(heartbeat_at=Now(), lease_until=InSeconds(LEASE_SECONDS)))
+
+
+def claim_alone(model: type[Job], job_id: Any) -> bool:
+    """`claim` for jobs that one worker does alone: False also while another works on it."""
     if _is_hopeless(model, job_id):
         return False
     started = model._default_manager.filter(pk=job_id, status=JobStatus.PENDING, cancel_requested=False).update(
@@ -45,12 +51,8 @@ def claim(model: type[Job], job_id: Any) -> bool:
     )
     if started:
         return True
-    running = model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING)
-    if running.filter(lease_until__lt=Now()).update(
-        attempts=F("attempts") + 1, heartbeat_at=Now(), lease_until=InSeconds(LEASE_SECONDS)
-    ):
-        return True
-    return bool(running.update(heartbeat_at=Now(), lease_until=InSeconds(LEASE_SECONDS)))
+    silent = model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING, lease_until__lt=Now())
+    return bool(silent.update(attempts=F("attempts") + 1, heartbeat_at=Now(), lease_until=InSeconds(LEASE_SECONDS)))
 
 
 def await_approval(model: type[Job], job_id: Any, reason: str) -> bool:
@@ -171,7 +173,7 @@ def _is_hopeless(model: type[Job], job_id: Any) -> bool:
     unfinished = model._default_manager.filter(
         Q(status=JobStatus.PENDING) | Q(status=JobStatus.RUNNING, lease_until__lt=Now()),
         pk=job_id,
-        attempts__gte=MAX_ATTEMPTS,
+        attempts__gte=model.max_attempts,
     )
     return bool(
         unfinished.update(
@@ -180,7 +182,7 @@ def _is_hopeless(model: type[Job], job_id: Any) -> bool:
             lease_until=None,
             current_operation="",
             error_code="internal_error",
-            error_message=f"The job was started {MAX_ATTEMPTS} times and its worker ended each time without progress.",
+            error_message=f"The job was started {model.max_attempts} times and its worker ended each time without progress.",
         )
     )
 

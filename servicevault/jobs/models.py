@@ -31,6 +31,8 @@ RESUMABLE = (JobStatus.FAILED, JobStatus.CANCELLED)
 class Job(models.Model):
     """One execution. Only `jobs.lifecycle` changes `status`; the database, never the broker, is the truth."""
 
+    max_attempts = 5  # J12: claims without progress, then a person must look
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     number = models.BigIntegerField(
         db_default=models.expressions.Func(models.Value("job_number"), function="nextval"), editable=False

@@ -94,7 +94,8 @@ class _CellWriter:
     def __init__(self, options: WriteOptions) -> None:
         self._options = options
         quote, delimiter = options.quote_char, options.delimiter
-        self._special = re.compile(rf"[{re.escape(quote + delimiter)}\r\n\0]|^\s|\s$|^#")
+        # What PostgreSQL's COPY quotes, and not one cell more: exports let it write the very same bytes.
+        self._special = re.compile(rf"[{re.escape(quote + delimiter)}\r\n\0]")
         self._quote = quote
 
     def line(self, values: Sequence[Any]) -> str:

@@ -134,8 +134,9 @@ class _Members:
 
     def __init__(self, columns: Sequence[str], options: WriteOptions) -> None:
         self._options = options
-        self._names = [f"{ENCODER.encode(name)}: " for name in columns]
-        self._between = ",\n    " if options.pretty_print else ", "
+        # As PostgreSQL's row_to_json writes rows, so that exports can leave the work to it.
+        colon, self._between = (": ", ",\n    ") if options.pretty_print else (":", ",")
+        self._names = [ENCODER.encode(name) + colon for name in columns]
         self._frame = ("  {\n    ", "\n  }") if options.pretty_print else ("{", "}")
 
     def object(self, row: Sequence[Any]) -> str:

@@ -84,7 +84,7 @@ class WriteOptions:
     @classmethod
     def parse(cls, given: Mapping[str, Any], *, others: Collection[str] = ()) -> WriteOptions:
         """Return checked options; camelCase names are accepted, keys named in `others` are passed over."""
-        renamed = {_snake(key): value for key, value in given.items() if _snake(key) not in others}
+        renamed = {snake(key): value for key, value in given.items() if snake(key) not in others}
         return _checked(cls, renamed, WRITE_CHECKS)
 
 
@@ -96,7 +96,8 @@ def _checked(cls: type[Options], given: Mapping[str, Any], checks: Mapping[str, 
     return cls(**{key: checks[key](key, value) for key, value in given.items()})
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
+    """Return `includeHeaders` as `include_headers`."""
     return re.sub(r"(?<=[a-z])([A-Z])", lambda found: "_" + found[1].lower(), name)
 
 

@@ -16,18 +16,21 @@ from servicevault.tabular.options import ReadOptions, WriteOptions
 from servicevault.tabular.records import BOOLEAN, DATE, DATETIME, JSON, NUMBER, TEXT, TIME
 
 MOST_DIGITS = 1_000  # a Decimal like 1e1000000 takes minutes to become an integer
+MOST_DECIMALS = 16_383  # of a numeric, PostgreSQL docs 8.1.2
 BIG = 2**53  # integers above lose digits in programs that read JSON numbers as doubles
 TRUE_WORDS, FALSE_WORDS = {"true", "t", "yes", "y", "on", "1"}, {"false", "f", "no", "n", "off", "0"}
 NUMBER_TEXT = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+PLAIN_NUMBER = re.compile(f"{NUMBER_TEXT.pattern}|[+-]infinity", re.ASCII)
 FORMULA = re.compile(r"'*\s*[=+\-@\t\r]")
 MARKED_FORMULA = re.compile(r"'+\s*[=+\-@\t\r]")
 WRITTEN_DATE = re.compile(r"(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})")
+ZEROS = re.compile(r"(\.\d+?)0+(?=$|[+-])")  # at the end of a fraction of six digits
 TOKENS = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "SS": "%S"}
 
 
 def guard(text: str) -> str:
     """Return a text that no spreadsheet runs as a formula: an apostrophe before it where needed (F-174)."""
-    if FORMULA.match(text) and not NUMBER_TEXT.fullmatch(text):
+    if FORMULA.match(text) and not PLAIN_NUMBER.fullmatch(text):
         return "'" + text
     return text
 
@@ -196,7 +199,7 @@ def render(value: Any, options: WriteOptions) -> str | None:
     if isinstance(value, date):
         return value.isoformat() if options.date_format in {"iso", "timestamp"} else _patterned(value, options)
     if isinstance(value, time):
-        return value.isoformat()
+        return _shortest(value.isoformat())
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float | Decimal):
@@ -210,9 +213,11 @@ def render(value: Any, options: WriteOptions) -> str | None:
 
 
 def number_text(value: float | Decimal) -> str:
-    """Return a number without loss; a Decimal keeps its digits and is never in exponent form below 1e30."""
-    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) < 30:
-        return format(value, "f")
+    """Return a number without loss; a Decimal keeps its digits, and what PostgreSQL can hold has no exponent."""
+    if isinstance(value, Decimal) and value.is_finite():
+        exponent = int(value.as_tuple().exponent)
+        if abs(value.adjusted()) < 30 or -MOST_DECIMALS <= exponent <= 0:
+            return format(value, "f")
     return str(value)
 
 
@@ -222,9 +227,14 @@ def _render_datetime(value: datetime, options: WriteOptions) -> str:
     if options.date_format == "timestamp":
         return str(value.timestamp())
     if options.date_format == "iso":
-        return value.isoformat()
+        return _shortest(value.isoformat())
     pattern = options.date_format if "H" in options.date_format else f"{options.date_format} HH:mm:SS"
     return _patterned(value, options, pattern)
+
+
+def _shortest(text: str) -> str:
+    """Return an ISO time without zeros at the end of its fraction, as PostgreSQL writes it."""
+    return ZEROS.sub(r"\1", text) if "." in text else text
 
 
 def _patterned(value: date, options: WriteOptions, pattern: str = "") -> str:

@@ -22,6 +22,7 @@ ENTRIES = (
     ("home", "Home", "home", None),
     ("ticket_list", "Tickets", "ticket", ""),
     ("import", "Import", "database-import", "pages.import.manage"),
+    ("data_export", "Export", "download", "pages.settings.data_export"),
     ("approval_list", "Approvals", "user-check", "pages.approvals"),
     ("audit", "Audit", "history", "pages.audit"),
     ("admin:index", "Administration", "settings", "superuser"),
@@ -97,6 +98,8 @@ def _section(url_name: str | None) -> str:
     name = url_name or ""
     if name.startswith(("ticket", "comment")):
         return "ticket_list"
+    if name.startswith(("data_export", "export")):
+        return "data_export"
     if name == "approval":
         return "approval_list"
     return "import" if name.startswith(("import", "job", "profile", "builder")) else name

@@ -19,9 +19,10 @@ from hypothesis import settings as generated
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
+from exporter.models import ExportJob, ExportTemplate
 from importer import operations
 from importer.models import ImportJob
-from permissions.models import ApiToken
+from permissions.models import ApiToken, ExportPermission
 from servicevault.jobs.models import JobStatus
 
 DOCUMENT = SchemaGenerator().get_schema(request=None, public=True)
@@ -82,6 +83,18 @@ def one_connection() -> Iterator[None]:
         signal.connect(close_old_connections)
 
 
+def export_of(path: str, user: Any) -> Any:
+    """An export, template or schedule of the person's, as the path wants one."""
+    saved, _ = ExportTemplate.objects.get_or_create(
+        name="Tickets", table_name="tickets", export_format="csv", created_by=user
+    )
+    if "/templates/" in path:
+        return saved.pk
+    if "/schedules/" in path:
+        return saved.schedules.get_or_create(created_by=user)[0].pk
+    return ExportJob.objects.get_or_create(table_name="tickets", export_format="csv", created_by=user)[0].pk
+
+
 @pytest.mark.req("C13")
 @pytest.mark.django_db
 @pytest.mark.usefixtures("one_connection")
@@ -96,14 +109,20 @@ def one_connection() -> Iterator[None]:
 )
 def test_it_answers_generated_requests_as_documented(case: Any, alice: Any, shop: Any, people_query: Any) -> None:
     _, text = ApiToken.objects.make(alice, "generated")
+    ExportPermission.objects.get_or_create(user=alice, table_name="tickets")
     job = ImportJob.objects.filter(profile=shop).first()
     if job is None:
         operations.save_query(shop, people_query, by=alice)
         job = ImportJob.objects.create(profile=shop, mode="upsert", created_by=alice, status=JobStatus.COMPLETED)
     place = job.pk if "/jobs/" in case.path else shop.pk
     # Real objects, so that more than the 404 is seen; a place of our own, so that nothing waits for the network.
-    known = {"id": str(place), "key": "people", "number": 1}
+    known = {"id": str(place), "key": "people", "number": 1, "table_name": "tickets", "secret": "guessed"}
+    if "/export/" in case.path:
+        place = export_of(case.path, alice)
+        known["id"] = str(place)
     case.path_parameters = {name: known[name] for name in case.path_parameters or {}}
+    if isinstance(case.body, dict) and "table_name" in case.body:
+        case.body["table_name"] = "tickets"
     if isinstance(case.body, dict) and "host" in case.body:
         case.body |= {"host": "127.0.0.1", "port": 9}
     case.call_and_validate(checks=CHECKS, headers={"Authorization": f"Bearer {text}"})

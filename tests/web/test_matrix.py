@@ -9,6 +9,7 @@ import pytest
 from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from exporter.models import ExportJob, ExportTemplate
 from templates_registry.models import Template
 from tests.matrix import ADMIN, PEOPLE
 from tests.matrix import MATRIX as PAGES
@@ -26,9 +27,19 @@ def browsers(request: pytest.FixtureRequest, logged_in: Callable[[Any], Any], cl
 
 
 @pytest.fixture
-def places(ticket: Any, finished_job: Any, profile: Any, waiting_file: Any) -> dict[str, str]:
+def places(ticket: Any, finished_job: Any, profile: Any, waiting_file: Any, root: Any) -> dict[str, str]:
     type(profile).objects.filter(pk=profile.pk).update(host="127.0.0.1", port=1)  # refuses at once
+    saved = ExportTemplate.objects.create(
+        name="Tickets", table_name="tickets", export_format="csv", is_public=True, created_by=root
+    )
+    export = ExportJob.objects.create(
+        table_name="tickets", export_format="csv", filename="tickets.csv", selected_columns=["id"], created_by=root
+    )
     return {
+        "table": "tickets",
+        "export": str(export.pk),
+        "export_template": str(saved.pk),
+        "export_schedule": str(saved.schedules.create(created_by=root).pk),
         "query": "tickets",
         "ticket": str(ticket.pk),
         "comment": str(ticket.comments.first().pk),
@@ -40,7 +51,6 @@ def places(ticket: Any, finished_job: Any, profile: Any, waiting_file: Any) -> d
         "template": str(Template.objects.get(platform="freescout", is_system=True).pk),
         "number": "1",
         "file": str(waiting_file.pk),
-        "table": "tickets",
         "kind": "import",
         "nobody": "00000000-0000-0000-0000-000000000000",
         "record": str(finished_job.runs.get().records.first().pk),

@@ -62,7 +62,7 @@ def test_a_job_may_ask_to_run_alone(company: Desk) -> None:
 @pytest.mark.req("J12")
 def test_a_job_that_ends_its_workers_is_given_up(company: Desk) -> None:
     job = company.start()
-    for _ in range(lifecycle.MAX_ATTEMPTS):
+    for _ in range(ImportJob.max_attempts):
         assert lifecycle.claim(ImportJob, job.pk)
         ImportJob.objects.filter(pk=job.pk).update(lease_until="2000-01-01T00:00Z")  # the worker died
     assert not lifecycle.claim(ImportJob, job.pk)

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ExporterConfig(AppConfig):
+    name = "exporter"
+    verbose_name = "Exports"
+
+    def ready(self) -> None:
+        """Say how exports are seen, and how failures are told, before the first view asks."""
+        from exporter import access, tasks
+        from exporter.api import failures as told
+        from exporter.operations import consent
+        from permissions import approvals
+        from servicevault.api import failures
+
+        approvals.register(consent.SUBJECT, tasks.APPROVAL)
+        access.register()
+        failures.register(told.tell)

@@ -1,0 +1,101 @@
+"""Cells as they are read from the database: with nothing lost on the way to the file, and what no file shape holds as text."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, TimestamptzLoader
+from psycopg.types.string import TextLoader
+
+_OFFSET = re.compile(r"([+-]\d\d)(?= BC$|$)")
+# What Python would show in other words than PostgreSQL does.
+_AS_TEXT = (
+    "interval inet cidr macaddr timetz money int4range int8range numrange tsrange tstzrange daterange "
+    "int4multirange int8multirange nummultirange tsmultirange tstzmultirange datemultirange"
+).split()
+
+
+class Double(float):
+    """A floating-point number that shows itself with PostgreSQL's digits."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+
+class _DoubleLoader(Loader):
+    def load(self, data: Buffer) -> Double:
+        text = bytes(data).decode()
+        value = Double(text)
+        value.text = text
+        return value
+
+
+class _Date(DateLoader):
+    def load(self, data: Buffer) -> Any:
+        try:
+            return super().load(data)
+        except psycopg.DataError:  # infinity, before Christ, after 9999
+            return bytes(data).decode()
+
+
+class _Time(TimeLoader):
+    def load(self, data: Buffer) -> Any:
+        try:
+            return super().load(data)
+        except psycopg.DataError:  # 24:00:00
+            return bytes(data).decode()
+
+
+class _Timestamp(TimestampLoader):
+    def load(self, data: Buffer) -> Any:
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            return bytes(data).decode().replace(" ", "T", 1)
+
+
+class _Timestamptz(TimestamptzLoader):
+    def load(self, data: Buffer) -> Any:
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            return _OFFSET.sub(r"\1:00", bytes(data).decode().replace(" ", "T", 1))
+
+
+def prepare(cursor: psycopg.Cursor[Any], *, native_json: bool) -> None:
+    """Make the cursor read values as files want them; its connection is left as it is.
+
+    JSON columns become Python's lists and objects for formats that have such, else the text of the JSON.
+    """
+    adapters = cursor.adapters
+    for name, loader in _LOADERS.items():
+        adapters.register_loader(name, loader)
+    for name in _AS_TEXT:
+        adapters.register_loader(name, TextLoader)
+    for name in ("json", "jsonb"):
+        adapters.register_loader(name, _JsonLoader if native_json else TextLoader)
+
+
+class _JsonLoader(Loader):
+    def load(self, data: Buffer) -> Any:
+        return json.loads(bytes(data), parse_float=Decimal)
+
+
+_LOADERS: dict[str, type[Loader]] = {
+    "float4": _DoubleLoader,
+    "float8": _DoubleLoader,
+    "date": _Date,
+    "time": _Time,
+    "timestamp": _Timestamp,
+    "timestamptz": _Timestamptz,
+}

@@ -1,0 +1,60 @@
+"""Mails about scheduled exports: a link, never the file (F-107)."""
+
+from __future__ import annotations
+
+import logging
+from smtplib import SMTPException
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.urls import reverse
+
+from exporter.errors import ExportError
+from exporter.models import ScheduledRun
+from exporter.operations.downloads import LINKS, make_link
+from permissions import policy
+
+logger = logging.getLogger("servicevault.exports")
+
+
+def tell_ready(run: ScheduledRun) -> None:
+    """Send each recipient the way to the file: the owner to the page, others a link of their own."""
+    job, owner = run.job, run.schedule.created_by
+    if job is None:
+        return
+    for person in run.schedule.recipients.filter(is_active=True):
+        address = reverse("exports")
+        if person != owner:
+            if owner is None or not policy.has(owner, LINKS):
+                continue
+            try:
+                _, secret = make_link(job, by=owner, expires_in=None, single_use=False)
+            except ExportError:
+                continue
+            address = reverse("api_export_link", args=[secret])
+        _send(
+            person,
+            f"Export ready: {run.schedule.template.name}",
+            f"{job.filename} with {job.processed_rows:,} rows is ready until {job.expires_at:%Y-%m-%d %H:%M} UTC:\n"
+            f"{settings.SITE_URL}{address}\n",
+        )
+
+
+def tell_failed(run: ScheduledRun) -> None:
+    """Tell the owner what went wrong, once."""
+    reason = run.error_message or (run.job.error_message if run.job else "") or run.status
+    _send(
+        run.schedule.created_by,
+        f"Export failed: {run.schedule.template.name}",
+        f"Planned for {run.planned_at:%Y-%m-%d %H:%M} UTC: {reason}\n{settings.SITE_URL}{reverse('exports')}\n",
+    )
+
+
+def _send(person: Any, subject: str, text: str) -> None:
+    if person is None or not person.email:
+        return
+    try:
+        send_mail(subject[:200], text, None, [person.email])
+    except (SMTPException, OSError):
+        logger.warning("the mail “%s” could not be sent", subject)

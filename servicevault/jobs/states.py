@@ -1,0 +1,25 @@
+"""The states of a job as people read them: word, icon and colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from servicevault.jobs.models import JobStatus
+
+
+@dataclass(frozen=True)
+class State:
+    word: str
+    icon: str
+    colour: str  # a class of static/css/app.css
+
+
+STATES = {
+    JobStatus.PENDING: State("Pending", "clock", "yellow"),
+    JobStatus.AWAITING_APPROVAL: State("Awaiting approval", "user-check", "violet"),
+    JobStatus.RUNNING: State("Running", "player-play", "blue"),
+    JobStatus.COMPLETED: State("Completed", "circle-check", "green"),
+    JobStatus.FAILED: State("Failed", "circle-x", "red"),
+    JobStatus.CANCELLED: State("Cancelled", "ban", "grey"),
+}
+STOPPING = State("Stopping", "hourglass", "blue")
