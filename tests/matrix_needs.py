@@ -84,6 +84,12 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("get", "job_records api_job_errors"),
         *of("post", "job_cancel api_job_cancel"),
     ],
+    ("pages.settings.data_export",): ["get data_export", *of("post", "data_export_start data_export_save")],
+    ("pages.exports",): [
+        "get exports",
+        *of("post", "export_cancel export_delete export_again export_link export_template_run export_template_delete"),
+        *of("post", "export_template_schedule export_schedule_switch export_schedule_run export_schedule_delete"),
+    ],
     ("import.approve",): [
         *of("post", "api_job_approve api_job_reject api_file_approve api_file_reject"),
     ],
@@ -112,4 +118,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
 }
 
 # Refused by the row of a table, which has no name of its own (F-125).
-BY_TABLE = [*of("post", "api_file_validate api_file_start")]
+BY_TABLE = [
+    *of("get", "api_table_schema api_table_data"),
+    *of("post", "api_file_validate api_file_start api_export_template_run"),
+]

@@ -21,8 +21,8 @@ from schemathesis.specs.openapi import checks
 
 from exporter.models import ExportJob, ExportTemplate
 from importer import operations
-from importer.models import ImportJob
-from permissions.models import ApiToken, ExportPermission
+from importer.models import FileImport, ImportJob
+from permissions.models import ApiToken, ExportPermission, ImportPermission
 from servicevault.jobs.models import JobStatus
 
 DOCUMENT = SchemaGenerator().get_schema(request=None, public=True)
@@ -95,6 +95,19 @@ def export_of(path: str, user: Any) -> Any:
     return ExportJob.objects.get_or_create(table_name="tickets", export_format="csv", created_by=user)[0].pk
 
 
+def file_of(user: Any) -> Any:
+    """A file of the person's that waits for its start and whose content is gone."""
+    job = ImportJob.objects.filter(file__isnull=False, created_by=user).first()
+    if job is None:
+        job = ImportJob.objects.create(kind="file", mode="create", created_by=user, awaits_start=True)
+        FileImport.objects.create(
+            job=job, table_name="tickets", original_filename="t.csv", file_size=1, sha256="0" * 64, file_format="csv",
+            field_mappings=[],
+        )  # fmt: skip
+        job.runs.create(key="file", name="t.csv", target_type="table:tickets", source_table="t.csv", position=0)
+    return job
+
+
 @pytest.mark.req("C13")
 @pytest.mark.django_db
 @pytest.mark.usefixtures("one_connection")
@@ -110,6 +123,7 @@ def export_of(path: str, user: Any) -> Any:
 def test_it_answers_generated_requests_as_documented(case: Any, alice: Any, shop: Any, people_query: Any) -> None:
     _, text = ApiToken.objects.make(alice, "generated")
     ExportPermission.objects.get_or_create(user=alice, table_name="tickets")
+    ImportPermission.objects.get_or_create(user=alice, table_name="tickets")
     job = ImportJob.objects.filter(profile=shop).first()
     if job is None:
         operations.save_query(shop, people_query, by=alice)
@@ -120,6 +134,8 @@ def test_it_answers_generated_requests_as_documented(case: Any, alice: Any, shop
     if "/export/" in case.path:
         place = export_of(case.path, alice)
         known["id"] = str(place)
+    if "/data/import/" in case.path:
+        known["id"] = str(file_of(alice).pk)
     case.path_parameters = {name: known[name] for name in case.path_parameters or {}}
     if isinstance(case.body, dict) and "table_name" in case.body:
         case.body["table_name"] = "tickets"

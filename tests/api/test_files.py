@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -248,3 +249,61 @@ def test_a_pasted_text_is_judged_without_being_kept(bella: Any, logged_in: Any, 
     answer = logged_in(bella).post(f"{DATA}/import/validate-file", {"text": GUIDE, "table_name": "people"})
     assert (answer.status_code, answer.json()["isValid"]) == (200, True)
     assert not ImportJob.objects.exists()
+
+
+@pytest.mark.req("F-040")
+def test_a_file_that_broke_off_goes_on_where_it_stopped(bella: Any, stranger: Any, logged_in: Any, people: Any) -> None:
+    browser, data = logged_in(bella), GUIDE.encode()
+    begun = post(browser, "/import/uploads", {"filename": "users.csv", "size": len(data)})
+    assert (begun.status_code, begun.json()["offset"], begun.json()["chunk_size"]) == (201, 0, 5 * 1024 * 1024)
+    place = f"{DATA}/import/uploads/{begun.json()['upload_id']}"
+
+    def send(offset: int, part: bytes, who: Any = browser) -> Any:
+        return who.patch(place, part, content_type="application/octet-stream", headers={"Upload-Offset": str(offset)})
+
+    assert send(0, data[:20]).status_code == 204
+    assert browser.head(place)["Upload-Offset"] == "20"
+    early = post(
+        browser, "/import/upload", {"file": b"", "table_name": "people", "upload_id": begun.json()["upload_id"]}
+    )
+    assert early.status_code == 409
+    wrong = send(5, data[5:])
+    assert (wrong.status_code, wrong.json()["offset"]) == (409, 20)
+    assert send(20, data[20:], logged_in(stranger)).status_code == 404
+    assert send(20, data[20:])["Upload-Offset"] == str(len(data))
+    form = {"table_name": "people", "upload_id": begun.json()["upload_id"]}
+    assert browser.post(f"{DATA}/import/upload", form).json()["original_filename"] == "users.csv"
+    assert browser.get(place).status_code == 404
+    large = post(browser, "/import/uploads", {"filename": "x", "size": 10**12})
+    assert (large.status_code, large.json()["code"]) == (413, "IMPORT_001")
+
+
+@pytest.mark.req("F-041", "F-069")
+def test_a_zip_brings_several_tables_and_a_template_tells_how_to_read_them(
+    bella: Any, stranger: Any, logged_in: Any, people: psycopg.Connection
+) -> None:
+    browser = logged_in(bella)
+    kept = {
+        "name": "Semicolons", "table_name": "people", "import_options": {"delimiter": ";"},
+        "field_mappings": [{"sourceColumn": "n", "targetColumn": "name"}, {"sourceColumn": "e", "targetColumn": "email"}],
+    }  # fmt: skip
+    made = post(browser, "/import/templates", kept)
+    assert (made.status_code, made.json()["usage_count"]) == (201, 0)
+    assert post(browser, "/import/templates", kept).status_code == 422
+    assert logged_in(stranger).get(f"{DATA}/import/templates").json()["total_count"] == 0
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("people.csv", "n;e\nA;a@b.example\n")
+    answer = post(browser, "/import/upload-zip", sent(packed.getvalue(), "all.zip"))
+    assert answer.status_code == 201
+    (job,) = answer.json()["jobs"]
+    assert (job["table_name"], {item["target_column"] for item in job["field_mappings"]}) == (
+        "people",
+        {"name", "email"},
+    )
+    place = f"{DATA}/import/templates/{made.json()['id']}"
+    changed = browser.put(place, json.dumps({"is_public": True}), content_type="application/json").json()
+    assert (changed["is_public"], changed["name"]) == (True, "Semicolons")
+    assert logged_in(stranger).get(place).status_code == 200
+    assert logged_in(stranger).delete(place).status_code == 403
+    assert browser.delete(place).status_code == 204

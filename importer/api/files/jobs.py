@@ -24,7 +24,7 @@ from importer.models import ImportJob, ImportRecord
 from importer.operations import files
 from importer.tasks import announce
 from permissions import approvals, policy
-from servicevault.api.documents import envelope
+from servicevault.api.documents import Failure, envelope
 from servicevault.api.idempotency import once
 from servicevault.api.slices import slice_of, sliced
 from servicevault.api.views import ApiView
@@ -228,7 +228,10 @@ class ErrorFile(RowsApi):
     @extend_schema(
         operation_id="download_file_errors",
         parameters=[shapes.FormatParameter],
-        responses={(200, media): OpenApiTypes.BINARY for media in ("text/csv", MEDIA["xlsx"], MEDIA["json"])},
+        responses={
+            **{(200, media): OpenApiTypes.BINARY for media in ("text/csv", MEDIA["xlsx"], MEDIA["json"])},
+            409: Failure,
+        },
         tags=["file imports"],
     )
     def get(self, request: Request, pk: UUID) -> FileResponse:

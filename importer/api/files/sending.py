@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from importer.api.files import shapes
 from importer.operations import files
+from importer.operations.files import parts
 from servicevault.api.parsing import StrictJSONParser
 from servicevault.api.views import ApiView
 
@@ -31,6 +32,9 @@ class Upload(FileApi):
         """Keep a file for a table. Nothing is imported before it is validated and started."""
         given = self.body(shapes.TableForm)
         content, name = shapes.content_of(given)
+        sent = parts.find(request.user, given["upload_id"]) if given.get("upload_id") else None
+        if sent is not None:
+            content, name = parts.content_of(sent), sent.filename
         job = files.upload(
             request.user,
             content,
@@ -41,6 +45,8 @@ class Upload(FileApi):
             requires_approval=given["requires_approval"],
             trigger="api",
         )
+        if sent is not None:
+            parts.discard(sent)
         job.refresh_from_db()
         proposed = files.suggest_mapping(given["table_name"], job.file.headers, [], request.user)
         return Response(files.described(job) | {"suggested_mappings": proposed["mappings"]}, status=201)

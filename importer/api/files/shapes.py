@@ -33,6 +33,7 @@ def form(required: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
     properties = {
         "file": _FILE,
         "text": {**_TEXT, "description": "Pasted text in place of a file, at most 1 MB."},
+        "upload_id": {**_TEXT, "format": "uuid", "description": "A complete upload in place of a file."},
         "table_name": _TEXT,
         "import_options": {**_TEXT, "description": "JSON text."},
         "field_mappings": {**_TEXT, "description": "JSON text."},
@@ -49,10 +50,11 @@ class FormBody(serializers.Serializer[Any]):
     table_name = serializers.CharField(required=False, max_length=NAME, trim_whitespace=False)
     import_options = serializers.CharField(required=False, allow_blank=True, max_length=MOST_TEXT)
     field_mappings = serializers.CharField(required=False, allow_blank=True, max_length=MOST_TEXT)
+    upload_id = serializers.UUIDField(required=False)
     requires_approval = serializers.BooleanField(default=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs.get("file") is None and "text" not in attrs:
+        if attrs.get("file") is None and "text" not in attrs and not attrs.get("upload_id"):
             raise serializers.ValidationError({"file": ["Send the file as the form field “file”, or text as “text”."]})
         options = _json(attrs, "import_options")
         if options is not None and not isinstance(options, Mapping):
@@ -82,7 +84,7 @@ def content_of(given: Mapping[str, Any]) -> tuple[Any, str]:
     sent: UploadedFile | None = given.get("file")
     if sent is not None:
         return sent, sent.name or "file"
-    return [given["text"].encode()], "pasted.txt"
+    return [str(given.get("text", "")).encode()], "pasted.txt"
 
 
 class Finding(serializers.Serializer[Any]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from importer.api.files import jobs, sending
+from importer.api.files import jobs, parts, sending, templates
 
 _OF = "import/<uuid:pk>"
 
@@ -12,6 +12,11 @@ urlpatterns = [
     path("import/upload", sending.Upload.as_view(), name="api_file_upload"),
     path("import/parse", sending.Parse.as_view(), name="api_file_parse"),
     path("import/validate-file", sending.ValidateFile.as_view(), name="api_file_validate_only"),
+    path("import/upload-zip", parts.Bundle.as_view(), name="api_file_bundle"),
+    path("import/uploads", parts.Uploads.as_view(), name="api_file_uploads"),
+    path("import/uploads/<uuid:pk>", parts.OneUpload.as_view(), name="api_file_part"),
+    path("import/templates", templates.Templates.as_view(), name="api_import_templates"),
+    path("import/templates/<int:pk>", templates.OneTemplate.as_view(), name="api_import_template"),
     path("import/jobs", jobs.Jobs.as_view(), name="api_file_jobs"),
     path(_OF, jobs.OneJob.as_view(), name="api_file_job"),
     path(f"{_OF}/validate", jobs.Validate.as_view(), name="api_file_validate"),

@@ -1,0 +1,105 @@
+"""Import templates: how files of one kind are read and mapped (F-069)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from importer.api.files import shapes
+from importer.models import ImportTemplate
+from importer.operations.files import templates
+from servicevault.api.slices import SliceParameters, slice_of, sliced
+from servicevault.api.views import ApiView
+
+
+class Parameters(SliceParameters):
+    table_name = serializers.CharField(required=False, max_length=shapes.NAME)
+
+
+class TemplateBody(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=120)
+    table_name = serializers.CharField(max_length=shapes.NAME, trim_whitespace=False)
+    field_mappings = shapes.AnyField(default=list)
+    import_options = serializers.DictField(default=dict)
+    is_public = serializers.BooleanField(default=False)
+
+
+class ChangedTemplate(TemplateBody):
+    """What is absent stays as it is."""
+
+    name = serializers.CharField(max_length=120, required=False)
+    table_name = serializers.CharField(max_length=shapes.NAME, trim_whitespace=False, required=False)
+    field_mappings = shapes.AnyField(required=False)
+    import_options = serializers.DictField(required=False)
+    is_public = serializers.BooleanField(required=False)
+
+
+class TemplateShape(serializers.ModelSerializer[ImportTemplate]):
+    created_by = serializers.UUIDField(source="created_by_id")
+    field_mappings = serializers.ListField(child=serializers.DictField())
+    import_options = serializers.DictField()
+
+    class Meta:
+        model = ImportTemplate
+        fields = (
+            "id", "name", "table_name", "field_mappings", "import_options", "is_public", "usage_count",
+            "last_used_at", "created_by", "created_at", "updated_at",
+        )  # fmt: skip
+
+
+class Templates(ApiView):
+    rate = "monitoring"
+
+    @extend_schema(
+        operation_id="list_import_templates",
+        parameters=[Parameters],
+        responses=slice_of("ImportTemplateSlice", "templates", TemplateShape),
+        tags=["file imports"],
+    )
+    def get(self, request: Request) -> Response:
+        """Your own templates and public ones, by name."""
+        given = self.query(Parameters)
+        found = templates.visible(request.user, table_name=given.get("table_name", ""))
+        return sliced(found, given, "templates", lambda template: TemplateShape(template).data)
+
+    @extend_schema(
+        operation_id="create_import_template",
+        request=TemplateBody,
+        responses={201: TemplateShape},
+        tags=["file imports"],
+    )
+    def post(self, request: Request) -> Response:
+        """Keep how files of one kind are read and mapped."""
+        template = templates.save(request.user, self.body(TemplateBody))
+        template.refresh_from_db()
+        return Response(TemplateShape(template).data, status=201)
+
+
+class OneTemplate(ApiView):
+    rate = "monitoring"
+
+    @extend_schema(operation_id="get_import_template", responses=TemplateShape, tags=["file imports"])
+    def get(self, request: Request, pk: int) -> Response:
+        """One template."""
+        return Response(TemplateShape(templates.fetch(request.user, pk)).data)
+
+    @extend_schema(
+        operation_id="replace_import_template",
+        request=ChangedTemplate,
+        responses=TemplateShape,
+        tags=["file imports"],
+    )
+    def put(self, request: Request, pk: int) -> Response:
+        """Change a template; what is absent stays."""
+        template = templates.fetch(request.user, pk, change=True)
+        return Response(TemplateShape(templates.save(request.user, self.body(ChangedTemplate), template)).data)
+
+    @extend_schema(operation_id="delete_import_template", responses={204: None}, tags=["file imports"])
+    def delete(self, request: Request, pk: int) -> Response:
+        """Delete a template; imports that used it stay."""
+        templates.fetch(request.user, pk, change=True).delete()
+        return Response(status=204)
