@@ -71,6 +71,20 @@ def generate(url: str, *, today: date | None = None) -> DemoSource:
     return DemoSource(reader_url, database, role, is_new=found != mark, rows=count)
 
 
+def remove(url: str) -> bool:
+    """Drop the demo's source and its reader; False when there is none. Raises DemoError for a database not ours."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        database, role = _names(connection.info.dbname)
+        found = _comment(connection, database)
+        if found is None:
+            return False
+        if not found.startswith(MARK):
+            raise DemoError(f"There is a database “{database}” that is not a demo of ours.", hint="It is left alone.")
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
+        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+    return True
+
+
 @contextmanager
 def owner_connection(url: str, source: DemoSource) -> Iterator[psycopg.Connection[Any]]:
     """A read-only connection to the source with the rights of `url`."""

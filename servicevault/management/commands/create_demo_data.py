@@ -1,0 +1,67 @@
+"""`manage.py create_demo_data`: tables, rights, files and a source database to try everything on (F-144)."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+
+from importer.errors import ImporterError
+from permissions import granting
+from permissions.models import Role
+from servicevault import embedded
+from servicevault.demo import database, shop
+
+ROLE = "Admin"
+
+
+class Command(BaseCommand):
+    help = "Make the tables customers, products and orders, rights on them, sample files and a demo help desk."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--role", default=ROLE, help=f"who gets the rights on the tables (default: {ROLE})")
+        parser.add_argument("--files", type=Path, default=None, help="folder of the sample files")
+        parser.add_argument("--no-source", action="store_true", help="leave the demo help desk as it is")
+        parser.add_argument("--remove", action="store_true", help="take all of it away again")
+
+    def handle(self, **options: Any) -> None:
+        folder = options["files"] or embedded.data_directory() / "demo-files"
+        role = Role.objects.filter(name=options["role"]).first()
+        by = get_user_model().objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
+        if role is None:
+            raise CommandError(f"There is no role “{options['role']}”.")
+        if by is None:
+            raise CommandError("Rights are given by a super admin, and there is none. Run manage.py createsuperuser.")
+        try:
+            if options["remove"]:
+                self._remove(role, by, folder, with_source=not options["no_source"])
+            else:
+                self._make(role, by, folder, with_source=not options["no_source"])
+        except (shop.NotOurs, ImporterError) as error:
+            raise CommandError(str(error)) from error
+
+    def _make(self, role: Role, by: Any, folder: Path, *, with_source: bool) -> None:
+        for name, rows in shop.make_tables().items():
+            self.stdout.write(f"Table {name}: {rows:,} rows")
+        for kind, values in (("import", shop.IMPORTS), ("export", shop.EXPORTS)):
+            granting.grant_many(kind, by=by, table_names=shop.GRANTED, values=values, role=role)
+        self.stdout.write(f"The role {role.name} may import into and export {', '.join(shop.GRANTED)}.")
+        for path in shop.write_files(folder):
+            self.stdout.write(f"File {path}")
+        if with_source:
+            source = database.generate(settings.DATABASE_URL)
+            self.stdout.write(f"Help desk “{source.database}” to connect to; manage.py demo imports it.")
+
+    def _remove(self, role: Role, by: Any, folder: Path, *, with_source: bool) -> None:
+        shop.drop_tables()
+        for kind, model in granting.KINDS.items():
+            for row in model.objects.filter(role=role, table_name__in=shop.GRANTED):
+                granting.revoke(kind, row.pk, by=by)
+        shop.remove_files(folder)
+        if with_source:
+            database.remove(settings.DATABASE_URL)
+        self.stdout.write("The demo's tables, rights and files are gone.")
