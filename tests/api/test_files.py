@@ -307,3 +307,20 @@ def test_a_zip_brings_several_tables_and_a_template_tells_how_to_read_them(
     assert logged_in(stranger).get(place).status_code == 200
     assert logged_in(stranger).delete(place).status_code == 403
     assert browser.delete(place).status_code == 204
+
+
+@pytest.mark.req("F-034", "F-036", "F-099", "C6")
+def test_jobs_are_listed_newest_first_and_cancelled(bella: Any, boss: Any, logged_in: Any, people: Any) -> None:
+    browser = logged_in(bella)
+    made = [post(browser, "/import/upload", sent(GUIDE, table_name="people")).json()["job_id"] for _ in range(3)]
+    listed = browser.get(f"{DATA}/import/jobs?skip=1&limit=1").json()
+    assert (listed["total_count"], listed["skip"], listed["limit"]) == (3, 1, 1)
+    assert [job["job_id"] for job in listed["jobs"]] == [made[1]]
+    assert browser.get(f"{DATA}/import/jobs?limit=501").status_code == 422
+    assert post(browser, f"/import/{made[0]}/cancel").json()["status"] == "cancelled"
+    assert post(browser, f"/import/{made[0]}/cancel").status_code == 409
+    assert post(browser, f"/import/{made[0]}/start").status_code == 409
+    cancelled = browser.get(f"{DATA}/import/jobs?status_filter=cancelled&table_name=people").json()
+    assert [job["job_id"] for job in cancelled["jobs"]] == [made[0]]
+    assert logged_in(boss).get(f"{DATA}/import/jobs").json()["total_count"] == 3
+    assert browser.get(f"{DATA}/export/{made[0]}/debug").status_code == 404

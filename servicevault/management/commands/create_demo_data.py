@@ -10,11 +10,15 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
+from importer import operations
 from importer.errors import ImporterError
+from importer.models import ImportProfile
+from importer.sources.params import ConnectionParams
 from permissions import granting
 from permissions.models import Role
 from servicevault import embedded
 from servicevault.demo import database, shop
+from servicevault.management.commands.demo import PROFILE
 
 ROLE = "Admin"
 
@@ -54,7 +58,11 @@ class Command(BaseCommand):
             self.stdout.write(f"File {path}")
         if with_source:
             source = database.generate(settings.DATABASE_URL)
-            self.stdout.write(f"Help desk “{source.database}” to connect to; manage.py demo imports it.")
+            # Its reader has a new password now; a profile that reads it must know.
+            params, _ = ConnectionParams.from_url(source.url)
+            for profile in ImportProfile.objects.filter(name=PROFILE, deleted_at=None):
+                operations.save_connection(profile, params)
+            self.stdout.write(f"Help desk to connect to: {source.url}")
 
     def _remove(self, role: Role, by: Any, folder: Path, *, with_source: bool) -> None:
         shop.drop_tables()

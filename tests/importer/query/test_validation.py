@@ -21,7 +21,7 @@ def codes(schema: SourceSchema, **change: Any) -> set[tuple[str, str]]:
     return {(problem.code, problem.path) for problem in found}
 
 
-@pytest.mark.req("Q31", "Q9", "Q22", "F1", "M9")
+@pytest.mark.req("Q31", "Q7", "Q9", "Q22", "F1", "M9")
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
