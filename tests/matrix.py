@@ -30,6 +30,8 @@ BUILDERS_ON: Statuses = (302, 403, 403, 302, 302)  # back to the builder, as aft
 MANAGERS: Statuses = (302, 403, 403, 200, 200)
 SAVERS: Statuses = (302, 403, 403, 422, 422)  # an empty form comes back
 DOERS: Statuses = (302, 403, 403, 302, 302)
+FILERS: Statuses = (302, 403, 403, 200, 200)
+_SENT = {"pk": "sent"}  # a file that is not kept any more: the pages say so, and take nothing
 _TICKET = {"pk": "ticket"}
 _JOB = {"pk": "job"}
 _PROFILE = {"pk": "profile"}  # its source cannot be reached: the page says so
@@ -102,6 +104,19 @@ MATRIX: dict[str, Address] = {
     "job_cancel": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_resume": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_release_held": Address(NO_SUCH_METHOD, (302, 403, 403, 302, 302), _JOB),
+    "data_import": Address(FILERS, NO_SUCH_METHOD),
+    "data_import_history": Address(FILERS, NO_SUCH_METHOD),
+    "data_import_upload": Address(NO_SUCH_METHOD, SAVERS),
+    "data_import_read": Address(FILERS, SAVERS, _SENT),
+    "data_import_map": Address(FILERS, SAVERS, _SENT),
+    "data_import_check": Address(FILERS, SAVERS, _SENT),
+    "data_import_findings": Address(FILERS, NO_SUCH_METHOD, _SENT | {"form": "form"}),
+    "data_import_template": Address(NO_SUCH_METHOD, DOERS, _SENT),
+    "data_import_start": Address(NO_SUCH_METHOD, SAVERS, _SENT),
+    "data_import_job": Address(DOERS, NO_SUCH_METHOD, _SENT),  # on to the step it waits for
+    "data_import_cancel": Address(NO_SUCH_METHOD, DOERS, _SENT),
+    "data_import_retry": Address(NO_SUCH_METHOD, DOERS, _SENT),
+    "data_import_correct": Address(DOERS, DOERS, _SENT),  # not finished: back to the job
     "api_schema": Address((200, 200, 200, 200, 200), (405, 405, 405, 405, 405)),
     "docs": Address((200, 200, 200, 200, 200), (405, 405, 405, 405, 405)),
     "api_docs": Address((302, 302, 302, 302, 302), (302, 302, 302, 302, 302)),

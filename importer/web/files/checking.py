@@ -34,6 +34,7 @@ MEDIA = {
 }
 
 
+@members_only
 @require_http_methods(["GET", "HEAD", "POST"])
 @waiting_page
 def check_page(request: PageRequest, job: ImportJob) -> HttpResponse:
@@ -52,6 +53,7 @@ def check_page(request: PageRequest, job: ImportJob) -> HttpResponse:
     return _page(request, job, refusal=refusal)
 
 
+@members_only
 @require_POST
 @waiting_page
 def start(request: PageRequest, job: ImportJob) -> HttpResponse:

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
+from importer.errors import ImporterError
 from importer.models import ImportJob
 from importer.operations import files
 from permissions import policy
 from permissions import tables as granted
 from permissions.tables import ImportAllowance
 from servicevault.jobs.models import JobStatus
-from servicevault.web.pages import PageRequest, members_only
+from servicevault.web.pages import PageRequest, render_page
 
-P = ParamSpec("P")
 PAGE = "pages.settings.data_import"
 STEPS = (("read", "Upload"), ("map", "Map"), ("check", "Check"), ("import", "Import"))
 
@@ -66,18 +66,30 @@ def own_job(request: PageRequest, pk: Any) -> ImportJob:
 
 
 def waiting_page(
-    view: Callable[Concatenate[PageRequest, ImportJob, P], HttpResponse],
-) -> Callable[Concatenate[Any, Any, P], HttpResponse]:
-    """A step before the import: of one's own job; once it was started, its result is the only page left."""
+    view: Callable[[PageRequest, ImportJob], HttpResponse],
+) -> Callable[[PageRequest, Any], HttpResponse]:
+    """A step before the import: of one's own job; once it was started, its result is the only page left.
+
+    Whoever lost the right to import into the table meanwhile is told so.
+    """
 
     @wraps(view)
-    def answered(request: PageRequest, pk: Any, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def answered(request: PageRequest, pk: Any) -> HttpResponse:
         job = own_job(request, pk)
         if not is_waiting(job):
-            return redirect("data_import_job", job.pk)
-        return view(request, job, *args, **kwargs)
+            return go(request, "data_import_job", job.pk)
+        try:
+            return view(request, job)
+        except (files.ImportDenied, files.UnknownTable) as error:
+            return stopped(request, job, error)
 
-    return members_only(answered)
+    return answered
+
+
+def stopped(request: PageRequest, job: ImportJob, error: ImporterError) -> HttpResponse:
+    """The file's page with why it does not go on, 403."""
+    context = {"job": job, "file": job.file, "steps": steps_of(job, "import"), "refusal": Refusal.of(error)}
+    return render_page(request, "importer/files/stopped.html", "importer/files/_refusal.html", context, status=403)
 
 
 def is_waiting(job: ImportJob) -> bool:

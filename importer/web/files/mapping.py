@@ -15,7 +15,7 @@ from importer.operations import files
 from importer.operations.files import TargetColumn
 from importer.web.files.flow import Refusal, go, rows_of, shell_of, waiting_page
 from servicevault.web.listing import plain_text
-from servicevault.web.pages import PageRequest, render_page
+from servicevault.web.pages import PageRequest, members_only, render_page
 
 SAMPLES = 3
 SHOWN = 10  # errors of the first rows
@@ -54,6 +54,7 @@ class Tally:
     missing: tuple[str, ...]
 
 
+@members_only
 @require_http_methods(["GET", "HEAD", "POST"])
 @waiting_page
 def map_page(request: PageRequest, job: ImportJob) -> HttpResponse:
@@ -71,6 +72,8 @@ def map_page(request: PageRequest, job: ImportJob) -> HttpResponse:
         if act == "go":
             files.validate(job, request.user)
             return go(request, "data_import_check", job.pk)
+    except (files.ImportDenied, files.UnknownTable):
+        raise
     except ImporterError as error:
         job.file.refresh_from_db()
         return _page(request, job, refusal=Refusal.of(error))

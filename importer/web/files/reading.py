@@ -14,7 +14,7 @@ from importer.models import ImportJob
 from importer.operations import files
 from importer.web.files.flow import Refusal, go, rows_of, shell_of, waiting_page
 from servicevault.web.listing import plain_text
-from servicevault.web.pages import PageRequest, render_page
+from servicevault.web.pages import PageRequest, members_only, render_page
 
 AUTO = ""
 ENCODINGS = ("utf-8", "utf-16", "windows-1252", "iso-8859-1", "iso-8859-15", "windows-1251", "shift_jis", "gb18030")
@@ -43,6 +43,7 @@ class Choice:
     hint: str = ""
 
 
+@members_only
 @require_http_methods(["GET", "HEAD", "POST"])
 @waiting_page
 def read_page(request: PageRequest, job: ImportJob) -> HttpResponse:
