@@ -17,7 +17,7 @@ from importer.errors import ImporterError
 from importer.models import ImportJob
 from importer.operations import files
 from importer.tasks import announce
-from importer.web.files.flow import Refusal, go, job_of, needs_approval, own_job, shell_of, waiting_page
+from importer.web.files.flow import LOST, Refusal, go, job_of, needs_approval, own_job, shell_of, waiting_page
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 
@@ -45,6 +45,8 @@ def check_page(request: PageRequest, job: ImportJob) -> HttpResponse:
             if "on_duplicate" in request.POST:
                 files.configure(job, request.user, options=_options(request.POST, job.file.import_options))
             files.validate(job, request.user)
+        except LOST:
+            raise
         except ImporterError as error:
             refusal = Refusal.of(error)
             job.file.refresh_from_db()
@@ -62,6 +64,8 @@ def start(request: PageRequest, job: ImportJob) -> HttpResponse:
         with transaction.atomic():
             job = files.start(job, request.user, accept_errors="accept_errors" in request.POST)
             announce(job)
+    except LOST:
+        raise
     except ImporterError as error:
         job.refresh_from_db()
         return _page(request, job, refusal=Refusal.of(error))
@@ -127,7 +131,7 @@ def _page(request: PageRequest, job: ImportJob, *, refusal: Refusal | None = Non
         "needs_approval": needs_approval(job, context["allowance"]),
     }
     if is_current:
-        report = file.validation_results
+        report = files.report_of(file, limit=1)
         total, page = _errors(request, job, severity, code, field)
         groups = files.groups(job)
         context |= {

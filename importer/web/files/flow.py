@@ -25,6 +25,9 @@ PAGE = "pages.settings.data_import"
 STEPS = (("read", "Upload"), ("map", "Map"), ("check", "Check"), ("import", "Import"))
 
 
+LOST = (files.ImportDenied, files.UnknownTable)  # the right, or the table itself, is gone meanwhile: see `stopped`
+
+
 @dataclass(frozen=True)
 class Step:
     """A step on top of each page of the way."""
@@ -80,7 +83,7 @@ def waiting_page(
             return go(request, "data_import_job", job.pk)
         try:
             return view(request, job)
-        except (files.ImportDenied, files.UnknownTable) as error:
+        except LOST as error:
             return stopped(request, job, error)
 
     return answered

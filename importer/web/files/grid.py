@@ -17,7 +17,7 @@ from importer.errors import ImporterError
 from importer.models import ImportJob, ImportRecord
 from importer.operations import files
 from importer.tasks import announce
-from importer.web.files.flow import Refusal, go, own_job, shell_of, stopped
+from importer.web.files.flow import LOST, Refusal, go, own_job, shell_of, stopped
 from servicevault.tabular import formats
 from servicevault.tabular.options import WriteOptions
 from servicevault.web.listing import page_of, plain_text
@@ -71,7 +71,7 @@ def correct(request: PageRequest, pk: Any) -> HttpResponse:
         rows = _checked(request, job, records, values)
         if act == "import":
             return _imported(request, job, rows)
-    except (files.ImportDenied, files.UnknownTable) as error:
+    except LOST as error:
         return stopped(request, job, error)
     except ImporterError as error:
         return _page(request, job, page, _shown(job, records, values, {}), refusal=Refusal.of(error))

@@ -13,7 +13,7 @@ from importer.errors import ImporterError
 from importer.models import ImportJob
 from importer.operations import files
 from importer.operations.files import TargetColumn
-from importer.web.files.flow import Refusal, go, rows_of, shell_of, waiting_page
+from importer.web.files.flow import LOST, Refusal, go, rows_of, shell_of, waiting_page
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 
@@ -31,7 +31,7 @@ LEVELS = {"High": "green", "Medium": "blue", "Low": "amber"}
 class Row:
     """A column of the file in the table of the form."""
 
-    number: int
+    number: str  # as it is in the names of the form: never with separators
     source: str
     samples: tuple[str | None, ...]
     target: str
@@ -72,7 +72,7 @@ def map_page(request: PageRequest, job: ImportJob) -> HttpResponse:
         if act == "go":
             files.validate(job, request.user)
             return go(request, "data_import_check", job.pk)
-    except (files.ImportDenied, files.UnknownTable):
+    except LOST:
         raise
     except ImporterError as error:
         job.file.refresh_from_db()
@@ -150,7 +150,7 @@ def _form(request: PageRequest, job: ImportJob, targets: Sequence[TargetColumn])
         default = mapping.get("default")
         found.append(
             Row(
-                number=number,
+                number=str(number),
                 source=source,
                 samples=tuple(row[number] for row in rows[:SAMPLES]),
                 target=mapping.get("target_column", ""),

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods
 from importer.errors import ImporterError
 from importer.models import ImportJob
 from importer.operations import files
-from importer.web.files.flow import Refusal, go, rows_of, shell_of, waiting_page
+from importer.web.files.flow import LOST, Refusal, go, rows_of, shell_of, waiting_page
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 
@@ -53,6 +53,8 @@ def read_page(request: PageRequest, job: ImportJob) -> HttpResponse:
     if request.method == "POST":
         try:
             _read_so(request, job, given)
+        except LOST:
+            raise
         except ImporterError as error:
             refusal = Refusal.of(error)
             job.file.refresh_from_db()
@@ -62,6 +64,8 @@ def read_page(request: PageRequest, job: ImportJob) -> HttpResponse:
     rows: list[list[str | None]] = []
     try:
         rows = rows_of(request, job)
+    except LOST:
+        raise
     except ImporterError as error:
         refusal = refusal or Refusal.of(error)
     found = job.file.detected
