@@ -74,7 +74,7 @@ def start(request: PageRequest, job: ImportJob) -> HttpResponse:
 
 @members_only
 @require_safe
-def findings(request: PageRequest, pk: Any, form: str) -> HttpResponse:
+def findings(request: PageRequest, pk: Any, form: str) -> Any:
     """Every error and warning as a file."""
     job = own_job(request, pk)
     if form not in MEDIA:
@@ -167,7 +167,7 @@ def _keys(job: ImportJob) -> list[tuple[str, str]]:
         table = files.table_of(job.file.table_name)
     except ImporterError:
         return []
-    mapped = [each["target_column"] for each in job.file.field_mappings]
+    mapped = [each["target_column"] for each in job.file.field_mappings or []]
     unique = files.keys(table, mapped)
     words = {key: "primary key" if key == table.primary_key else "unique" for key in unique}
     others: Sequence[str] = [name for name in mapped if (name,) not in unique]

@@ -68,7 +68,7 @@ def map_page(request: PageRequest, job: ImportJob) -> HttpResponse:
         elif act == "clear":
             files.configure(job, request.user, mappings=[])
         else:
-            files.configure(job, request.user, mappings=mappings_of(request.POST, job.file.field_mappings))
+            files.configure(job, request.user, mappings=mappings_of(request.POST, job.file.field_mappings or []))
         if act == "go":
             files.validate(job, request.user)
             return go(request, "data_import_check", job.pk)
@@ -105,8 +105,8 @@ def mappings_of(given: QueryDict, stored: Sequence[Mapping[str, Any]]) -> list[d
 
 
 def tally_of(job: ImportJob, targets: Sequence[TargetColumn]) -> Tally:
-    mapped = {each["target_column"] for each in job.file.field_mappings}
-    sources = {each["source_column"] for each in job.file.field_mappings}
+    mapped = {each["target_column"] for each in job.file.field_mappings or []}
+    sources = {each["source_column"] for each in job.file.field_mappings or []}
     return Tally(
         len(mapped),
         tuple(header for header in job.file.headers if header not in sources),
@@ -140,7 +140,7 @@ def _form(request: PageRequest, job: ImportJob, targets: Sequence[TargetColumn])
     text, only_unmapped = plain_text(given.get("q"), limit=100), given.get("unmapped") == "1"
     proposed = files.suggest_mapping(job.file.table_name, job.file.headers, rows, request.user)["mappings"]
     confidence = {(each["source_column"], each["target_column"]): each for each in proposed}
-    used = {each["source_column"]: each for each in job.file.field_mappings}
+    used = {each["source_column"]: each for each in job.file.field_mappings or []}
     found = []
     for number, source in enumerate(job.file.headers):
         mapping = used.get(source, {})

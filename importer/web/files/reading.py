@@ -97,18 +97,18 @@ def options_of(given: QueryDict, stored: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(stored)
     for name in ("encoding", "delimiter", "date_format", "sheet", "record_path", "decimal_separator"):
         if name in given:
-            _set(options, name, plain_text(given[name], limit=TEXT) or None)
+            _set(options, name, plain_text(given.get(name, ""), limit=TEXT) or None)
     if "thousands_separator" in given:  # a blank is a separator
-        _set(options, "thousands_separator", given["thousands_separator"][:1] or None)
+        _set(options, "thousands_separator", given.get("thousands_separator", "")[:1] or None)
     if "has_headers" in given:
         options.pop("include_headers", None)
-        _set(options, "has_headers", {"yes": True, "no": False}.get(given["has_headers"]))
+        _set(options, "has_headers", {"yes": True, "no": False}.get(given.get("has_headers", "")))
     if "skip_rows" in given:
         options.pop("skip_first_rows", None)
-        text = given["skip_rows"].strip()
+        text = given.get("skip_rows", "").strip()
         _set(options, "skip_rows", (int(text) if text.isdecimal() and len(text) < 8 else text) or None)
     if "null_words" in given:
-        words = [word.strip() for word in plain_text(given["null_words"], limit=500).split(",")]
+        words = [word.strip() for word in plain_text(given.get("null_words", ""), limit=500).split(",")]
         _set(options, "null_values", ["", *filter(None, words)] if any(words) else None)
         _set(options, "trim_whitespace", True if given.get("trim") else None)
     return options
