@@ -15,7 +15,9 @@ from importer.web import (
     profiles,
     value_maps,
 )
+from importer.web.files import checking, choosing, grid, mapping, reading, running
 
+_FILE = "settings/data-import/<uuid:pk>"
 _OF = "import/profiles/<uuid:pk>"
 
 urlpatterns = [
@@ -40,4 +42,17 @@ urlpatterns = [
     path("import/jobs/<uuid:pk>/cancel", jobs.cancel, name="job_cancel"),
     path("import/jobs/<uuid:pk>/resume", jobs.resume, name="job_resume"),
     path("import/jobs/<uuid:pk>/release-held", jobs.release_held, name="job_release_held"),
+    path("settings/data-import", choosing.data_import, name="data_import"),
+    path("settings/data-import/upload", choosing.upload, name="data_import_upload"),
+    path("settings/data-import/history", running.history, name="data_import_history"),
+    path(_FILE, running.job_page, name="data_import_job"),
+    path(f"{_FILE}/read", reading.read_page, name="data_import_read"),
+    path(f"{_FILE}/map", mapping.map_page, name="data_import_map"),
+    path(f"{_FILE}/check", checking.check_page, name="data_import_check"),
+    path(f"{_FILE}/findings.<str:form>", checking.findings, name="data_import_findings"),
+    path(f"{_FILE}/template", checking.keep_template, name="data_import_template"),
+    path(f"{_FILE}/start", checking.start, name="data_import_start"),
+    path(f"{_FILE}/cancel", running.cancel, name="data_import_cancel"),
+    path(f"{_FILE}/retry", running.retry, name="data_import_retry"),
+    path(f"{_FILE}/correct", grid.correct, name="data_import_correct"),
 ]

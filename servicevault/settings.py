@@ -286,6 +286,7 @@ IMPORT_SCAN_CONTENT = _flag("IMPORT_SCAN_CONTENT", True)
 IMPORT_SCAN_COMMAND = os.environ.get(
     "IMPORT_SCAN_COMMAND", ""
 )  # gets the file on stdin; an exit code other than 0 refuses it
+UI_NEW_BADGES = _flag("UI_NEW_BADGES", True)  # "New" beside data import and export in the navigation (F-152)
 IMPORT_REQUIRE_APPROVAL = _flag("IMPORT_REQUIRE_APPROVAL", False)
 EXPORT_MAX_ROWS = _number("EXPORT_MAX_ROWS", 1_000_000, 1, 2_147_483_647)
 EXPORT_FILE_RETENTION_HOURS = _number("EXPORT_FILE_RETENTION_HOURS", 24, 1, 8760)

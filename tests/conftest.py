@@ -137,9 +137,10 @@ def root(db: None) -> Any:
 
 @pytest.fixture
 def alice(db: None) -> Any:
-    """Runs imports and owns a restricted profile; opens the export pages."""
+    """Runs imports and owns a restricted profile; opens the pages of files and exports."""
     alice = person("alice", name="Alice Ng", role="Import Operator")
-    for permission in (*roles.CONFIGURE, "pages.settings.data_export", "pages.exports"):
+    pages = ("pages.settings.data_import", "pages.settings.data_export", "pages.exports")
+    for permission in (*roles.CONFIGURE, *pages):
         alice.grants.create(permission=permission)
     return alice
 
@@ -305,4 +306,20 @@ def waiting_file(alice: Any) -> Any:
         file_format="csv", headers=["title"], field_mappings=[{"source_column": "title", "target_column": "title"}],
     )  # fmt: skip
     job.runs.create(key="file", name="tickets.csv", target_type="table:tickets", source_table="tickets.csv", position=0)
+    return job
+
+
+@pytest.fixture
+def sent_file(alice: Any) -> Any:
+    """A file that Alice sent for the table accounts, which she may import into; its content is not kept any more."""
+    from importer.models import FileImport, ImportJob
+    from permissions.models import ImportPermission
+
+    ImportPermission.objects.create(user=alice, table_name="accounts")
+    job = ImportJob.objects.create(kind="file", mode="create", created_by=alice, awaits_start=True)
+    FileImport.objects.create(
+        job=job, table_name="accounts", original_filename="accounts.csv", file_size=20, sha256="0" * 64,
+        file_format="csv", headers=["name"], field_mappings=[{"source_column": "name", "target_column": "name"}],
+    )  # fmt: skip
+    job.runs.create(key="file", name="accounts.csv", target_type="table:accounts", position=0)
     return job

@@ -35,6 +35,8 @@ ROOTS: Statuses = (302, 403, 403, 404, 302)  # an export of Root's
 _EXPORT = {"pk": "export"}
 _EXPORT_TEMPLATE = {"pk": "export_template"}
 _EXPORT_SCHEDULE = {"pk": "export_schedule"}
+FILERS: Statuses = (302, 403, 403, 200, 200)
+_SENT = {"pk": "sent"}  # a file that is not kept any more: the pages say so, and take nothing
 _TICKET = {"pk": "ticket"}
 _JOB = {"pk": "job"}
 _PROFILE = {"pk": "profile"}  # its source cannot be reached: the page says so
@@ -123,6 +125,19 @@ MATRIX: dict[str, Address] = {
     "export_schedule_switch": Address(NO_SUCH_METHOD, ROOTS, _EXPORT_SCHEDULE),
     "export_schedule_run": Address(NO_SUCH_METHOD, ROOTS, _EXPORT_SCHEDULE),
     "export_schedule_delete": Address(NO_SUCH_METHOD, ROOTS, _EXPORT_SCHEDULE),
+    "data_import": Address(FILERS, NO_SUCH_METHOD),
+    "data_import_history": Address(FILERS, NO_SUCH_METHOD),
+    "data_import_upload": Address(NO_SUCH_METHOD, SAVERS),
+    "data_import_read": Address(FILERS, SAVERS, _SENT),
+    "data_import_map": Address(FILERS, SAVERS, _SENT),
+    "data_import_check": Address(FILERS, SAVERS, _SENT),
+    "data_import_findings": Address(FILERS, NO_SUCH_METHOD, _SENT | {"form": "form"}),
+    "data_import_template": Address(NO_SUCH_METHOD, DOERS, _SENT),
+    "data_import_start": Address(NO_SUCH_METHOD, SAVERS, _SENT),
+    "data_import_job": Address(DOERS, NO_SUCH_METHOD, _SENT),  # on to the step it waits for
+    "data_import_cancel": Address(NO_SUCH_METHOD, DOERS, _SENT),
+    "data_import_retry": Address(NO_SUCH_METHOD, DOERS, _SENT),
+    "data_import_correct": Address(DOERS, DOERS, _SENT),  # not finished: back to the job
     "api_schema": Address((200, 200, 200, 200, 200), (405, 405, 405, 405, 405)),
     "docs": Address((200, 200, 200, 200, 200), (405, 405, 405, 405, 405)),
     "api_docs": Address((302, 302, 302, 302, 302), (302, 302, 302, 302, 302)),

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.templatetags.static import static
 from django.utils.html import format_html
 
 from importer.operations.progress import spoken
-from permissions import approvals, policy
+from permissions import approvals, policy, tables
 from servicevault.models.tickets import Status
 from servicevault.web.tickets import STATUS_LOOKS
 
 register = template.Library()
 
 ICONS = "vendor/tabler-icons-3.51.0/icons.svg"
+NEW = ("data_import", "data_export")  # F-152
+# What a page permission alone does not open: somebody must have a right on a table too (F-133).
+GATES: dict[str, Callable[[Any], bool]] = {
+    "data_import": lambda user: tables.importable_tables(user) != set(),
+    "data_export": lambda user: tables.exportable_tables(user) != set(),
+}
 # address name, words, icon, page permission (agents and super admins where none is named)
 ENTRIES = (
     ("home", "Home", "home", None),
     ("ticket_list", "Tickets", "ticket", ""),
     ("import", "Import", "database-import", "pages.import.manage"),
-    ("data_export", "Export", "download", "pages.settings.data_export"),
+    ("data_import", "Data import", "file-import", "pages.settings.data_import"),
+    ("data_export", "Data export", "download", "pages.settings.data_export"),
     ("approval_list", "Approvals", "user-check", "pages.approvals"),
     ("audit", "Audit", "history", "pages.audit"),
     ("admin:index", "Administration", "settings", "superuser"),
@@ -51,9 +60,10 @@ def navigation(user: Any, url_name: str | None) -> list[dict[str, Any]]:
             "icon": picture,
             "is_open": _section(url_name) == url,
             "count": counts[url](user) if url in counts else 0,
+            "is_new": settings.UI_NEW_BADGES and url in NEW,
         }
         for url, words, picture, permission in ENTRIES
-        if _may_open(user, permission)
+        if _may_open(user, permission) and (url not in GATES or GATES[url](user))
     ]
 
 
@@ -100,6 +110,8 @@ def _section(url_name: str | None) -> str:
         return "ticket_list"
     if name.startswith(("data_export", "export")):
         return "data_export"
+    if name.startswith("data_import"):
+        return "data_import"
     if name == "approval":
         return "approval_list"
     return "import" if name.startswith(("import", "job", "profile", "builder")) else name

@@ -27,7 +27,9 @@ def browsers(request: pytest.FixtureRequest, logged_in: Callable[[Any], Any], cl
 
 
 @pytest.fixture
-def places(ticket: Any, finished_job: Any, profile: Any, waiting_file: Any, root: Any) -> dict[str, str]:
+def places(
+    ticket: Any, finished_job: Any, profile: Any, waiting_file: Any, sent_file: Any, root: Any
+) -> dict[str, str]:
     type(profile).objects.filter(pk=profile.pk).update(host="127.0.0.1", port=1)  # refuses at once
     saved = ExportTemplate.objects.create(
         name="Tickets", table_name="tickets", export_format="csv", is_public=True, created_by=root
@@ -51,6 +53,8 @@ def places(ticket: Any, finished_job: Any, profile: Any, waiting_file: Any, root
         "template": str(Template.objects.get(platform="freescout", is_system=True).pk),
         "number": "1",
         "file": str(waiting_file.pk),
+        "sent": str(sent_file.pk),
+        "form": "csv",
         "kind": "import",
         "nobody": "00000000-0000-0000-0000-000000000000",
         "record": str(finished_job.runs.get().records.first().pk),

@@ -2,10 +2,11 @@
 
 from . import parts, templates
 from .bundles import upload_zip
-from .correcting import error_file, retry, retry_from_file
+from .correcting import correctable, corrected_options, error_file, own_columns, retry, retry_from_file
 from .data_importer import DataImporter
 from .expiring import expire
 from .failures import (
+    MIB,
     FileFailure,
     FileRefused,
     FileTooLarge,
@@ -15,12 +16,28 @@ from .failures import (
     TooManyImports,
     UnknownTable,
 )
+from .findings import findings_file, groups, is_current
+from .looking import TargetColumn, first_rows, keys, map_anew, targets, validate_sample
+from .rights import require, table_of
 from .starting import start
-from .telling import described, errors, jobs, percent, progress, stage, status
-from .uploading import configure, parse, suggest_mapping, upload, upload_text
+from .telling import (
+    described,
+    errors,
+    failed_records,
+    jobs,
+    percent,
+    progress,
+    record_errors,
+    source_columns,
+    stage,
+    status,
+)
+from .uploading import PASTED_BYTES, configure, parse, suggest_mapping, upload, upload_text
 from .validating import report_of, validate, validate_file
 
 __all__ = [
+    "MIB",
+    "PASTED_BYTES",
     "DataImporter",
     "FileFailure",
     "FileRefused",
@@ -28,29 +45,46 @@ __all__ = [
     "ImportDenied",
     "ImportInvalid",
     "NotThere",
+    "TargetColumn",
     "TooManyImports",
     "UnknownTable",
     "configure",
+    "correctable",
+    "corrected_options",
     "described",
     "error_file",
     "errors",
     "expire",
+    "failed_records",
+    "findings_file",
+    "first_rows",
+    "groups",
+    "is_current",
     "jobs",
+    "keys",
+    "map_anew",
+    "own_columns",
     "parse",
     "parts",
     "percent",
     "progress",
+    "record_errors",
     "report_of",
+    "require",
     "retry",
     "retry_from_file",
+    "source_columns",
     "stage",
     "start",
     "status",
     "suggest_mapping",
+    "table_of",
+    "targets",
     "templates",
     "upload",
     "upload_text",
     "upload_zip",
     "validate",
     "validate_file",
+    "validate_sample",
 ]

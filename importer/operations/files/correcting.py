@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
@@ -109,13 +110,12 @@ def retry_from_file(
     data = io.BytesIO()
     formats.writable("csv").write(data, [*own_columns(job), KEY], chosen, WriteOptions())
     data.seek(0)
-    options = {name: value for name, value in job.file.import_options.items() if name not in READ_BY_THE_FILE}
     retry = uploading.upload(
         user,
         data,
         filename,
         table_name=job.file.table_name,
-        options=options | {"format": "csv"},
+        options=corrected_options(job),
         mappings=job.file.field_mappings,
         requires_approval=job.file.requires_approval,
         system=system,
@@ -130,6 +130,17 @@ READ_BY_THE_FILE = (
     "format", "has_headers", "include_headers", "delimiter", "quote_char", "escape_char", "encoding", "skip_rows",
     "skip_first_rows", "comment_char", "max_rows", "sheet", "record_path", "fill_merged",
 )  # fmt: skip
+
+
+def corrected_options(job: ImportJob) -> dict[str, Any]:
+    """How rows of the job are read once they come back as our plain CSV."""
+    options = {name: value for name, value in job.file.import_options.items() if name not in READ_BY_THE_FILE}
+    return options | {"format": "csv"}
+
+
+def correctable(job: ImportJob) -> QuerySet[ImportRecord]:
+    """Failed rows that no correction brought in yet, in the file's order."""
+    return failed_records(job).exclude(pk__in=_imported(job))
 
 
 def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[list[list[Any]], list[dict[str, Any]]]:

@@ -139,7 +139,7 @@ def validate_file(
             )
             plan = file_planning.plan_file(file, by=user, columns=allowance.allowed_columns)
             with stored_files.opened(taken.stored, settings.IMPORT_TEMP_DIR) as opened, connect_target() as connection:
-                report = _of_stream(
+                report = judged_stream(
                     connection, opened, file, plan, limit_rows=allowance.max_rows_per_import, limit=limit
                 )
                 connection.rollback()
@@ -164,7 +164,7 @@ def finding_json(found: FileFinding) -> dict[str, Any]:
 # -- parts --------------------------------------------------------------------------------------------------------
 
 
-def _of_stream(
+def judged_stream(
     connection: psycopg.Connection,
     content: IO[bytes],
     file: FileImport,
@@ -173,6 +173,7 @@ def _of_stream(
     limit_rows: int,
     limit: int,
 ) -> dict[str, Any]:
+    """The report of F-027 for content that is staged for this transaction only; `file` needs no row of its own."""
     with sandbox.lines(content, file_options(file.import_options).read) as (_, reading):
         stage.stage_lines(connection, NOWHERE_RUN, reading.blocks, temporary=True)
         file.notices = [notice._asdict() for notice in reading.notices]

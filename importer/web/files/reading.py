@@ -1,0 +1,178 @@
+"""`/settings/data-import/<job>/read`: what was found out about the file, to be corrected, and its first rows (F-160)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpResponse, QueryDict
+from django.views.decorators.http import require_http_methods
+
+from importer.errors import ImporterError
+from importer.models import ImportJob
+from importer.operations import files
+from importer.web.files.flow import LOST, Refusal, go, rows_of, shell_of, waiting_page
+from servicevault.web.listing import plain_text
+from servicevault.web.pages import PageRequest, members_only, render_page
+
+AUTO = ""
+ENCODINGS = ("utf-8", "utf-16", "windows-1252", "iso-8859-1", "iso-8859-15", "windows-1251", "shift_jis", "gb18030")
+DELIMITERS = ((",", "Comma"), (";", "Semicolon"), ("tab", "Tab"), ("|", "Pipe"))
+DATES = (
+    ("iso", "2024-12-31"), ("DD.MM.YYYY", "31.12.2024"), ("DD/MM/YYYY", "31/12/2024"), ("MM/DD/YYYY", "12/31/2024"),
+    ("auto", "Each value by itself"),
+)  # fmt: skip
+ORDERS = {"DMY": "day first", "MDY": "month first", "YMD": "year first", "ambiguous": "day or month first: choose"}
+THOUSANDS = (("", "None"), (",", "Comma"), (".", "Point"), (" ", "Blank"), ("'", "Apostrophe"))
+DECIMALS = ((".", "Point"), (",", "Comma"))
+YES_NO = (("yes", "Yes"), ("no", "No"))
+WORKBOOKS = ("xlsx", "xls")
+TREES = ("json", "xml", "yaml")
+TEXT = 100  # characters of what is typed
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A select of the form."""
+
+    name: str
+    label: str
+    options: Sequence[tuple[str, str]]
+    value: str
+    hint: str = ""
+
+
+@members_only
+@require_http_methods(["GET", "HEAD", "POST"])
+@waiting_page
+def read_page(request: PageRequest, job: ImportJob) -> HttpResponse:
+    """How the file is read; each change reads its beginning anew, `go` leads to the mapping."""
+    refusal: Refusal | None = None
+    given = request.POST if request.method == "POST" else QueryDict()
+    if request.method == "POST":
+        try:
+            _read_so(request, job, given)
+        except LOST:
+            raise
+        except ImporterError as error:
+            refusal = Refusal.of(error)
+            job.file.refresh_from_db()
+        else:
+            if "go" in given:
+                return go(request, "data_import_map", job.pk)
+    rows: list[list[str | None]] = []
+    try:
+        rows = rows_of(request, job)
+    except LOST:
+        raise
+    except ImporterError as error:
+        refusal = refusal or Refusal.of(error)
+    found = job.file.detected
+    context = shell_of(request, job, "read") | {
+        "refusal": refusal,
+        "detected": found,
+        "order": ORDERS.get(found.get("date_order") or "", ""),
+        "choices": _choices(job, given),
+        "skip_rows": _shown(given, "skip_rows", job.file.import_options.get("skip_rows") or 0),
+        "null_words": _shown(given, "null_words", ", ".join(_null_words(job.file.import_options))),
+        "trims": bool(given.get("trim")) if given else bool(job.file.import_options.get("trim_whitespace")),
+        "rows": rows,
+        "is_delimited": job.file.file_format == "csv",
+    }
+    status = 422 if refusal and request.method == "POST" else 200
+    return render_page(request, "importer/files/read.html", "importer/files/_read.html", context, status=status)
+
+
+def _read_so(request: PageRequest, job: ImportJob, given: QueryDict) -> None:
+    """Read the file as the form says. Columns that are new are mapped by name and content."""
+    before = list(job.file.headers)
+    files.configure(job, request.user, options=options_of(given, job.file.import_options))
+    if job.file.headers != before:
+        files.map_anew(job, request.user, rows_of(request, job))
+
+
+def options_of(given: QueryDict, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored options with what the form changes; options the form does not show stay."""
+    options = dict(stored)
+    for name in ("encoding", "delimiter", "date_format", "sheet", "record_path", "decimal_separator"):
+        if name in given:
+            _set(options, name, plain_text(given.get(name, ""), limit=TEXT) or None)
+    if "thousands_separator" in given:  # a blank is a separator
+        _set(options, "thousands_separator", given.get("thousands_separator", "")[:1] or None)
+    if "has_headers" in given:
+        options.pop("include_headers", None)
+        _set(options, "has_headers", {"yes": True, "no": False}.get(given.get("has_headers", "")))
+    if "skip_rows" in given:
+        options.pop("skip_first_rows", None)
+        text = given.get("skip_rows", "").strip()
+        _set(options, "skip_rows", (int(text) if text.isdecimal() and len(text) < 8 else text) or None)
+    if "null_words" in given:
+        words = [word.strip() for word in plain_text(given.get("null_words", ""), limit=500).split(",")]
+        _set(options, "null_values", ["", *filter(None, words)] if any(words) else None)
+        _set(options, "trim_whitespace", True if given.get("trim") else None)
+    return options
+
+
+def _set(options: dict[str, Any], name: str, value: Any) -> None:
+    options.pop(name, None)
+    if value is not None:
+        options[name] = value
+
+
+def _null_words(options: Mapping[str, Any]) -> list[str]:
+    return [word for word in options.get("null_values") or () if word]
+
+
+def _shown(given: QueryDict, name: str, stored: Any) -> str:
+    return str(given[name]) if name in given else str(stored)
+
+
+def _choices(job: ImportJob, given: QueryDict) -> list[Choice]:
+    """The selects that matter for a file of this format."""
+    file, found = job.file, job.file.detected
+    options = file.import_options
+    has_headers = {True: "yes", False: "no"}.get(options.get("has_headers", options.get("include_headers")), AUTO)
+    chosen = {name: str(options.get(name) or "") for name in ("encoding", "delimiter", "sheet", "record_path")}
+    chosen["delimiter"] = "tab" if chosen["delimiter"] in ("\t", "\\t") else chosen["delimiter"]
+    listed: list[Choice] = []
+    if found.get("encoding"):
+        auto = f"Found: {found['encoding']}"
+        listed.append(
+            _choice("encoding", "Encoding", [(AUTO, auto), *((each, each) for each in ENCODINGS)], chosen["encoding"],
+                    str(found.get("encoding_reason") or ""))
+        )  # fmt: skip
+    if file.file_format == "csv":
+        words = {"\t": "Tab"} | {sign: word for sign, word in DELIMITERS if sign != "tab"}
+        auto = f"Found: {words.get(found.get('delimiter') or '', found.get('delimiter') or 'none')}"
+        listed.append(_choice("delimiter", "Delimiter", [(AUTO, auto), *DELIMITERS], chosen["delimiter"]))
+    if file.file_format in ("csv", *WORKBOOKS):
+        auto = f"Found: {'yes' if found.get('has_headers', True) else 'no'}"
+        listed.append(_choice("has_headers", "First row holds the names", [(AUTO, auto), *YES_NO], has_headers))
+    if file.file_format in WORKBOOKS:
+        sheets = [(each["name"], _sheet_words(each)) for each in found.get("sheets") or ()]
+        auto = f"First visible: {found.get('sheet') or 'none'}"
+        listed.append(_choice("sheet", "Sheet", [(AUTO, auto), *sheets], chosen["sheet"]))
+    if file.file_format in TREES:
+        paths = [(each["path"], f"{each['path']} ({each['count']:,})") for each in found.get("record_paths") or ()]
+        auto = f"Found: {found.get('record_path') or 'the whole document'}"
+        listed.append(_choice("record_path", "Where the records are", [(AUTO, auto), *paths], chosen["record_path"]))
+    order = ORDERS.get(found.get("date_order") or "", "")
+    listed += [
+        _choice("date_format", "Dates", DATES, str(options.get("date_format") or "iso"),
+                f"Found in the file: {order}." if order else ""),
+        _choice("decimal_separator", "Decimal sign", DECIMALS, str(options.get("decimal_separator") or ".")),
+        _choice("thousands_separator", "Thousands separator", THOUSANDS, str(options.get("thousands_separator") or "")),
+    ]  # fmt: skip
+    return [Choice(each.name, each.label, each.options, given.get(each.name, each.value), each.hint) for each in listed]
+
+
+def _choice(name: str, label: str, options: Sequence[tuple[str, str]], value: str, hint: str = "") -> Choice:
+    """A select that has its own value among its options, whoever set it."""
+    offered = list(options) if value in dict(options) else [*options, (value, value)]
+    return Choice(name, label, offered, value, hint)
+
+
+def _sheet_words(sheet: Mapping[str, Any]) -> str:
+    rows = f" ({sheet['rows']:,} rows)" if sheet.get("rows") else ""
+    return f"{sheet['name']}{rows}{', hidden' if sheet.get('hidden') else ''}"

@@ -1,0 +1,107 @@
+// File import works without this: it adds dropping, the upload's progress, filters while typing, and Ctrl+Enter.
+(() => {
+  "use strict";
+  const megabytes = (bytes) => `${(bytes / 1048576).toLocaleString("en", { maximumFractionDigits: 1 })} MB`;
+
+  // -- the file
+  const form = () => document.querySelector("[data-upload]");
+  const say = (words, wrong) => {
+    const place = form()?.querySelector("[data-upload-said]");
+    if (!place) return;
+    place.textContent = words;
+    place.classList.toggle("sv-wrong", Boolean(wrong));
+  };
+  const fits = (file) => !file || file.size <= Number(form().dataset.maxBytes);
+  const look = (input) => {
+    const file = input.files[0];
+    if (!file) return say("");
+    const limit = megabytes(Number(form().dataset.maxBytes));
+    if (fits(file)) say(`${file.name} – ${megabytes(file.size)}`);
+    else say(`${file.name} has ${megabytes(file.size)}; at most ${limit} are allowed. Split it, or ask for a higher limit.`, true);
+  };
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    document.addEventListener(kind, (event) => {
+      const zone = event.target.closest?.("[data-drop]");
+      if (!zone) return;
+      event.preventDefault();
+      zone.classList.toggle("sv-drop-over", kind === "dragover");
+      if (kind !== "drop" || !event.dataTransfer.files.length) return;
+      const input = zone.querySelector("input[type=file]");
+      input.files = event.dataTransfer.files;
+      look(input);
+    });
+  }
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const input = event.target.matches("[data-upload]") && event.target.querySelector("input[type=file]");
+    if (input && !fits(input.files[0])) {
+      event.preventDefault(); // said already
+      input.focus();
+    }
+  });
+  document.addEventListener("htmx:xhr:progress", (event) => {
+    const bar = event.target.closest("[data-upload]")?.querySelector("[data-upload-bar]");
+    if (!bar || !event.detail.lengthComputable) return;
+    bar.hidden = false;
+    if (event.detail.loaded < event.detail.total) bar.value = (event.detail.loaded * 100) / event.detail.total;
+    else bar.removeAttribute("value"); // all was sent: the server reads it now
+  });
+  for (const kind of ["htmx:responseError", "htmx:sendError"]) {
+    document.addEventListener(kind, (event) => {
+      const bar = event.target.closest?.("[data-upload]")?.querySelector("[data-upload-bar]");
+      if (!bar) return;
+      bar.hidden = true;
+      const status = event.detail.xhr?.status;
+      if (status === 413) say("The server refused the file: it is larger than you may send.", true);
+      else say(`The file did not arrive${status ? ` (${status})` : ": the connection broke"}. Try again.`, true);
+    });
+  }
+
+  // -- filters while typing; they change nothing, so the form must not hear of them
+  const shown = (table) => {
+    const text = document.querySelector(`[data-filter-rows="${table.id}"]`).value.trim().toLowerCase();
+    const only = document.querySelector(`[data-only-unmapped="${table.id}"]`).checked;
+    for (const row of table.tBodies[0].rows) {
+      row.hidden = !row.dataset.text.includes(text) || (only && row.querySelector("[data-target]").value !== "");
+    }
+  };
+  const options = (input) => {
+    const text = input.value.trim().toLowerCase();
+    const select = document.getElementById(input.dataset.filterOptions);
+    for (const option of select.options) option.hidden = option.value !== "" && !option.text.toLowerCase().includes(text);
+    for (const group of select.querySelectorAll("optgroup")) group.hidden = ![...group.children].some((each) => !each.hidden);
+  };
+  const filter = (event) => {
+    const input = event.target.closest?.("[data-filter-rows], [data-only-unmapped], [data-filter-options]");
+    if (!input) return;
+    event.stopPropagation();
+    if (input.dataset.filterOptions) options(input);
+    else shown(document.getElementById(input.dataset.filterRows || input.dataset.onlyUnmapped));
+  };
+  document.addEventListener("input", filter, true);
+  document.addEventListener("change", filter, true);
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-upload] input[type=file]")) look(event.target);
+    if (event.target.matches("[data-submits]") && event.target.value) event.target.form.requestSubmit();
+  });
+
+  // -- buttons that take a while say so; Ctrl+Enter is the next step (U6)
+  document.addEventListener("submit", (event) => {
+    const button = event.submitter?.dataset.busy && event.submitter;
+    if (!button || button.dataset.was) return;
+    setTimeout(() => {
+      button.dataset.was = button.innerHTML;
+      button.textContent = button.dataset.busy;
+      button.disabled = true;
+    });
+  });
+  addEventListener("pageshow", () => {
+    for (const button of document.querySelectorAll("[data-was]")) {
+      button.innerHTML = button.dataset.was;
+      button.disabled = false;
+      delete button.dataset.was;
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) document.querySelector("[data-next]:not(:disabled)")?.click();
+  });
+})();
