@@ -10,7 +10,9 @@ from servicevault import embedded
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("name", nargs="?", default="import", choices=("import", "files", "file-imports", "pages", "staging"))
+    parser.add_argument(
+        "name", nargs="?", default="import", choices=("import", "files", "file-imports", "pages", "staging")
+    )
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     parser.add_argument("--peer-rows", type=int, default=20_000)
     parser.add_argument("--no-peers", action="store_true")
