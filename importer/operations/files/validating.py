@@ -65,7 +65,7 @@ def validate(
     audit.record("validation_started", user=user, table_name=file.table_name, job_id=job.pk)
     plan = file_planning.plan_file(file, by=user, columns=allowance.allowed_columns)
     with connect_target() as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (file_staging.STAGING_LOCK, run.pk))
+        connection.execute("SELECT pg_advisory_lock(%s, %s)", (file_staging.STAGING_LOCK, run.pk))
         try:
             if file.staged_as != file_planning.digests(file)[0] or not stage.is_staged(connection, run.pk):
                 file_staging.read(connection, file, run.pk)
@@ -193,7 +193,9 @@ def _of_stream(
 
 
 def _judged(connection: psycopg.Connection, plan: TablePlan, run_id: int, on_progress: Told | None = None) -> Counts:
-    return judge(connection, plan, run_id, temporary=run_id == NOWHERE_RUN, on_slice=on_progress).counts
+    if run_id == NOWHERE_RUN:
+        return judge(connection, plan, run_id, temporary=True).counts
+    return judge(connection, plan, run_id, helper=connect_target, on_slice=on_progress).counts
 
 
 def _note_file(

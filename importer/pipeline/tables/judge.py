@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from queue import SimpleQueue
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -19,6 +23,7 @@ from importer.pipeline.tables.plan import TablePlan
 from importer.pipeline.tables.stage import Span
 
 JUDGED_AT_ONCE = 20_000  # rows of one statement
+WORTH_HELP = 3  # spans from which a second session pays
 SAMPLED = 20_000  # rows from which the usual range of a number is taken
 LEAST_ROWS = 30  # F-078
 RANGES_AWAY = 6
@@ -45,7 +50,7 @@ class TableJudge(SliceLoader[Span]):
         self.run_id = run_id
         self.job_id = ""
         self.made = early.maker(plan.load)
-        self.refused = 0  # rows that the database could not even judge
+        self.refused: list[tuple[Any, ...]] = []  # findings of rows that the database could not even judge
         stage.create_slice_tables(connection, decide.work_table(plan))
 
     def write(self, rows: Span, *, batch: int = 0) -> Counts:
@@ -87,12 +92,8 @@ class TableJudge(SliceLoader[Span]):
         stage.clear(self.connection)
         stage.take(self.connection, self.run_id, rows)
         code, message, column = explain(error)
-        self.refused += 1
-        self.connection.execute(
-            'INSERT INTO pg_temp.found ("row", record, place, "column", field, code, message, severity) '
-            "SELECT s.key::bigint, s.n, -1, '', %s, %s, %s, 'error' FROM pg_temp.stage s",
-            (column or "", code, message),
-        )
+        for line, number in self.connection.execute("SELECT key::bigint, n FROM pg_temp.stage").fetchall():
+            self.refused.append((line, number, column or "", code, message))
 
     def _halves(self, rows: Span) -> tuple[Span, Span] | None:
         return stage.halves(self.connection, self.run_id, rows)
@@ -125,32 +126,73 @@ def judge(
     *,
     max_rows: int = JUDGED_AT_ONCE,
     temporary: bool = False,
+    helper: Callable[[], psycopg.Connection] | None = None,
     on_slice: Callable[[int], None] | None = None,
 ) -> Verdict:
-    """Judge every staged row, keep what was found, and which rows repeat another. Findings are in `pg_temp.found`."""
+    """Judge every staged row, keep what was found, and which rows repeat another. Findings are in `pg_temp.found`.
+
+    With `helper`, which opens another session, a large file is judged by two; what is staged is committed then.
+    """
     connection.execute("DROP TABLE IF EXISTS pg_temp.found")
     connection.execute(
         'CREATE TEMPORARY TABLE found ("row" bigint, record bigint, place integer, "column" text, field text, code text, '
         "message text, value text, severity text)"
     )
     judged.create(connection, plan, run_id, temporary=temporary)
-    loader = TableJudge(connection, replace(plan, ranges=usual_ranges(connection, plan, run_id)), run_id=run_id)
-    read = 0
-    for span in stage.spans(connection, run_id, max_rows):
-        read += loader.write(span)["read"]
-        if on_slice is not None:
-            on_slice(read)
+    seen = replace(plan, ranges=usual_ranges(connection, plan, run_id))
+    loader = TableJudge(connection, seen, run_id=run_id)
+    spans = stage.spans(connection, run_id, max_rows)
+    with contextlib.ExitStack() as stack:
+        loaders = [loader]
+        if helper is not None and len(spans) >= WORTH_HELP:
+            connection.commit()  # the other session is to see the rows
+            loaders.append(TableJudge(stack.enter_context(helper()), seen, run_id=run_id))
+        read = 0
+        for number in _judged_together(loaders, spans):
+            read += number
+            if on_slice is not None:
+                on_slice(read)
     judged.seal(connection, plan, run_id)
     if repeats.find(connection, plan, run_id, temporary=temporary):
         loader.again()
     counts = judged.counted(connection, run_id)
-    counts[Outcome.FAILED] += loader.refused
-    counts["read"] += loader.refused
+    refused = [found for each in loaders for found in each.refused]
+    counts[Outcome.FAILED] += len(refused)
+    counts["read"] += len(refused)
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            'INSERT INTO pg_temp.found ("row", record, place, "column", field, code, message, severity) '
+            "VALUES (%s, %s, -1, '', %s, %s, %s, 'error')",
+            refused,
+        )
     if counts[Outcome.FAILED]:
         _collect(connection, plan, run_id, "problems", severity="error", condition="w.action = 'failed'")
     if counts["warnings"]:
         _collect(connection, plan, run_id, "warnings", severity="warning", condition="w.warnings IS NOT NULL")
     return Verdict(counts["read"], counts)
+
+
+def _judged_together(loaders: Sequence[TableJudge], spans: Sequence[Span]) -> Iterator[int]:
+    """Judge the spans, each by whichever session is free; yields how many rows each had."""
+    if len(loaders) == 1:
+        for span in spans:
+            yield loaders[0].write(span)["read"]
+        return
+    waiting, free = iter(spans), SimpleQueue[TableJudge]()
+    for loader in loaders:
+        free.put(loader)
+
+    def judge_one(span: Span) -> int:
+        loader = free.get()
+        try:
+            read = loader.write(span)["read"]
+            loader.connection.commit()
+            return read
+        finally:
+            free.put(loader)
+
+    with ThreadPoolExecutor(len(loaders)) as pool:
+        yield from pool.map(judge_one, waiting)
 
 
 def _collect(

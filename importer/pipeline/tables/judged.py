@@ -71,13 +71,13 @@ def take(plan: TablePlan, run_id: int) -> sql.Composed:
     Takes lo, hi, record_prefix and record_base.
     """
     targets = [kept(column) for column in (*plan.mapped, *(column.name for column in plan.numbered))]
-    values = [sql.SQL("j.{}").format(kept(column)) for column in plan.mapped]
+    values: list[sql.Composable] = [sql.SQL("j.{}").format(kept(column)) for column in plan.mapped]
     typed = [
         sql.SQL("r.{0}::{1} AS {0}").format(kept(mapped.field.name), fragment(columns.stored_type(mapped.field)))
         for mapped in plan.load.mapped
     ]
     values += [decide.next_value(plan, column) for column in plan.numbered]
-    conditions = [
+    conditions: list[sql.Composable] = [
         sql.SQL("NOT EXISTS (SELECT FROM {} t WHERE {} OFFSET 0)").format(
             plan.quoted, decide.same_key(plan, key, row="j", prefix="to:")
         )
