@@ -148,8 +148,7 @@ def take(connection: psycopg.Connection, run_id: int, span: Span, *, made: stagi
 def seen(run_id: int) -> sql.Composed:
     """The span's rows as `stage` has them, where they lie; takes lo and hi."""
     return sql.SQL(
-        "(SELECT r.n::integer AS n, r.key, 0 AS ordinal, r.problem, r.row, NULL::json AS made FROM {} r WHERE {} "
-        "ORDER BY r.n OFFSET 0)"
+        "(SELECT r.n::integer AS n, r.key, 0 AS ordinal, r.problem, r.row, NULL::json AS made FROM {} r WHERE {})"
     ).format(staging.run_table(run_id), within("r"))
 
 
