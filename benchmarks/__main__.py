@@ -10,7 +10,8 @@ from servicevault import embedded
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("name", nargs="?", default="import", choices=("import", "files", "exports", "pages", "staging"))
+    names = ("import", "files", "file-imports", "exports", "pages", "staging")
+    parser.add_argument("name", nargs="?", default="import", choices=names)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     parser.add_argument("--peer-rows", type=int, default=20_000)
     parser.add_argument("--no-peers", action="store_true")
@@ -19,13 +20,16 @@ def main() -> None:
 
     embedded.export()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "servicevault.settings")
-    from benchmarks import exports, files, importing, pages, staging
+    from benchmarks import exports, file_imports, files, importing, pages, staging
 
     if options.name == "files":
         files.run(count=options.rows[-1], write_report=not options.no_write)
         return
     if options.name == "exports":
         exports.run(count=options.rows[-1], write_report=not options.no_write)
+        return
+    if options.name == "file-imports":
+        file_imports.run(rows=options.rows[-1], peers=not options.no_peers, write=not options.no_write)
         return
     if options.name == "staging":
         staging.run(rows=options.rows[0], write=not options.no_write)

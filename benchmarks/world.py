@@ -205,14 +205,19 @@ class PeakMemory(threading.Thread):
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.pid = pid
-        self.peak_kib = 0
+        self.own_kib = self.children_kib = 0
         self.ended = threading.Event()
 
     def run(self) -> None:
         while not self.ended.is_set():
-            for pid in (self.pid, *children(self.pid)):
-                self.peak_kib = max(self.peak_kib, high_water(pid))
+            self.own_kib = max(self.own_kib, high_water(self.pid))
+            for pid in children(self.pid):
+                self.children_kib = max(self.children_kib, high_water(pid))
             time.sleep(0.1)
+
+    @property
+    def peak_kib(self) -> int:
+        return max(self.own_kib, self.children_kib)
 
 
 def children(pid: int) -> list[int]:

@@ -16,7 +16,8 @@ from importer.file_options import file_options
 from importer.models import FileImport, ImportJob
 from importer.options import InvalidOption
 from importer.pipeline import chunks
-from importer.pipeline.tables import repeats, stage
+from importer.pipeline.tables import stage
+from importer.pipeline.tables.judge import judge
 from importer.pipeline.tables.plan import TablePlan
 from permissions import tables as granted
 from servicevault import stored_files
@@ -54,7 +55,7 @@ def make_ready(connection: psycopg.Connection, file: FileImport, plan: TablePlan
         read(connection, file, run_id)
     except (FileGone, FileRejected) as error:
         raise JobFailed(str(error), code="file_rejected", hint="Upload the file again.") from error
-    repeats.find(connection, plan, run_id)
+    judge(connection, plan, run_id)
 
 
 def read(connection: psycopg.Connection, file: FileImport, run_id: int) -> None:

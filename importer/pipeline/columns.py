@@ -22,7 +22,7 @@ TEXTS = {"text", "varchar", "bpchar", "citext", "name"}
 MOMENTS = {"date", "timestamp", "timestamptz"}
 DOCUMENTS = {"json", "jsonb"}
 _ISO_DAY = "^\\d{4,6}-\\d{1,2}-\\d{1,2}([T ]00:00(:00(\\.0+)?)?(Z|[+-]00(:?00)?)?)?$"
-_ISO = "^\\d{4,6}-\\d{1,2}-\\d{1,2}([T ].*)?$"
+_ISO = "^\\d{4,6}-\\d{1,2}-\\d{1,2}([T ]|$)"  # no more than must be looked at: a cell of every row is
 _ZONE = "(Z|[+-]\\d\\d(:?\\d\\d)?)$"
 _NUMERIC_SCALE = re.compile(r"^numeric\(\d+,(-?\d+)\)$")
 
@@ -149,14 +149,18 @@ def _as_iso(text: sql.Composable, cells: Cells, bind: Bind) -> sql.Composable:
 
 
 def _day(text: sql.Composable, bind: Bind) -> sql.Composable:
-    return sql.SQL("CASE WHEN {0} ~ '{1}' AND pg_input_is_valid({0}, 'date') THEN {0}::date END").format(
-        text, sql.SQL(_ISO_DAY)
+    plain = sql.SQL("{0} LIKE '____-__-__' AND translate({0}, '0123456789', '') = '--'").format(text)
+    return sql.SQL("CASE WHEN ({2} OR {0} ~ '{1}') AND pg_input_is_valid({0}, 'date') THEN {0}::date END").format(
+        text, sql.SQL(_ISO_DAY), plain
     )
 
 
 def _moment(base: str, text: sql.Composable, zone: sql.Composable, bind: Bind) -> sql.Composable:
     """The instant, or the local time; what has no zone is read in ours, and shown in ours where none is stored."""
-    aware = sql.SQL("{0} ~ '{1}' AND {0} ~ ':'").format(text, sql.SQL(_ZONE))
+    # A zone has six characters at most; a pattern that may begin anywhere is slow.
+    aware = sql.SQL("(right({0}, 1) = 'Z' OR right({0}, 6) ~ '{1}') AND position(':' IN {0}) > 0").format(
+        text, sql.SQL(_ZONE)
+    )
     if base == "timestamptz":
         local = sql.SQL("{}::timestamp AT TIME ZONE {}").format(text, zone)
         instant = sql.SQL("{}::timestamptz").format(text)

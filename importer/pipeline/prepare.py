@@ -23,6 +23,7 @@ from servicevault.catalog import Field
 
 _PRECISION = re.compile(r"\(\d+\)")  # of "timestamp(0) without time zone"
 
+STAGE = sql.SQL("pg_temp.stage")
 _SHOWABLE = sql.SQL("'0001-01-03' AND '9999-12-29'")  # what a page can show in any zone
 _NAMED_FIELD = re.compile(r"\bp\.(\w+)")
 
@@ -47,13 +48,13 @@ def stored_type(field: Field) -> str:
     return "text" if field.reference else _STORED_AS[field.type]
 
 
-def prepared(plan: LoadPlan, bind: Bind) -> sql.Composable:
+def prepared(plan: LoadPlan, bind: Bind, source: sql.Composable = STAGE) -> sql.Composable:
     """SELECT giving n, key, ordinal, problem and, per field of the target, its typed value and its cell's text.
 
-    Fields without a mapping are NULL. The cell of field f is the column `cell:f`.
+    The rows come from `stage`, or from `source`, which has its columns. Fields without a mapping are NULL. The cell of field f is the column `cell:f`.
     """
     return sql.SQL("SELECT p.n, p.key, p.ordinal, p.problem, {columns} FROM ({values}) p OFFSET 0").format(
-        columns=sql.SQL(", ").join(_derived_columns(plan)), values=_values(plan, bind)
+        columns=sql.SQL(", ").join(_derived_columns(plan)), values=_values(plan, bind, source)
     )
 
 
@@ -82,7 +83,7 @@ def canonical(text: str) -> str:
     return format(number.normalize(), "f")
 
 
-def _cells(plan: LoadPlan, bind: Bind) -> sql.Composable:
+def _cells(plan: LoadPlan, bind: Bind, source: sql.Composable) -> sql.Composable:
     documents = {mapped.column for mapped in plan.mapped if _is_document(mapped)}
     columns = sql.SQL(", ").join(
         sql.SQL("{} {}").format(name(column), sql.SQL("json" if column in documents else "text"))
@@ -106,9 +107,10 @@ def _cells(plan: LoadPlan, bind: Bind) -> sql.Composable:
         if is_local(mapped)
     ]
     return sql.SQL(
-        "SELECT s.n, s.key, s.ordinal, s.problem, {cells} FROM pg_temp.stage s "
+        "SELECT s.n, s.key, s.ordinal, s.problem, {cells} FROM {source} s "
         "CROSS JOIN LATERAL json_to_record(s.row) AS j({columns}){early}{steps} OFFSET 0"
     ).format(
+        source=source,
         cells=sql.SQL(", ").join(found),
         columns=columns,
         early=_made(plan),
@@ -208,7 +210,7 @@ def _emptied(mapped: Mapped, text: sql.Composable) -> sql.Composable:
     return text
 
 
-def _values(plan: LoadPlan, bind: Bind) -> sql.Composable:
+def _values(plan: LoadPlan, bind: Bind, source: sql.Composable) -> sql.Composable:
     mapped_fields = plan.fields
     columns: list[sql.Composable] = []
     for field in _all_fields(plan):
@@ -221,7 +223,7 @@ def _values(plan: LoadPlan, bind: Bind) -> sql.Composable:
         columns.append(sql.SQL("{} AS {}").format(text, name(f"cell:{field.name}")))
         columns += [name("c", extra) for extra in _extras(mapped)]
     return sql.SQL("SELECT c.n, c.key, c.ordinal, c.problem, {columns} FROM ({cells}) c OFFSET 0").format(
-        columns=sql.SQL(", ").join(columns), cells=_cells(plan, bind)
+        columns=sql.SQL(", ").join(columns), cells=_cells(plan, bind, source)
     )
 
 

@@ -210,8 +210,17 @@ def repeats_table(run_id: int) -> sql.Identifier:
     return sql.Identifier(f"importer_stage_{run_id}_repeats")
 
 
+def judged_table(run_id: int) -> sql.Identifier:
+    return sql.Identifier(f"importer_stage_{run_id}_judged")
+
+
 def drop_run_table(connection: psycopg.Connection, run_id: int) -> None:
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}, {}").format(run_table(run_id), repeats_table(run_id)))
+    """Drop all that is staged of the run."""
+    connection.execute(
+        sql.SQL("DROP TABLE IF EXISTS {}, {}, {}").format(
+            run_table(run_id), repeats_table(run_id), judged_table(run_id)
+        )
+    )
 
 
 def stored_key(key: bytes) -> bytes:

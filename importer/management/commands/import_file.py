@@ -15,6 +15,7 @@ from rich.console import Console
 
 from importer import operations, runner
 from importer.errors import ImporterError
+from importer.management import crew
 from importer.management.console import BarSink, counters_table, report_console
 from importer.models import ImportJob
 from importer.operations import files
@@ -38,6 +39,7 @@ class Command(BaseCommand):
         parser.add_argument("--key", nargs="+", default=[], metavar="COLUMN", help="by which rows are recognised")
         parser.add_argument("--validate-only", action="store_true", help="judge every row and change nothing")
         parser.add_argument("--accept-errors", action="store_true", help="import the good rows when others are bad")
+        parser.add_argument("--workers", type=int, default=1, help="sessions that share the load (default 1)")
         parser.add_argument("--as", dest="person", default="", metavar="EMAIL", help="with this person's permissions")
         parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
@@ -89,7 +91,8 @@ class Command(BaseCommand):
                     raise
                 _print_findings(console, report)
                 raise
-            runner.work(job.pk, sink=sink)
+            with crew.helping(job.pk, count=options["workers"] - 1):
+                runner.work(job.pk, sink=sink)
         job.refresh_from_db()
         return job, report
 

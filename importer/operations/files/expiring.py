@@ -44,6 +44,6 @@ def remove(file: FileImport) -> None:
     stored_files.delete(file.path)
     with transaction.atomic(), connection.cursor() as cursor:
         for run_id in file.job.runs.values_list("pk", flat=True):
-            tables = staging.run_table(run_id), staging.repeats_table(run_id)
-            cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}, {}").format(*tables))
+            tables = staging.run_table(run_id), staging.repeats_table(run_id), staging.judged_table(run_id)
+            cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}, {}, {}").format(*tables))
         FileImport.objects.filter(pk=file.pk).update(path="", key=b"", staged_as="", expires_at=timezone.now())

@@ -18,11 +18,11 @@ from importer.operations.files import rights, storing
 from importer.operations.files.failures import FileRefused, ImportInvalid
 from importer.operations.files.uploading import Content, require_waiting
 from importer.pipeline.slices import Counts
-from importer.pipeline.tables import repeats, stage
+from importer.pipeline.tables import stage
 from importer.pipeline.tables.judge import judge
 from importer.pipeline.tables.plan import TablePlan
 from importer.runner import connect_target
-from permissions import audit, preferences
+from permissions import audit
 from servicevault import stored_files
 from servicevault.stored_files import FileGone
 from servicevault.tabular import sandbox
@@ -65,7 +65,7 @@ def validate(
     audit.record("validation_started", user=user, table_name=file.table_name, job_id=job.pk)
     plan = file_planning.plan_file(file, by=user, columns=allowance.allowed_columns)
     with connect_target() as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (file_staging.STAGING_LOCK, run.pk))
+        connection.execute("SELECT pg_advisory_lock(%s, %s)", (file_staging.STAGING_LOCK, run.pk))
         try:
             if file.staged_as != file_planning.digests(file)[0] or not stage.is_staged(connection, run.pk):
                 file_staging.read(connection, file, run.pk)
@@ -73,7 +73,7 @@ def validate(
             raise ImportInvalid(str(error), hint="Upload it again.") from error
         except FileRejected as error:
             raise FileRefused(error.message, allowed_formats=allowance.allowed_formats) from error
-        counts = _judged(connection, plan, run.pk, file, on_progress=on_progress)
+        counts = _judged(connection, plan, run.pk, on_progress=on_progress)
         _note_file(connection, plan, file, counts["read"], limit_rows=allowance.max_rows_per_import)
         _keep(connection, file)
         connection.commit()
@@ -177,7 +177,7 @@ def judged_stream(
     with sandbox.lines(content, file_options(file.import_options).read) as (_, reading):
         stage.stage_lines(connection, NOWHERE_RUN, reading.blocks, temporary=True)
         file.notices = [notice._asdict() for notice in reading.notices]
-    counts = _judged(connection, plan, NOWHERE_RUN, file)
+    counts = _judged(connection, plan, NOWHERE_RUN)
     _note_file(connection, plan, file, counts["read"], limit_rows=limit_rows)
     shown = []
     for severity in ("error", "warning"):
@@ -193,12 +193,10 @@ def judged_stream(
     return _report(summary, shown[0], shown[1])
 
 
-def _judged(
-    connection: psycopg.Connection, plan: TablePlan, run_id: int, file: FileImport, on_progress: Told | None = None
-) -> Counts:
-    repeats.find(connection, plan, run_id, temporary=run_id == NOWHERE_RUN)
-    max_rows = file_options(file.import_options).batch_size or preferences.value("IMPORT_BATCH_SIZE")
-    return judge(connection, plan, run_id, max_rows=max_rows, on_slice=on_progress).counts
+def _judged(connection: psycopg.Connection, plan: TablePlan, run_id: int, on_progress: Told | None = None) -> Counts:
+    if run_id == NOWHERE_RUN:
+        return judge(connection, plan, run_id, temporary=True).counts
+    return judge(connection, plan, run_id, helper=connect_target, on_slice=on_progress).counts
 
 
 def _note_file(

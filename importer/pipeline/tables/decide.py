@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
@@ -10,7 +10,7 @@ from importer.pipeline import checks, columns, staging
 from importer.pipeline.binding import Bind, fragment, name
 from importer.pipeline.findings import Finding, findings_array, row_findings
 from importer.pipeline.plan import Mapped
-from importer.pipeline.prepare import cell, prepared, value
+from importer.pipeline.prepare import STAGE, cell, prepared, value
 from importer.pipeline.tables.plan import TablePlan, kept
 from servicevault.tables import Column
 
@@ -27,52 +27,79 @@ WORK_COLUMNS = {
 }
 
 
+WORK = sql.Identifier("pg_temp", "work")
+
+
 def work_table(plan: TablePlan) -> sql.Composed:
     """CREATE statement of `work`: a row per staged row with its fate and the values to store."""
+    return fate_table(plan, WORK, {mapped.field.name: columns.stored_type(mapped.field) for mapped in plan.load.mapped})
+
+
+def fate_table(
+    plan: TablePlan, table: sql.Identifier, types: Mapping[str, str], *, kind: str = "TABLE"
+) -> sql.Composed:
+    """The same of another table, with these types of the mapped columns."""
     parts = [sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind)) for column, kind in WORK_COLUMNS.items()]
     parts += [
-        sql.SQL("{} {}").format(kept(mapped.field.name), sql.SQL(columns.stored_type(mapped.field)))
+        sql.SQL("{} {}").format(kept(mapped.field.name), fragment(types[mapped.field.name]))
         for mapped in plan.load.mapped
     ]
     parts += [sql.SQL("{} {}").format(kept(column.name), sql.SQL(column.sql_type)) for column in plan.numbered]
-    return sql.SQL("CREATE TEMPORARY TABLE work ({})").format(sql.SQL(", ").join(parts))
+    return sql.SQL("CREATE {} {} ({})").format(sql.SQL(kind), table, sql.SQL(", ").join(parts))
 
 
-def decide(plan: TablePlan, bind: Bind, *, run_id: int, repeats: bool, numbers: bool = False) -> sql.Composed:
-    """INSERT into `work`. Per slice it also takes record_prefix and record_base.
+def decide(
+    plan: TablePlan,
+    bind: Bind,
+    *,
+    run_id: int,
+    repeats: bool,
+    numbers: bool = False,
+    into: sql.Identifier = WORK,
+    source: sql.Composable = STAGE,
+) -> sql.Composed:
+    """INSERT into `work` of the staged rows. With `numbers` it also takes record_prefix and record_base.
 
-    With `numbers`, new rows get the next values of the table's sequences; a rehearsal uses none up.
+    New rows get the next values of the table's sequences then; a rehearsal uses none up, nor has it records.
     """
     failures, warnings = _findings(plan, bind)
     targets = [kept(column) for column in (*plan.mapped, *(column.name for column in plan.numbered))]
     values = [_stored_value(mapped) for mapped in plan.load.mapped]
     values += [
-        sql.SQL("CASE WHEN a.action = 'created' THEN {} END").format(_next_value(plan, column))
+        sql.SQL("CASE WHEN a.action = 'created' THEN {} END").format(next_value(plan, column))
         if numbers
         else sql.SQL("NULL")
         for column in plan.numbered
     ]
     return sql.SQL(
-        "INSERT INTO pg_temp.work (n, key, record_id, action, code, problems, warnings, {targets}) "
-        "SELECT q.n, q.key, encode(%(record_prefix)s::bytea || int8send(%(record_base)s::bigint + q.n), 'hex')::uuid, "
-        "a.action, a.code, q.failures, q.warnings, {values} "
+        "INSERT INTO {into} (n, key, record_id, action, code, problems, warnings, {targets}) "
+        "SELECT q.n, q.key, {record_id}, a.action, a.code, q.failures, q.warnings, {values} "
         "FROM (SELECT p.*, e.hit, {repeated} AS repeated, {failures} AS failures, {warnings} AS warnings "
         "FROM ({rows}) p {existing} {others} {repeats} {checks} OFFSET 0) q "
         "CROSS JOIN LATERAL (SELECT {action} AS verdict OFFSET 0) v "
         "CROSS JOIN LATERAL (SELECT split_part(v.verdict, ' ', 1) AS action, "
         "nullif(split_part(v.verdict, ' ', 2), '') AS code) a"
     ).format(
+        into=into,
+        record_id=record_id("q") if numbers else sql.SQL("NULL"),
         targets=sql.SQL(", ").join(targets),
         values=sql.SQL(", ").join(values),
         repeated=sql.SQL("coalesce(r.rule = 0, false)") if repeats and plan.key else sql.SQL("false"),
         failures=_with_reading(findings_array(failures + _duplicates(plan, repeats=repeats), bind)),
         warnings=findings_array(warnings, bind),
-        rows=prepared(plan.load, bind),
+        rows=prepared(plan.load, bind, source),
         existing=_existing(plan),
         others=sql.SQL(" ").join(_other_key(plan, number) for number in range(len(plan.unique))),
         repeats=_repeats(run_id) if repeats else sql.SQL(""),
         checks=_checked(plan),
         action=_verdict(plan),
+    )
+
+
+def record_id(row: str) -> sql.Composable:
+    """The id of the row's record, time-ordered; see `slices.uuid_counter`."""
+    return sql.SQL("encode(%(record_prefix)s::bytea || int8send(%(record_base)s::bigint + {}), 'hex')::uuid").format(
+        name(row, "n")
     )
 
 
@@ -283,7 +310,7 @@ def _stored_value(mapped: Mapped) -> sql.Composable:
     return name("q", mapped.field.name)
 
 
-def _next_value(plan: TablePlan, column: Column) -> sql.Composable:
+def next_value(plan: TablePlan, column: Column) -> sql.Composable:
     """The value the database would give, taken before, so that the record knows its row."""
     if column.identity:
         relation = sql.Literal(plan.table.identifier.as_string(None).replace("%", "%%"))

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
+from queue import SimpleQueue
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from importer.modes import Outcome
+from importer.pipeline import early, staging
 from importer.pipeline.columns import FLOATS, WHOLE
-from importer.pipeline.prepare import prepared
-from importer.pipeline.slices import Counts, Statement, explain
-from importer.pipeline.tables import stage
-from importer.pipeline.tables.load import TableLoader
+from importer.pipeline.prepare import STAGE, prepared
+from importer.pipeline.slices import Counts, SliceLoader, Statement, explain
+from importer.pipeline.tables import decide, judged, repeats, stage
 from importer.pipeline.tables.plan import TablePlan
 from importer.pipeline.tables.stage import Span
 
+JUDGED_AT_ONCE = 20_000  # rows of one statement
+WORTH_HELP = 3  # spans from which a second session pays
 SAMPLED = 20_000  # rows from which the usual range of a number is taken
 LEAST_ROWS = 30  # F-078
 RANGES_AWAY = 6
@@ -34,48 +41,81 @@ class Verdict:
         return self.counts[Outcome.FAILED]
 
 
-class TableJudge(TableLoader):
-    """Decides about rows and collects what is said of them."""
+class TableJudge(SliceLoader[Span]):
+    """Judges spans of a staged file into the run's judged rows."""
 
-    takes_numbers = False
+    def __init__(self, connection: psycopg.Connection, plan: TablePlan, *, run_id: int) -> None:
+        self.connection = connection
+        self.plan = plan
+        self.run_id = run_id
+        self.job_id = ""
+        self.made = early.maker(plan.load)
+        self.refused: list[tuple[Any, ...]] = []  # findings of rows that the database could not even judge
+        stage.create_slice_tables(connection, decide.work_table(plan))
+
+    def write(self, rows: Span, *, batch: int = 0) -> Counts:
+        return self._bisect(rows, batch)
+
+    def again(self) -> None:
+        """Judge those rows anew that repeat a key of another row, now that they are known."""
+        statement = self._decision(repeats=True)
+        table, repeated = staging.judged_table(self.run_id), staging.repeats_table(self.run_id)
+        self.connection.execute(sql.SQL("DELETE FROM {} j USING {} r WHERE r.key = j.key").format(table, repeated))
+        at = ""
+        while True:
+            stage.clear(self.connection)
+            taken = self.connection.execute(
+                sql.SQL(
+                    "WITH few AS (SELECT DISTINCT key FROM {} WHERE key > %s ORDER BY key LIMIT %s), "
+                    "put AS (INSERT INTO pg_temp.stage (n, key, ordinal, problem, row) "
+                    "SELECT s.n, s.key, 0, s.problem, s.row FROM {} s JOIN few ON few.key = s.key) SELECT max(key) FROM few"
+                ).format(repeated, staging.run_table(self.run_id)),
+                (at, JUDGED_AT_ONCE),
+            ).fetchone()
+            if taken is None or taken[0] is None:
+                return
+            at = taken[0]
+            if self.made is not None:
+                stage.make(self.connection, self.made)
+            statement.run(self.connection)
 
     def _as_a_set(self, rows: Span, batch: int) -> Counts:
-        found = self.decide(rows)
-        if found[Outcome.FAILED]:
-            self._collect("problems", "error", "w.action = 'failed'")
-        if found["warnings"]:
-            self._collect("warnings", "warning", "w.warnings IS NOT NULL")
-        return found
-
-    def _collect(self, column: str, severity: str, condition: str) -> None:
-        places = sql.SQL(", ").join(
-            sql.SQL("({}, {}, {})").format(
-                sql.Literal(mapped.field.name), sql.Literal(mapped.column), sql.Literal(place)
-            )
-            for place, mapped in enumerate(self.plan.load.mapped)
-        )
-        self.connection.execute(
-            sql.SQL(
-                'INSERT INTO pg_temp.found ("row", record, place, "column", field, code, message, value, severity) '
-                "SELECT w.key::bigint, w.n, coalesce(m.place, -1), coalesce(m.source, e ->> 'column', ''), "
-                "coalesce(e ->> 'field', ''), e ->> 'code', e ->> 'message', e ->> 'value', {severity} FROM pg_temp.work w "
-                "CROSS JOIN LATERAL jsonb_array_elements(w.{column}) e "
-                "LEFT JOIN (VALUES {places}) m(field, source, place) ON m.field = e ->> 'field' WHERE {condition}"
-            ).format(
-                severity=sql.Literal(severity),
-                column=sql.Identifier(column),
-                places=places,
-                condition=sql.SQL(condition),
-            )
-        )
+        if self.made is None:
+            judged_rows = self._in_place.run(self.connection, **rows.limits).rowcount
+        else:
+            stage.clear(self.connection)
+            stage.take(self.connection, self.run_id, rows, made=self.made)
+            judged_rows = self._copied.run(self.connection).rowcount
+        return Counts({"read": judged_rows})
 
     def _fail(self, rows: Span, batch: int, error: psycopg.Error) -> None:
+        stage.clear(self.connection)
         stage.take(self.connection, self.run_id, rows)
         code, message, column = explain(error)
-        self.connection.execute(
-            'INSERT INTO pg_temp.found ("row", record, place, "column", field, code, message, severity) '
-            "SELECT s.key::bigint, s.n, -1, '', %s, %s, %s, 'error' FROM pg_temp.stage s",
-            (column or "", code, message),
+        for line, number in self.connection.execute("SELECT key::bigint, n FROM pg_temp.stage").fetchall():
+            self.refused.append((line, number, column or "", code, message))
+
+    def _halves(self, rows: Span) -> tuple[Span, Span] | None:
+        return stage.halves(self.connection, self.run_id, rows)
+
+    @cached_property
+    def _in_place(self) -> Statement:
+        return self._decision(source=stage.seen(self.run_id))
+
+    @cached_property
+    def _copied(self) -> Statement:
+        return self._decision()
+
+    def _decision(self, *, repeats: bool = False, source: sql.Composable = STAGE) -> Statement:
+        return Statement.of(
+            lambda bind: decide.decide(
+                self.plan,
+                bind,
+                run_id=self.run_id,
+                repeats=repeats,
+                into=staging.judged_table(self.run_id),
+                source=source,
+            )
         )
 
 
@@ -84,23 +124,99 @@ def judge(
     plan: TablePlan,
     run_id: int,
     *,
-    max_rows: int,
+    max_rows: int = JUDGED_AT_ONCE,
+    temporary: bool = False,
+    helper: Callable[[], psycopg.Connection] | None = None,
     on_slice: Callable[[int], None] | None = None,
 ) -> Verdict:
-    """Judge every staged row. Leaves its findings in `pg_temp.found`; writes nothing else."""
+    """Judge every staged row, keep what was found, and which rows repeat another. Findings are in `pg_temp.found`.
+
+    With `helper`, which opens another session, a large file is judged by two; what is staged is committed then.
+    """
     connection.execute("DROP TABLE IF EXISTS pg_temp.found")
     connection.execute(
         'CREATE TEMPORARY TABLE found ("row" bigint, record bigint, place integer, "column" text, field text, code text, '
         "message text, value text, severity text)"
     )
-    plan = replace(plan, ranges=usual_ranges(connection, plan, run_id))
-    loader = TableJudge(connection, plan, run_id=run_id, job_id="")
-    counts: Counts = Counts()
-    for span in stage.spans(connection, run_id, max_rows):
-        counts += loader.write(span, batch=0)
-        if on_slice is not None:
-            on_slice(counts["read"])
+    judged.create(connection, plan, run_id, temporary=temporary)
+    seen = replace(plan, ranges=usual_ranges(connection, plan, run_id))
+    loader = TableJudge(connection, seen, run_id=run_id)
+    spans = stage.spans(connection, run_id, max_rows)
+    with contextlib.ExitStack() as stack:
+        loaders = [loader]
+        if helper is not None and len(spans) >= WORTH_HELP:
+            connection.commit()  # the other session is to see the rows
+            loaders.append(TableJudge(stack.enter_context(helper()), seen, run_id=run_id))
+        read = 0
+        for number in _judged_together(loaders, spans):
+            read += number
+            if on_slice is not None:
+                on_slice(read)
+    judged.seal(connection, plan, run_id)
+    if repeats.find(connection, plan, run_id, temporary=temporary):
+        loader.again()
+    counts = judged.counted(connection, run_id)
+    refused = [found for each in loaders for found in each.refused]
+    counts[Outcome.FAILED] += len(refused)
+    counts["read"] += len(refused)
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            'INSERT INTO pg_temp.found ("row", record, place, "column", field, code, message, severity) '
+            "VALUES (%s, %s, -1, '', %s, %s, %s, 'error')",
+            refused,
+        )
+    if counts[Outcome.FAILED]:
+        _collect(connection, plan, run_id, "problems", severity="error", condition="w.action = 'failed'")
+    if counts["warnings"]:
+        _collect(connection, plan, run_id, "warnings", severity="warning", condition="w.warnings IS NOT NULL")
     return Verdict(counts["read"], counts)
+
+
+def _judged_together(loaders: Sequence[TableJudge], spans: Sequence[Span]) -> Iterator[int]:
+    """Judge the spans, each by whichever session is free; yields how many rows each had."""
+    if len(loaders) == 1:
+        for span in spans:
+            yield loaders[0].write(span)["read"]
+        return
+    waiting, free = iter(spans), SimpleQueue[TableJudge]()
+    for loader in loaders:
+        free.put(loader)
+
+    def judge_one(span: Span) -> int:
+        loader = free.get()
+        try:
+            read = loader.write(span)["read"]
+            loader.connection.commit()
+            return read
+        finally:
+            free.put(loader)
+
+    with ThreadPoolExecutor(len(loaders)) as pool:
+        yield from pool.map(judge_one, waiting)
+
+
+def _collect(
+    connection: psycopg.Connection, plan: TablePlan, run_id: int, column: str, *, severity: str, condition: str
+) -> None:
+    places = sql.SQL(", ").join(
+        sql.SQL("({}, {}, {})").format(sql.Literal(mapped.field.name), sql.Literal(mapped.column), sql.Literal(place))
+        for place, mapped in enumerate(plan.load.mapped)
+    )
+    connection.execute(
+        sql.SQL(
+            'INSERT INTO pg_temp.found ("row", record, place, "column", field, code, message, value, severity) '
+            "SELECT w.key::bigint, w.n, coalesce(m.place, -1), coalesce(m.source, e ->> 'column', ''), "
+            "coalesce(e ->> 'field', ''), e ->> 'code', e ->> 'message', e ->> 'value', {severity} FROM {judged} w "
+            "CROSS JOIN LATERAL jsonb_array_elements(w.{column}) e "
+            "LEFT JOIN (VALUES {places}) m(field, source, place) ON m.field = e ->> 'field' WHERE {condition}"
+        ).format(
+            severity=sql.Literal(severity),
+            judged=staging.judged_table(run_id),
+            column=sql.Identifier(column),
+            places=places,
+            condition=sql.SQL(condition),
+        )
+    )
 
 
 def usual_ranges(connection: psycopg.Connection, plan: TablePlan, run_id: int) -> dict[str, tuple[float, float]]:

@@ -14,15 +14,13 @@ from importer.pipeline.binding import Bind
 from importer.pipeline.faults import fail_point
 from importer.pipeline.readers import Reader
 from importer.pipeline.slices import Counts, SliceLoader, Statement, explain, uuid_counter
-from importer.pipeline.tables import decide, repeats, stage, write
+from importer.pipeline.tables import decide, judged, repeats, stage, write
 from importer.pipeline.tables.plan import TablePlan
 from importer.pipeline.tables.stage import Span
 
 
 class TableLoader(SliceLoader[Span]):
     """Writes slices of one staged file into one table through one connection of its own."""
-
-    takes_numbers = True  # of the table's sequences
 
     def __init__(self, connection: psycopg.Connection, plan: TablePlan, *, run_id: int, job_id: str) -> None:
         self.connection = connection
@@ -31,6 +29,7 @@ class TableLoader(SliceLoader[Span]):
         self.job_id = job_id
         self._made = early.maker(plan.load)
         self._repeats = repeats.are_known(connection, run_id)
+        self._judged = judged.are_known(connection, plan, run_id)
         stage.create_slice_tables(connection, decide.work_table(plan))
 
     def pieces(self, reader: Reader, chunk: chunks.Claim, max_rows: int) -> Iterator[Span]:
@@ -46,10 +45,18 @@ class TableLoader(SliceLoader[Span]):
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def decide(self, span: Span) -> Counts:
-        """Judge the span's rows into `work`; how many have each action, and `warnings`."""
-        stage.take(self.connection, self.run_id, span, made=self._made)
+        """What becomes of the span's rows, in `work`; how many have each action, and `warnings`.
+
+        Rows that were found good already are taken as they are, the others are judged here.
+        """
+        stage.clear(self.connection)
+        ids = uuid_counter("record")
+        if self._judged:
+            self._good.run(self.connection, **span.limits, **ids)
+        rest = stage.take(self.connection, self.run_id, span, made=self._made)
         fail_point("after_stage")
-        self._decision.run(self.connection, **uuid_counter("record"))
+        if rest:
+            self._decision.run(self.connection, **ids)
         return self._actions()
 
     def _actions(self) -> Counts:
@@ -70,7 +77,7 @@ class TableLoader(SliceLoader[Span]):
                 "UPDATE pg_temp.work SET action = 'skipped', code = 'target_deleted' WHERE action = 'existing'"
             )
             found = self._actions()
-        context = {"run": self.run_id, "batch": batch}
+        context = {"run": self.run_id, "batch": batch, **rows.limits}
         if found[Outcome.CREATED]:
             written = self._insert.run(self.connection, **context).rowcount
             fail_point("after_insert")
@@ -98,12 +105,13 @@ class TableLoader(SliceLoader[Span]):
         return stage.halves(self.connection, self.run_id, rows)
 
     def _fail(self, rows: Span, batch: int, error: psycopg.Error) -> None:
+        stage.clear(self.connection)
         stage.take(self.connection, self.run_id, rows)
         code, message, column = explain(error)
         self.connection.execute(
             "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, source_row, ordinal, action, code, "
             "source_hash, source_data, problems) SELECT gen_random_uuid(), %(run)s, %(batch)s, s.key::bigint::text, "
-            "s.key::bigint, 0, 'failed', %(code)s::text, s.hash, s.row, jsonb_build_array(jsonb_build_object("
+            "s.key::bigint, 0, 'failed', %(code)s::text, sha256(convert_to(s.row::text, 'UTF8')), s.row, jsonb_build_array(jsonb_build_object("
             "'code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text)) FROM pg_temp.stage s",
             {"run": self.run_id, "batch": batch, "code": code, "message": message, "column": column},
         )
@@ -113,10 +121,12 @@ class TableLoader(SliceLoader[Span]):
     @cached_property
     def _decision(self) -> Statement:
         return Statement.of(
-            lambda bind: decide.decide(
-                self.plan, bind, run_id=self.run_id, repeats=self._repeats, numbers=self.takes_numbers
-            )
+            lambda bind: decide.decide(self.plan, bind, run_id=self.run_id, repeats=self._repeats, numbers=True)
         )
+
+    @cached_property
+    def _good(self) -> Statement:
+        return Statement(judged.take(self.plan, self.run_id), {})
 
     @cached_property
     def _lock(self) -> Statement:
@@ -128,14 +138,14 @@ class TableLoader(SliceLoader[Span]):
 
     @cached_property
     def _insert(self) -> Statement:
-        return Statement.of(lambda bind: write.insert_created(self.plan, bind))
+        return Statement.of(lambda bind: write.insert_created(self.plan, bind, self.run_id))
 
     @cached_property
     def _update(self) -> Statement | None:
         bind = Bind()
-        text = write.update_changed(self.plan, bind)
+        text = write.update_changed(self.plan, bind, self.run_id)
         return Statement(text, bind.params) if text else None
 
     @cached_property
     def _rest(self) -> Statement:
-        return Statement.of(lambda bind: write.record_rest(self.plan, bind))
+        return Statement.of(lambda bind: write.record_rest(self.plan, bind, self.run_id))

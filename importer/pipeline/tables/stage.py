@@ -35,6 +35,11 @@ class Span:
     def last_key(self) -> str:
         return self.hi or END
 
+    @property
+    def limits(self) -> dict[str, str | None]:
+        """Parameters of a statement about the span."""
+        return {"lo": self.lo, "hi": self.hi}
+
 
 def stage_lines(
     connection: psycopg.Connection, run_id: int, blocks: Iterable[bytes], *, temporary: bool = False
@@ -96,7 +101,7 @@ def look_through(connection: psycopg.Connection, run_id: int, *, every: int = 1,
     drop_slice(connection)
     connection.execute(
         sql.SQL(
-            "CREATE {} stage AS SELECT n::integer AS n, key, 0 AS ordinal, NULL::bytea AS hash, problem, row, "
+            "CREATE {} stage AS SELECT n::integer AS n, key, 0 AS ordinal, problem, row, "
             "NULL::json AS made FROM {} WHERE n %% {} = 0"
         ).format(
             sql.SQL("TEMPORARY TABLE" if copied else "TEMPORARY VIEW"), staging.run_table(run_id), sql.Literal(every)
@@ -116,24 +121,42 @@ def create_slice_tables(connection: psycopg.Connection, work: sql.Composed) -> N
     drop_slice(connection)
     connection.execute("DROP TABLE IF EXISTS pg_temp.work")
     connection.execute(
-        'CREATE TEMPORARY TABLE stage (n integer, key text COLLATE "C", ordinal integer, hash bytea, problem text, row json, made json)'
+        'CREATE TEMPORARY TABLE stage (n integer, key text COLLATE "C", ordinal integer, problem text, row json, made json)'
     )
     connection.execute(work, {})
 
 
-def take(connection: psycopg.Connection, run_id: int, span: Span, *, made: staging.Made | None = None) -> None:
-    """Bring the span's rows into `stage`; what an earlier slice left is gone first."""
+def clear(connection: psycopg.Connection) -> None:
+    """Forget what an earlier slice left."""
     connection.execute("TRUNCATE pg_temp.stage, pg_temp.work")
-    connection.execute(
+
+
+def take(connection: psycopg.Connection, run_id: int, span: Span, *, made: staging.Made | None = None) -> int:
+    """Bring the span's rows into `stage`, without those that `work` has; returns how many they are."""
+    taken = connection.execute(
         sql.SQL(
-            "INSERT INTO pg_temp.stage (n, key, ordinal, hash, problem, row) "
-            "SELECT n, key, 0, sha256(convert_to(row::text, 'UTF8')), problem, row FROM {} "
-            "WHERE (%(lo)s::text IS NULL OR key > %(lo)s) AND (%(hi)s::text IS NULL OR key <= %(hi)s) ORDER BY n"
-        ).format(staging.run_table(run_id)),
-        {"lo": span.lo, "hi": span.hi},
-    )
-    if made is not None:
+            "INSERT INTO pg_temp.stage (n, key, ordinal, problem, row) SELECT s.n, s.key, 0, s.problem, s.row FROM {} s "
+            "WHERE {} AND NOT EXISTS (SELECT FROM pg_temp.work w WHERE w.n = s.n) ORDER BY s.n"
+        ).format(staging.run_table(run_id), within("s")),
+        span.limits,
+    ).rowcount
+    if made is not None and taken:
         make(connection, made)
+    return taken
+
+
+def seen(run_id: int) -> sql.Composed:
+    """The span's rows as `stage` has them, where they lie; takes lo and hi."""
+    return sql.SQL(
+        "(SELECT r.n::integer AS n, r.key, 0 AS ordinal, r.problem, r.row, NULL::json AS made FROM {} r WHERE {})"
+    ).format(staging.run_table(run_id), within("r"))
+
+
+def within(row: str) -> sql.Composable:
+    """Whether a staged row lies in the span of lo and hi."""
+    return sql.SQL("(%(lo)s::text IS NULL OR {key} > %(lo)s) AND (%(hi)s::text IS NULL OR {key} <= %(hi)s)").format(
+        key=sql.Identifier(row, "key")
+    )
 
 
 def make(connection: psycopg.Connection, made: staging.Made) -> None:
@@ -149,11 +172,10 @@ def make(connection: psycopg.Connection, made: staging.Made) -> None:
 def halves(connection: psycopg.Connection, run_id: int, span: Span) -> tuple[Span, Span] | None:
     """The span in two parts of as many rows; None for one row."""
     row = connection.execute(
-        sql.SQL(
-            "SELECT (array_agg(key ORDER BY key))[count(*) / 2] FROM {} "
-            "WHERE (%(lo)s::text IS NULL OR key > %(lo)s) AND (%(hi)s::text IS NULL OR key <= %(hi)s)"
-        ).format(staging.run_table(run_id)),
-        {"lo": span.lo, "hi": span.hi},
+        sql.SQL("SELECT (array_agg(s.key ORDER BY s.key))[count(*) / 2] FROM {} s WHERE {}").format(
+            staging.run_table(run_id), within("s")
+        ),
+        span.limits,
     ).fetchone()
     if row is None or row[0] is None:
         return None

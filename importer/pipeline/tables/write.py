@@ -9,6 +9,7 @@ from psycopg import sql
 from importer.pipeline import columns
 from importer.pipeline.binding import Bind, fragment, name
 from importer.pipeline.plan import Mapped
+from importer.pipeline.tables import stage
 from importer.pipeline.tables.decide import same_key
 from importer.pipeline.tables.plan import TablePlan, kept
 
@@ -16,10 +17,13 @@ _RECORD_COLUMNS = (
     "id, run_id, batch_no, source_identifier, source_row, ordinal, action, code, source_hash, source_data, "
     "target_id, target_key, before_image, after_image, changed_fields, problems, warnings"
 )
-_RECORD = "w.record_id, %(run)s, %(batch)s, w.key::bigint::text, w.key::bigint, 0, w.action, w.code, s.hash, s.row"
+_RECORD = (
+    "w.record_id, %(run)s, %(batch)s, w.key::bigint::text, w.key::bigint, 0, w.action, w.code, "
+    "sha256(convert_to(s.row::text, 'UTF8')), s.row"
+)
 
 
-def insert_created(plan: TablePlan, bind: Bind) -> sql.Composed:
+def insert_created(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed:
     """Create the rows decided `created` and record each with its after-image."""
     filled = [*plan.mapped, *(column.name for column in plan.numbered)]
     values = [_value(plan, column) for column in filled]
@@ -40,9 +44,10 @@ def insert_created(plan: TablePlan, bind: Bind) -> sql.Composed:
         return sql.SQL(
             "WITH written AS ({head}) INSERT INTO importer_importrecord ({record_columns}) "
             "SELECT {record}, NULL, NULL, NULL, json_build_object({image}), NULL, NULL, w.warnings "
-            "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n WHERE w.action = 'created' ORDER BY w.n"
+            "FROM pg_temp.work w JOIN {staged} s ON s.n = w.n WHERE w.action = 'created' ORDER BY w.n"
         ).format(
             head=head,
+            staged=stage.seen(run_id),
             record_columns=sql.SQL(_RECORD_COLUMNS),
             record=sql.SQL(_RECORD),
             image=_members(filled[:50], "w", "to:"),
@@ -51,9 +56,10 @@ def insert_created(plan: TablePlan, bind: Bind) -> sql.Composed:
         "WITH written AS ({head} RETURNING {keys}, row_to_json(t) AS image) "
         "INSERT INTO importer_importrecord ({record_columns}) "
         "SELECT {record}, {target_id}, jsonb_build_object({target_key}), NULL, t.image, NULL, NULL, w.warnings "
-        "FROM written t JOIN pg_temp.work w ON {same} JOIN pg_temp.stage s ON s.n = w.n ORDER BY w.n"
+        "FROM written t JOIN pg_temp.work w ON {same} JOIN {staged} s ON s.n = w.n ORDER BY w.n"
     ).format(
         head=head,
+        staged=stage.seen(run_id),
         keys=sql.SQL(", ").join(name("t", column) for column in primary),
         record_columns=sql.SQL(_RECORD_COLUMNS),
         record=sql.SQL(_RECORD),
@@ -94,7 +100,7 @@ def compare(plan: TablePlan, bind: Bind) -> sql.Composed:
     )
 
 
-def update_changed(plan: TablePlan, bind: Bind) -> sql.Composed | None:
+def update_changed(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed | None:
     """Write the columns that differ, nothing else, and record before and after; None when nothing can be updated."""
     assignments = [
         sql.SQL("{column} = CASE WHEN {label} = ANY(w.changed) THEN {new} ELSE {old} END").format(
@@ -116,9 +122,10 @@ def update_changed(plan: TablePlan, bind: Bind) -> sql.Composed | None:
         "INSERT INTO importer_importrecord ({record_columns}) "
         "SELECT {record}, t.target_id, t.target_key, w.before, (SELECT json_object_agg(e.key, e.value) "
         "FROM json_each(t.image) e WHERE e.key = ANY(w.changed)), w.changed, NULL, w.warnings "
-        "FROM written t JOIN pg_temp.work w ON w.n = t.work_n JOIN pg_temp.stage s ON s.n = w.n ORDER BY w.n"
+        "FROM written t JOIN pg_temp.work w ON w.n = t.work_n JOIN {staged} s ON s.n = w.n ORDER BY w.n"
     ).format(
         table=plan.quoted,
+        staged=stage.seen(run_id),
         assignments=sql.SQL(", ").join(assignments),
         same=same_key(plan, plan.key, row="w", prefix="to:"),
         target_id=_target_id(plan),
@@ -128,14 +135,19 @@ def update_changed(plan: TablePlan, bind: Bind) -> sql.Composed | None:
     )
 
 
-def record_rest(plan: TablePlan, bind: Bind) -> sql.Composed:
+def record_rest(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed:
     """Record what was not written: skipped and failed rows; unchanged ones only when asked (R1)."""
     actions = ["skipped", "failed", *(["unchanged"] if plan.load.record_unchanged else [])]
     return sql.SQL(
         "INSERT INTO importer_importrecord ({record_columns}) "
         "SELECT {record}, NULL, NULL, NULL, NULL, NULL, w.problems, w.warnings "
-        "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n WHERE w.action = ANY({actions}) ORDER BY w.n"
-    ).format(record_columns=sql.SQL(_RECORD_COLUMNS), record=sql.SQL(_RECORD), actions=bind(actions, "text[]"))
+        "FROM pg_temp.work w JOIN {staged} s ON s.n = w.n WHERE w.action = ANY({actions}) ORDER BY w.n"
+    ).format(
+        staged=stage.seen(run_id),
+        record_columns=sql.SQL(_RECORD_COLUMNS),
+        record=sql.SQL(_RECORD),
+        actions=bind(actions, "text[]"),
+    )
 
 
 # -- parts --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,103 @@
+"""Loading takes what validation found, and asks again what may have changed since."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from importer import file_planning, runner
+from importer.models import ImportJob, ImportRecord, TableRule
+from importer.operations import files
+from importer.pipeline.tables import judged, load
+from importer.pipeline.tables.judge import judge
+from importer.runner import connect_target
+from tests.importer.files.conftest import outcomes, uploaded
+
+FILE = "sku,name,size,barcode,maker,stock\nA,a,S,1,acme,1\nB,b,M,2,acme,2\nC,c,L,3,acme,3\nD,d,S,4,acme,x\nE,e,,,,007\n"
+
+
+def validated(text: str = FILE, **given: object) -> ImportJob:
+    job = uploaded(text, **given)
+    files.validate(job, None, system=True)
+    return job
+
+
+def loaded(job: ImportJob) -> ImportJob:
+    files.start(job, None, accept_errors=True, system=True)
+    runner.work(job.pk)
+    job.refresh_from_db()
+    assert job.status == "completed", job.error_message
+    return job
+
+
+@pytest.fixture
+def judged_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each slice of a load judged for itself."""
+    found: list[int] = []
+    take = load.stage.take
+
+    def watched(*args: object, **given: object) -> int:
+        found.append(take(*args, **given))  # type: ignore[arg-type]
+        return found[-1]
+
+    monkeypatch.setattr(load.stage, "take", watched)
+    return found
+
+
+@pytest.mark.req("F-029", "F-080")
+def test_a_good_row_is_judged_once(shop: psycopg.Connection, judged_again: list[int]) -> None:
+    job = loaded(validated())
+    assert judged_again == [2]  # the bad one, and the one with something to say about it
+    assert outcomes(job) == {"read": 5, "created": 4, "failed": 1, "warnings": 1}
+    assert shop.execute("SELECT sku, size::text, stock FROM products ORDER BY sku").fetchall() == [
+        ("A", "S", 1), ("B", "M", 2), ("C", "L", 3), ("E", None, 7),
+    ]  # fmt: skip
+    records = ImportRecord.objects.filter(run__job=job, action="created").order_by("source_row")
+    assert [record.source_row for record in records] == [2, 3, 4, 6]
+    assert all(record.after_image["sku"] == record.source_data["sku"] for record in records)
+    same = "SELECT bool_and(sha256(convert_to(source_data::text, 'UTF8')) = source_hash) FROM importer_importrecord"
+    assert shop.execute(same).fetchone() == (True,)
+    assert shop.execute("SELECT count(*) FROM pg_class WHERE relname LIKE 'importer_stage_%'").fetchone() == (0,)
+
+
+@pytest.mark.req("F-072", "F-079", "F-057")
+def test_what_changed_since_is_seen(shop: psycopg.Connection, judged_again: list[int]) -> None:
+    shop.execute("INSERT INTO makers VALUES ('gone', 'Gone')")
+    job = validated(
+        FILE.replace("C,c,L,3,acme", "C,c,L,3,gone") + "F,f,S,6,acme,6\n", options={"duplicate_key": ["sku"]}
+    )
+    shop.execute("INSERT INTO products (sku, barcode) VALUES ('A', '99'), ('Z', '2')")
+    shop.execute("DELETE FROM makers WHERE code = 'gone'")
+    loaded(job)
+    assert judged_again == [5]
+    records = ImportRecord.objects.filter(run__job=job).order_by("source_row")
+    assert [(record.action, record.code) for record in records] == [
+        ("skipped", "exists"), ("failed", "unique_conflict"), ("failed", "foreign_key"), ("failed", "not_a_number"),
+        ("created", None), ("created", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.req("F-029")
+def test_another_rule_judges_every_row_anew(shop: psycopg.Connection, judged_again: list[int]) -> None:
+    job = validated()
+    TableRule.objects.create(table_name="products", column="name", rule="min_length", value=2, is_active=True)
+    loaded(job)
+    assert judged_again == [5]
+    assert outcomes(job) == {"read": 5, "failed": 5, "warnings": 1}
+
+
+@pytest.mark.req("F-027", "F-044")
+def test_two_sessions_find_what_one_finds(shop: psycopg.Connection) -> None:
+    lines = [f"S{number % 50},n{number},{'x' if number % 7 == 0 else number}" for number in range(100)]
+    job = validated("sku,name,stock\n" + "\n".join(lines) + "\n")
+    plan, run = file_planning.plan_file(job.file, by=None), job.runs.get()
+    found = []
+    for helper in (None, connect_target):
+        with connect_target() as connection:
+            verdict = judge(connection, plan, run.pk, max_rows=9, helper=helper)
+            said = connection.execute('SELECT "row", code FROM pg_temp.found ORDER BY 1, 2').fetchall()
+            assert judged.are_known(connection, plan, run.pk)
+            found.append((verdict, said))
+            connection.rollback()
+    assert found[0] == found[1]
+    assert found[0][0].counts["failed"] == 15
