@@ -190,6 +190,8 @@ def _assign(kind: str, row: ImportPermission | ExportPermission, values: Mapping
         table = database.find(row.table_name)
     except database.UnknownTable:
         raise Refused({"table_name": f"There is no table “{row.table_name}”."}) from None
+    if row._state.adding:
+        row.table_name = table.name  # a table has one name to ask rights by: `public.users` is `users`
     for name, value in values.items():
         if name not in EDITABLE[kind]:
             errors[name] = f"“{name}” is not a member of a permission to {kind}."

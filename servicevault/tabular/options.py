@@ -107,9 +107,12 @@ def _flag(key: str, value: Any) -> bool:
     return value
 
 
+MOST_COUNTED = 2**31 - 1  # lines, rows and sheets of one file
+
+
 def _count(key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise OptionRefused(key, f"Option `{key}` is a whole number from 0, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_COUNTED:
+        raise OptionRefused(key, f"Option `{key}` is a whole number from 0 to {MOST_COUNTED:,}.")
     return int(value)
 
 
