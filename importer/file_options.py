@@ -79,7 +79,9 @@ def file_options(given: Mapping[str, Any]) -> FileOptions:
     if not isinstance(key, list | tuple) or not all(isinstance(column, str) for column in key):
         raise _refused("duplicate_key", "is a list of columns")
     timeout = given.get("timeout")
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int) or not 60 <= timeout <= 86_400):
+    if timeout is not None and (
+        isinstance(timeout, bool) or not isinstance(timeout, int) or not 60 <= timeout <= 86_400
+    ):
         raise _refused("timeout", "is a number of seconds from 60 to 86,400")
     for name in ("validate_only", "record_unchanged"):
         if not isinstance(given.get(name, False), bool):

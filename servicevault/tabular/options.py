@@ -160,6 +160,9 @@ def _delimiter(key: str, value: Any) -> str:
     return character
 
 
+_NO_FILE_HAS = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}  # of names and of Python
+
+
 def _encoding(key: str, value: Any) -> str:
     if value in {"auto", ""}:
         return ""
@@ -168,7 +171,7 @@ def _encoding(key: str, value: Any) -> str:
     except (LookupError, ValueError):
         info = None
     # Codecs like hex, zip or rot13 turn bytes into bytes: never an encoding of text.
-    if info is None or not info._is_text_encoding:
+    if info is None or not info._is_text_encoding or info.name.replace("_", "-") in _NO_FILE_HAS:
         raise OptionRefused(key, f"There is no encoding {value!r}. Examples: utf-8, utf-16, windows-1252.")
     return str(value).lower()
 

@@ -100,6 +100,17 @@ def test_what_costs_more_than_it_is_worth_is_refused(shop: Any) -> None:
     assert not files.validate(late, None, system=True)["isValid"]
 
 
+@pytest.mark.req("F-057", "F-075")
+def test_values_that_do_not_compare_recognise_no_row(shop: psycopg.Connection) -> None:
+    shop.execute("ALTER TABLE products ADD COLUMN raw json, ADD COLUMN place point")
+    for column in ("raw", "place"):
+        rules = [{"column": column, "rule": "unique"}]
+        for options in ({"duplicate_key": [column]}, {"validation_rules": rules}):
+            job = uploaded(f"sku,{column}\nA1,1\n", options=options)
+            with pytest.raises(InvalidOption, match="compare"):
+                files.validate(job, None, system=True)
+
+
 @pytest.mark.req("G33", "F-040")
 def test_what_a_person_may_store_has_an_end(clerk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rights, "STORED_BYTES", 100)
