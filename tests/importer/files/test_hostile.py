@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -121,6 +123,19 @@ def test_what_a_person_may_store_has_an_end(clerk: Any, monkeypatch: pytest.Monk
         parts.begin(clerk, "big.csv", 90)
     part = parts.begin(clerk, "small.csv", 9)
     assert parts.append(clerk, part.pk, 0, io.BytesIO(b"")).parts == []  # nothing sent, nothing stored
+
+
+@pytest.mark.req("F-086", "F-022")
+def test_a_process_that_died_leaves_no_file_for_ever(clerk: Any, settings: Any) -> None:
+    kept = uploaded(GOOD, user=clerk, system=False).file.path
+    folder = settings.IMPORT_TEMP_DIR
+    old, young, foreign = folder / ("a" * 32), folder / ("b" * 32), folder / "notes.txt"
+    for path in (old, young, foreign):
+        path.write_bytes(b"x")
+    for path in (old, foreign, Path(kept)):
+        os.utime(path, (0, 0))
+    assert files.expire() == 1
+    assert [path.exists() for path in (old, young, foreign, Path(kept))] == [False, True, True, True]
 
 
 @pytest.mark.req("G15")
