@@ -9,13 +9,13 @@ class ExporterConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how exports are seen, and how failures are told, before the first view asks."""
-        from exporter import access, filters, tasks
+        from exporter import access, planning, tasks
         from exporter.api import failures as told
         from exporter.operations import consent
         from permissions import approvals, granting
         from servicevault.api import failures
 
-        granting.check_row_filter.append(filters.fault_of_row_filter)
         approvals.register(consent.SUBJECT, tasks.APPROVAL)
         access.register()
+        granting.check_row_filter.append(planning.row_filter_fault)
         failures.register(told.tell)

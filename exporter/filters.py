@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import sql
 
-from exporter.errors import ExportError, InvalidColumns, InvalidFields
+from exporter.errors import InvalidColumns, InvalidFields
 from importer.query.binding import type_without_modifier
 from importer.query.composing import Parameters
 from importer.query.conditions import FilterComposer, scalar_text
@@ -25,15 +25,6 @@ ALIAS = "t"  # of the table, in every statement of an export
 MEMBERS = {"column", "operator", "value", "value2", "unit"}
 _BY_VALUE = {"compare", "in", "between"}  # shapes whose values must be of the column's type
 _IS_NULL = {"=": "IS NULL", "equals": "IS NULL", "!=": "IS NOT NULL", "not_equals": "IS NOT NULL"}
-
-
-def fault_of_row_filter(data: Any, table: Table) -> str:
-    """What is wrong with a filter that a permission row puts on every export; "" when nothing."""
-    try:
-        parse(data, table, table.by_name, where="row_filter")
-    except ExportError as error:
-        return str(error)
-    return ""
 
 
 def parse(data: Any, table: Table, permitted: Mapping[str, Any], *, where: str = "filters") -> FilterGroup:

@@ -13,7 +13,7 @@ from django.db import DataError, ProgrammingError, connection, transaction
 from psycopg import sql
 
 from exporter import filters
-from exporter.errors import InvalidColumns, InvalidFields, NotPermitted, UnknownTable
+from exporter.errors import ExportError, InvalidColumns, InvalidFields, NotPermitted, UnknownTable
 from exporter.selection import Selection, column_of
 from exporter.wanted import Wanted
 from importer.query.composing import Parameters, binary, cast
@@ -126,6 +126,20 @@ def _format(name: str, allowance: ExportAllowance) -> Format:
             allowed_formats=[name for name in allowance.allowed_formats if name != "xls"],
         )
     return found
+
+
+def row_filter_fault(given: Mapping[str, Any], table: Table) -> str:
+    """What is wrong with the row filter of a permission; "" when nothing."""
+    try:
+        group = filters.parse(given, table, table.by_name, where="row_filter")
+        _check_values(filters.typed_values(group, table))
+        parameters = Parameters()
+        condition = filters.compose(group, table, parameters, now=datetime.now(UTC))
+        if condition is not None:
+            _check_runs(Selection(table, (), conditions=(condition,), values=dict(parameters.values)))
+    except ExportError as error:
+        return str(error)
+    return ""
 
 
 # -- options

@@ -24,7 +24,7 @@ from exporter.errors import ExportError, ReadFailed, TooManyRows
 from exporter.models import ExportJob
 from exporter.planning import Plan, planned
 from exporter.writing import Written, write_file
-from permissions import audit
+from permissions import audit, policy
 from servicevault import database, stored_files
 from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
@@ -69,6 +69,8 @@ def _work(job: ExportJob, sink: ProgressSink) -> None:
             lifecycle.hand_back(ExportJob, job.pk)
     except ExportError as error:
         _fail(job, error.code, str(error))
+    except policy.Denied as error:
+        _fail(job, "permission_denied", str(error))
     except (RowNotWritable, OptionRefused) as error:
         _fail(job, "query_failed", str(error))
     except audit.AuditUnavailable:

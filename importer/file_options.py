@@ -21,6 +21,8 @@ OWN = (
 RULES = (
     "not_empty", "pattern", "min", "max", "min_length", "max_length", "one_of", "email", "url", "date", "unique",
 )  # fmt: skip
+MOST_RULES = 500
+MESSAGE_CHARACTERS = 500
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ def file_options(given: Mapping[str, Any]) -> FileOptions:
     key = [key] if isinstance(key, str) else key
     if not isinstance(key, list | tuple) or not all(isinstance(column, str) for column in key):
         raise _refused("duplicate_key", "is a list of columns")
+    timeout = given.get("timeout")
+    if timeout is not None and (
+        isinstance(timeout, bool) or not isinstance(timeout, int) or not 60 <= timeout <= 86_400
+    ):
+        raise _refused("timeout", "is a number of seconds from 60 to 86,400")
     for name in ("validate_only", "record_unchanged"):
         if not isinstance(given.get(name, False), bool):
             raise _refused(name, "is true or false")
@@ -188,6 +195,8 @@ def _policy(given: Any) -> Mapping[str, Any] | None:
 def _rules(given: Any) -> tuple[Mapping[str, Any], ...]:
     if not isinstance(given, list | tuple):
         raise _refused("validation_rules", "is a list of rules")
+    if len(given) > MOST_RULES:
+        raise _refused("validation_rules", f"has at most {MOST_RULES} rules")
     known = {"column", "rule", "value", "severity", "message"}
     for place, rule in enumerate(given):
         where = f"validation_rules[{place}]"
@@ -195,6 +204,9 @@ def _rules(given: Any) -> tuple[Mapping[str, Any], ...]:
             raise _refused(where, "has column, rule, value, severity and message")
         if rule.get("rule") not in RULES:
             raise _refused(f"{where}.rule", f"is one of {', '.join(RULES)}")
+        message = rule.get("message")
+        if message is not None and (not isinstance(message, str) or len(message) > MESSAGE_CHARACTERS):
+            raise _refused(f"{where}.message", f"is a text of at most {MESSAGE_CHARACTERS} characters")
         if rule.get("severity", "error") not in ("error", "warning"):
             raise _refused(f"{where}.severity", "is error or warning")
         if not isinstance(rule.get("column"), str):

@@ -27,6 +27,7 @@ from servicevault.catalog import Field, Target
 from servicevault.tables import Column, Table
 
 STAMPS = ("created_at", "updated_at", "created_by", "created_by_id")  # F-066
+UNCOMPARED = {"json", "xml", "point", "polygon", "box", "path", "line", "circle"}  # have no order to group by
 TYPED_FORMATS = {"json", "jsonl", "yaml", "xlsx", "xls"}
 
 
@@ -184,6 +185,8 @@ def plan_table(
     filled = {item.field.name for item in mapped}
     key = _key(table, options, filled)
     wanted_once = [(rule["column"],) for rule in rules if rule["rule"] == "unique" and rule["column"] in filled]
+    for (column,) in wanted_once:
+        _require_equality(table, column, "import_options.validation_rules")
     uniques = [found for found in (*table.unique_keys, *wanted_once) if set(found) <= filled and set(found) != set(key)]
     load = LoadPlan(
         target=target,
@@ -288,10 +291,16 @@ def _key(table: Table, options: FileOptions, filled: set[str]) -> tuple[str, ...
         for column in options.duplicate_key:
             if column not in filled:
                 raise InvalidOption(f"“{column}” recognises no row: it is not mapped.", where=where)
+            _require_equality(table, column, where)
         if set(options.duplicate_key) not in [set(known) for known in table.unique_keys]:
             _refuse_collisions(table, options.duplicate_key)
         return options.duplicate_key
     return next((known for known in table.unique_keys if set(known) <= filled), ())
+
+
+def _require_equality(table: Table, column: str, where: str) -> None:
+    if table.by_name[column].base in UNCOMPARED:
+        raise InvalidOption(f"“{column}” is {table.by_name[column].type}: no two values of that compare.", where=where)
 
 
 def _refuse_collisions(table: Table, key: Sequence[str]) -> None:

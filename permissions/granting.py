@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -90,7 +91,7 @@ def grant(
             row.save(force_insert=True)
     except IntegrityError:
         raise AlreadyGranted(f"{user or role} has a row for “{table_name}” already. Change that one.") from None
-    record("permission_granted", kind, row, by, given={name: getattr(row, name) for name in EDITABLE[kind]})
+    record("permission_granted", kind, row, by, given=_told({name: getattr(row, name) for name in EDITABLE[kind]}))
     return row
 
 
@@ -104,7 +105,14 @@ def change(kind: str, row_id: Any, *, by: Any, values: Mapping[str, Any]) -> Imp
     _assign(kind, row, values)
     row.save()
     changed = {name: value for name, value in before.items() if getattr(row, name) != value}
-    record("permission_changed", kind, row, by, old=changed, new={name: getattr(row, name) for name in changed})
+    record(
+        "permission_changed",
+        kind,
+        row,
+        by,
+        old=_told(changed),
+        new=_told({name: getattr(row, name) for name in changed}),
+    )
     return row
 
 
@@ -134,7 +142,9 @@ def grant_many(
         else:
             change(kind, held.pk, by=by, values=values)
     target: Model = user or role
-    audit.record("permission_granted", user=by, obj=target, details={"kind": kind, "tables": names, "values": values})
+    audit.record(
+        "permission_granted", user=by, obj=target, details={"kind": kind, "tables": names, "values": _told(values)}
+    )
     return names
 
 
@@ -190,6 +200,8 @@ def _assign(kind: str, row: ImportPermission | ExportPermission, values: Mapping
         table = database.find(row.table_name)
     except database.UnknownTable:
         raise Refused({"table_name": f"There is no table “{row.table_name}”."}) from None
+    if row._state.adding:
+        row.table_name = table.name  # a table has one name to ask rights by: `public.users` is `users`
     for name, value in values.items():
         if name not in EDITABLE[kind]:
             errors[name] = f"“{name}” is not a member of a permission to {kind}."
@@ -215,6 +227,11 @@ def _fault(name: str, value: Any, table: database.Table) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value <= LARGEST:
         return f"Use a whole number from 0 to {LARGEST:,}."
     return ""
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values for the log: a filter as its text, because it may name a column of any name."""
+    return {name: json.dumps(value) if name == "row_filter" else value for name, value in values.items()}
 
 
 def record(operation: str, kind: str, row: ImportPermission | ExportPermission, by: Any, **details: Any) -> None:

@@ -44,7 +44,9 @@ def measure(period: str) -> dict[str, Any]:
         ],
         "jobs_by_state": dict.fromkeys(JobStatus.values, 0) | _counted("status", since),
         "rows_imported": (written["created"] or 0) + (written["updated"] or 0),
-        "rows_exported": sum(int(details.get("rows") or 0) for details in exported.values_list("details", flat=True)),
+        "rows_exported": sum(
+            int(details.get("estimated_rows") or 0) for details in exported.values_list("details", flat=True)
+        ),
     }
 
 

@@ -296,6 +296,8 @@ EXPORT_COMPRESS_THRESHOLD = _number("EXPORT_COMPRESS_THRESHOLD", 10, 1, 10_000) 
 _TEMP_DIR = embedded.data_directory() if EMBEDDED else Path("/tmp")  # noqa: S108 - the documented default (G40)
 IMPORT_TEMP_DIR = Path(os.environ.get("IMPORT_TEMP_DIR") or _TEMP_DIR / "imports")
 EXPORT_TEMP_DIR = Path(os.environ.get("EXPORT_TEMP_DIR") or _TEMP_DIR / "exports")
+if IMPORT_TEMP_DIR.resolve() == EXPORT_TEMP_DIR.resolve():  # each is cleaned of files that its own jobs do not know
+    raise ImproperlyConfigured("IMPORT_TEMP_DIR and EXPORT_TEMP_DIR are one folder; allowed are two different ones.")
 
 AUDIT_RETENTION_DAYS = _number("AUDIT_RETENTION_DAYS", 730, 1, 36_500)
 DATA_SENSITIVE_COLUMNS = _columns("DATA_SENSITIVE_COLUMNS")  # table.column that must never leave (G15)

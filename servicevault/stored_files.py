@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 
 BLOCK = 256 * 1024
+STRAY_SECONDS = 24 * 3600  # a file nobody knows is left alone so long: a process may just be making it
 _TAG = 16
+_NAME = re.compile("[0-9a-f]{32}")
 
 
 class FileGone(Exception):
@@ -127,6 +131,19 @@ def delete(path: str) -> None:
     """Remove a stored file; one that is gone already is no error, nor is none at all."""
     if path:
         Path(path).unlink(missing_ok=True)
+
+
+def remove_stray(folder: str | Path, known: Collection[str]) -> int:
+    """Remove files of ours that nobody knows, left by a process that died; other files in the folder stay."""
+    if not Path(folder).is_dir():
+        return 0
+    removed = 0
+    for path in Path(folder).iterdir():
+        is_ours = _NAME.fullmatch(path.name) is not None and path.is_file()
+        if is_ours and str(path) not in known and path.stat().st_mtime < time.time() - STRAY_SECONDS:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
 
 
 def _nonce(number: int) -> bytes:

@@ -165,6 +165,6 @@ class RunNow(TemplateApi):
     def post(self, request: Request, pk: UUID) -> Response:
         """Export at once; the plan is not moved."""
         with transaction.atomic():
-            job = operations.run_now(self.schedule(pk), by=request.user)
+            job = operations.run_now(self.schedule(pk))
             announce(job)
         return Response(shapes.ExportJobShape(job).data, status=202)

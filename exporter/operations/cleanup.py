@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
@@ -14,8 +12,6 @@ from exporter.models import ExportJob, ExportLink
 from permissions import audit
 from servicevault import stored_files
 from servicevault.jobs.models import ACTIVE, JobStatus
-
-STRAY_SECONDS = 24 * 3600  # a file no job names is left alone so long: a worker may just be making it
 
 
 @dataclass(frozen=True)
@@ -41,18 +37,5 @@ def remove_expired() -> Cleaned:
                 )
         stored_files.delete(job.file_path)
     ExportLink.objects.filter(expires_at__lte=timezone.now()).delete()
-    return Cleaned(len(jobs), _remove_stray())
-
-
-def _remove_stray() -> int:
-    """Remove files that no job names, left by a worker that died."""
-    folder = Path(settings.EXPORT_TEMP_DIR)
-    if not folder.is_dir():
-        return 0
     known = set(ExportJob.objects.exclude(file_path="").values_list("file_path", flat=True))
-    removed = 0
-    for path in folder.iterdir():
-        if path.is_file() and str(path) not in known and path.stat().st_mtime < time.time() - STRAY_SECONDS:
-            path.unlink(missing_ok=True)
-            removed += 1
-    return removed
+    return Cleaned(len(jobs), stored_files.remove_stray(settings.EXPORT_TEMP_DIR, known))

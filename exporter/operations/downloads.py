@@ -80,8 +80,8 @@ def linked(secret: str) -> ExportLink:
         raise Http404
     if link.expires_at <= timezone.now() or (link.is_single_use and link.used_at is not None):
         raise Expired("This link was used, or its time is over.", hint="Ask for a new one.")
-    # A person whose account was closed gives nothing out any more.
-    if link.created_by is None or not link.created_by.is_active:
+    # Who may not log in or make links any more gives nothing out any more.
+    if link.created_by is None or not policy.has(link.created_by, LINKS):
         raise Expired("This link is not valid any more.", hint="Ask for a new one.")
     check_ready(link.job)
     return link

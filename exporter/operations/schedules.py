@@ -117,13 +117,16 @@ def _people(ids: Sequence[Any], by: Any) -> list[Any]:
     return people
 
 
-def run_now(schedule: ExportSchedule, *, by: Any) -> ExportJob:
-    """Export at once; the plan is not moved (S5). Raises Conflict while its last export is unfinished."""
+def run_now(schedule: ExportSchedule) -> ExportJob:
+    """Export at once with the owner's rights, whoever asks: the owner's recipients get the file. The plan stays (S5).
+
+    Raises Conflict while its last export is unfinished, and what `create_export` raises.
+    """
     if _is_busy(schedule):
         raise Conflict("The last export of this schedule is not finished.", hint="Wait for it, or cancel it.")
     run = ScheduledRun.objects.create(schedule=schedule, planned_at=timezone.now(), status="started")
     try:
-        return _begin(schedule, run, by=by)
+        return _begin(schedule, run, by=schedule.created_by)
     except ExportError:
         run.delete()
         raise

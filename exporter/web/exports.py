@@ -181,7 +181,7 @@ def switch_schedule(request: PageRequest, pk: UUID) -> str:
 @_acted
 def run_schedule(request: PageRequest, pk: UUID) -> str:
     with transaction.atomic():
-        job = operations.run_now(_schedule(request, pk), by=request.user)
+        job = operations.run_now(_schedule(request, pk))
         announce(job)
     return f"Export {job.number} is queued; the plan is not moved."
 

@@ -39,3 +39,12 @@ def literals(texts: Iterable[str]) -> sql.Composable:
 def fragment(text: str) -> sql.SQL:
     """SQL a developer wrote, as a target's definition holds it."""
     return sql.SQL(text.replace("%", "%%"))
+
+
+# Columns of ours beside the values; a table has columns of these names too.
+_OURS = frozenset({"n", "key", "ordinal", "problem", "hit", "repeated", "failures", "held", "warnings"})
+
+
+def slot(field_name: str) -> str:
+    """The column in which a field's value travels: named as the field, unless we need the name ourselves."""
+    return f"value:{field_name}" if field_name in _OURS else field_name

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from importer.pipeline.binding import Bind, fragment, name
+from importer.pipeline.binding import Bind, fragment, name, slot
 from importer.pipeline.transforms import dates, numbers
 from servicevault.catalog import Field
 
@@ -224,7 +224,7 @@ def wrong(field: Field, cells: Cells) -> Iterator[tuple[sql.Composable, str, str
 
 def oddities(field: Field, year: int) -> Iterator[tuple[sql.Composable, str, str]]:
     """(condition over p, code, end of the sentence) of values that go in and are worth a look (F-078)."""
-    value, cell = name("p", field.name), name("p", f"cell:{field.name}")
+    value, cell = name("p", slot(field.name)), name("p", f"cell:{field.name}")
     if field.base in WHOLE or field.base in {"numeric", *FLOATS}:
         yield (
             sql.SQL("{} ~ '^[+-]?0\\d'").format(cell),

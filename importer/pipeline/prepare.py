@@ -16,7 +16,7 @@ from decimal import Decimal, InvalidOperation
 from psycopg import sql
 
 from importer.pipeline import columns as of_tables
-from importer.pipeline.binding import Bind, fragment, name
+from importer.pipeline.binding import Bind, fragment, name, slot
 from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.transforms import Transform, numbers
 from servicevault.catalog import Field
@@ -63,7 +63,7 @@ def cell(field_name: str) -> sql.Composable:
 
 
 def value(field_name: str) -> sql.Composable:
-    return name("p", field_name)
+    return name("p", slot(field_name))
 
 
 def fault(field_name: str) -> sql.Composable:
@@ -91,7 +91,7 @@ def _cells(plan: LoadPlan, bind: Bind, source: sql.Composable) -> sql.Composable
     )
     chains = {mapped.field.name: _chain(mapped, number, bind) for number, mapped in enumerate(plan.mapped)}
     found = [
-        sql.SQL("{} AS {}").format(_emptied(mapped, chains[mapped.field.name].text), name(mapped.field.name))
+        sql.SQL("{} AS {}").format(_emptied(mapped, chains[mapped.field.name].text), name(slot(mapped.field.name)))
         for mapped in plan.mapped
     ]
     found += [
@@ -216,10 +216,10 @@ def _values(plan: LoadPlan, bind: Bind, source: sql.Composable) -> sql.Composabl
     for field in _all_fields(plan):
         mapped = mapped_fields.get(field.name)
         if mapped is None:
-            columns.append(sql.SQL("NULL::{} AS {}").format(sql.SQL(stored_type(field)), name(field.name)))
+            columns.append(sql.SQL("NULL::{} AS {}").format(sql.SQL(stored_type(field)), name(slot(field.name))))
             continue
-        text = name("c", field.name)
-        columns.append(sql.SQL("{} AS {}").format(_typed(plan, mapped, text, bind), name(field.name)))
+        text = name("c", slot(field.name))
+        columns.append(sql.SQL("{} AS {}").format(_typed(plan, mapped, text, bind), name(slot(field.name))))
         columns.append(sql.SQL("{} AS {}").format(text, name(f"cell:{field.name}")))
         columns += [name("c", extra) for extra in _extras(mapped)]
     return sql.SQL("SELECT c.n, c.key, c.ordinal, c.problem, {columns} FROM ({cells}) c OFFSET 0").format(
@@ -341,14 +341,14 @@ def _instant(mapped: Mapped, text: sql.Composable, zone: sql.Composable) -> sql.
 def _derived_columns(plan: LoadPlan) -> Iterator[sql.Composable]:
     mapped = plan.fields
     for field in _all_fields(plan):
-        current: sql.Composable = name("p", field.name)
+        current: sql.Composable = value(field.name)
         if field.name in plan.target.derived and feeds(plan, field):
             current = sql.SQL("({})").format(fragment(plan.target.derived[field.name]))
         if field.blank and field.name in mapped:
             current = sql.SQL("CASE WHEN btrim({0}) <> '' THEN {0} ELSE {1} END").format(
-                name("p", field.name), fragment(field.blank)
+                value(field.name), fragment(field.blank)
             )
-        yield sql.SQL("{} AS {}").format(current, name(field.name))
+        yield sql.SQL("{} AS {}").format(current, name(slot(field.name)))
         if field.name in mapped:
             yield name("p", f"cell:{field.name}")
             yield from (name("p", extra) for extra in _extras(mapped[field.name]))

@@ -47,7 +47,7 @@ def opened(stream: IO[bytes], limits: Limits) -> Iterator[tuple[str, str, IO[byt
     head = stream.read(8)
     stream.seek(0)
     if head.startswith(GZIP_MAGIC):
-        with _packing_errors(), gzip.GzipFile(fileobj=stream, mode="rb") as unpacked:
+        with packing_errors(), gzip.GzipFile(fileobj=stream, mode="rb") as unpacked:
             yield "gzip", "", _checked(unpacked, _size(stream), limits)
     elif head.startswith(ZIP_MAGICS):
         archive = open_zip(stream, limits)
@@ -58,7 +58,7 @@ def opened(stream: IO[bytes], limits: Limits) -> Iterator[tuple[str, str, IO[byt
             return
         if len(names) != 1:
             raise FileRejected(f"The zip archive holds {len(names)} files. Send an archive with exactly one file.")
-        with _packing_errors(), archive.open(names[0]) as member:
+        with packing_errors(), archive.open(names[0]) as member:
             yield "zip", names[0], _checked(member, _size(stream), limits)
     else:
         yield "", "", stream
@@ -80,7 +80,8 @@ def _is_workbook_inside(content: Capped, limits: Limits) -> bool:
 
 
 @contextmanager
-def _packing_errors() -> Iterator[None]:
+def packing_errors() -> Iterator[None]:
+    """Say FileRejected for what unpacking damaged content raises."""
     try:
         yield
     except (zlib.error, lzma.LZMAError, EOFError, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError) as error:

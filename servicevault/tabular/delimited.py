@@ -157,8 +157,8 @@ class _RecordLines:
         return self._lines.number, line
 
     def skip_lines(self, count: int) -> None:
-        for _ in range(count):
-            next(self._iterator, None)
+        for _ in itertools.islice(self._iterator, count):
+            pass
 
     def start_record(self) -> None:
         self.current = []

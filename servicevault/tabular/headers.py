@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.limits import Limits
 from servicevault.tabular.records import Notice
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def named(cells: Iterable[str | None], line: int, notices: list[Notice], limits: Limits) -> list[str]:
@@ -15,7 +18,7 @@ def named(cells: Iterable[str | None], line: int, notices: list[Notice], limits:
     taken: set[str] = set()
     for position, cell in enumerate(cells, start=1):
         check_columns(position, limits)
-        name = (cell or "").strip()
+        name = checked((cell or "").strip(), line)
         if not name:
             name = f"column_{position}"
             notices.append(Notice("blank_header", f"Column {position} has no name; it is called `{name}`.", line))
@@ -40,6 +43,15 @@ def numbered(count: int, limits: Limits) -> list[str]:
     """Return column_1, column_2, ... for a table without a header row."""
     check_columns(count, limits)
     return [f"column_{position}" for position in range(1, count + 1)]
+
+
+def checked(name: str, line: int = 0) -> str:
+    """The name. Raises FileRejected for one that neither PostgreSQL nor JSON can hold."""
+    if _UNSTORABLE.search(name):
+        raise FileRejected(
+            "The name of a column has a NUL byte or half a character. Rename it and send the file again.", line=line
+        )
+    return name
 
 
 def check_columns(count: int, limits: Limits) -> None:

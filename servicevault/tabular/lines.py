@@ -45,7 +45,8 @@ def copy_line(record: Record, texts: RowTexts) -> str:
     problems = "\\N"
     if record.problems:
         row = row.replace("\\u0000", "\ufffd")
-        problems = _escaped(_encode([_told(problem._asdict()) for problem in record.problems]))
+        told = _encode([_told(problem._asdict()) for problem in record.problems])
+        problems = _escaped(told.replace("\\u0000", "\ufffd"))
     return f"{record.number}\t{record.line:0{KEY_DIGITS}d}\t{problems}\t{_escaped(row)}\n"
 
 

@@ -107,9 +107,12 @@ def _flag(key: str, value: Any) -> bool:
     return value
 
 
+MOST_COUNTED = 2**31 - 1  # lines, rows and sheets of one file
+
+
 def _count(key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise OptionRefused(key, f"Option `{key}` is a whole number from 0, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_COUNTED:
+        raise OptionRefused(key, f"Option `{key}` is a whole number from 0 to {MOST_COUNTED:,}.")
     return int(value)
 
 
@@ -157,6 +160,9 @@ def _delimiter(key: str, value: Any) -> str:
     return character
 
 
+_NO_FILE_HAS = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}  # of names and of Python
+
+
 def _encoding(key: str, value: Any) -> str:
     if value in {"auto", ""}:
         return ""
@@ -165,7 +171,7 @@ def _encoding(key: str, value: Any) -> str:
     except (LookupError, ValueError):
         info = None
     # Codecs like hex, zip or rot13 turn bytes into bytes: never an encoding of text.
-    if info is None or not info._is_text_encoding:
+    if info is None or not info._is_text_encoding or info.name.replace("_", "-") in _NO_FILE_HAS:
         raise OptionRefused(key, f"There is no encoding {value!r}. Examples: utf-8, utf-16, windows-1252.")
     return str(value).lower()
 

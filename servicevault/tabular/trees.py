@@ -113,7 +113,7 @@ class Columns:
         if position is None:
             position = self._positions[name] = len(self._names)
             headers.check_columns(position + 1, self._limits)
-            self._names.append(name)
+            self._names.append(headers.checked(name))
         cells.extend([None] * (position + 1 - len(cells)))
         return position
 

@@ -101,5 +101,5 @@ class OneTemplate(ApiView):
     @extend_schema(operation_id="delete_import_template", responses={204: None}, tags=["file imports"])
     def delete(self, request: Request, pk: int) -> Response:
         """Delete a template; imports that used it stay."""
-        templates.fetch(request.user, pk, change=True).delete()
+        templates.delete(request.user, templates.fetch(request.user, pk, change=True))
         return Response(status=204)

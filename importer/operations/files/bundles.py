@@ -33,38 +33,39 @@ def upload_zip(user: Any, content: Content, *, system: bool = False) -> list[Imp
     made: list[ImportJob] = []
     try:
         with stored_files.opened(stored, settings.IMPORT_TEMP_DIR) as file:
-            archive = _opened(file, allowance.allowed_formats)
-            members = {_table_name(member): member for member in archive.infolist() if not member.is_dir()}
-            for name in members:
-                rights.require(user, name, system=system)
+            archive = _opened(file)
+            members: dict[str, zipfile.ZipInfo] = {}
+            for member in archive.infolist():
+                if not member.is_dir():
+                    table = rights.table_of(_table_name(member))
+                    rights.require(user, table.name, system=system)
+                    if members.setdefault(table.name, member) is not member:
+                        raise FileRejected(f"The archive holds several files for {table.name}; one is taken.")
             for table in _parents_first([rights.table_of(name) for name in members]):
-                with archive.open(members[table.name]) as inner:
+                with containers.packing_errors(), archive.open(members[table.name]) as inner:
                     made.append(_job(user, table.name, members[table.name].filename, inner, system=system))
-    except BaseException:
+    except BaseException as error:
         for job in made:
             stored_files.delete(job.file.path)
             job.runs.all().delete()
             job.delete()
+        if isinstance(error, FileRejected):
+            raise FileRefused(error.message, allowed_formats=allowance.allowed_formats) from error
         raise
     finally:
         stored_files.delete(stored.path)
     return made
 
 
-def _opened(file: Any, allowed: Any) -> zipfile.ZipFile:
-    try:
-        archive = containers.open_zip(file, DEFAULT)
-    except FileRejected as error:
-        raise FileRefused(error.message, allowed_formats=allowed) from error
+def _opened(file: Any) -> zipfile.ZipFile:
+    archive = containers.open_zip(file, DEFAULT)
     files = [member for member in archive.infolist() if not member.is_dir()]
     packed = sum(member.compress_size for member in files)
     unpacked = sum(member.file_size for member in files)
     if not files or len(files) > MOST_FILES:
-        raise FileRefused(
-            f"The archive holds {len(files)} files; 1 to {MOST_FILES} are taken.", allowed_formats=allowed
-        )
+        raise FileRejected(f"The archive holds {len(files)} files; 1 to {MOST_FILES} are taken.")
     if unpacked > DEFAULT.expansion_bytes and unpacked > packed * DEFAULT.expansion_ratio:
-        raise FileRefused("The archive unpacks to far more than its size.", allowed_formats=allowed)
+        raise FileRejected("The archive unpacks to far more than its size.")
     return archive
 
 

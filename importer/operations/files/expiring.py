@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 from psycopg import sql
@@ -19,7 +20,8 @@ UNSTARTED = timedelta(days=7)
 
 
 def expire() -> int:
-    """Remove stored files of jobs that ended a day ago, uploads nobody finished, and jobs nobody started; how many files."""
+    """Remove stored files of jobs that ended a day ago, uploads nobody finished, what a process that died left, and
+    jobs nobody started; how many files."""
     now = timezone.now()
     stale = ImportJob.objects.filter(
         profile=None, awaits_start=True, status=JobStatus.PENDING, created_at__lt=now - UNSTARTED
@@ -36,7 +38,9 @@ def expire() -> int:
             stored_files.delete(part["path"])
         upload.delete()
         count += 1
-    return count
+    known = set(FileImport.objects.exclude(path="").values_list("path", flat=True))
+    known |= {part["path"] for upload in FileUpload.objects.all() for part in upload.parts}
+    return count + stored_files.remove_stray(settings.IMPORT_TEMP_DIR, known)
 
 
 def remove(file: FileImport) -> None:

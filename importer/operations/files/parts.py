@@ -42,7 +42,7 @@ class UploadGone(FileFailure):
 def begin(user: Any, filename: str, size: int, sha256: str = "") -> FileUpload:
     """An upload that waits for its parts of 5 MiB.
 
-    Raises ImportDenied without any import permission, FileTooLarge, InvalidFields.
+    Raises ImportDenied without any import permission, FileTooLarge, TooManyImports, InvalidFields.
     """
     allowance = rights.require_any(user)
     if size < 1:
@@ -51,6 +51,7 @@ def begin(user: Any, filename: str, size: int, sha256: str = "") -> FileUpload:
         raise InvalidFields({"sha256": ["A SHA-256 has 64 hexadecimal digits."]})
     if size > allowance.max_file_size_mb * MIB:
         raise FileTooLarge(size, allowance.max_file_size_mb)
+    rights.check_room(user, size)
     return FileUpload.objects.create(
         created_by=user, filename=cleaned(filename), size=size, sha256=sha256.lower(), expires_at=timezone.now() + KEPT
     )
@@ -76,6 +77,9 @@ def append(user: Any, upload_id: UUID | str, offset: int, content: IO[bytes]) ->
     if offset != upload.offset:
         raise WrongOffset(upload.offset)
     stored = _kept(content, min(PART_BYTES, upload.size - offset))
+    if not stored.size:
+        stored_files.delete(stored.path)
+        return upload
     try:
         with transaction.atomic():
             upload = FileUpload.objects.select_for_update().get(pk=upload.pk)

@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Sum
 from django.utils import timezone
 
+from importer.models import FileImport, FileUpload
 from importer.operations.files.failures import ImportDenied, TooManyImports, UnknownTable
 from permissions import policy, preferences, roles
 from permissions import tables as granted
@@ -17,6 +19,7 @@ from servicevault import catalog, tables
 from servicevault.tables import Table
 
 PEOPLE = "users"
+STORED_BYTES = 2 * 1024**3  # G33
 WORDS = {"can_import": "import into", "can_validate": "validate files for", "can_preview": "preview files for"}
 
 
@@ -41,7 +44,7 @@ def require(user: Any, table_name: str, action: str = "can_import", *, system: b
 
     `system` is the installation itself: only its own limits count.
     """
-    table_of(table_name)
+    table_name = table_of(table_name).name  # `public.users` is `users`
     if system:
         return whole()
     allowance = granted.import_allowance(user, table_name)
@@ -86,6 +89,19 @@ def check_pace(user: Any, table_name: str, allowance: ImportAllowance) -> None:
                 hint="Try again later.",
                 limit=limit,
             )
+
+
+def check_room(user: Any, more_bytes: int) -> None:
+    """Raise TooManyImports when the person's stored files would take more than they may (G33)."""
+    files = FileImport.objects.filter(job__created_by=user.pk).exclude(path="")
+    uploads = FileUpload.objects.filter(created_by=user.pk, expires_at__gt=timezone.now())
+    stored = (files.aggregate(size=Sum("file_size"))["size"] or 0) + (uploads.aggregate(size=Sum("size"))["size"] or 0)
+    if stored + more_bytes > STORED_BYTES:
+        raise TooManyImports(
+            f"Your stored files have {stored:,} bytes; at most {STORED_BYTES:,} are kept.",
+            hint="Start or cancel imports that wait, or wait a day after their end.",
+            limit=STORED_BYTES,
+        )
 
 
 def whole() -> ImportAllowance:

@@ -64,6 +64,9 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
         )
         if not won:
             raise Conflict(f"Job {job.number} was started already.")
+        file.refresh_from_db()
+        if file.validated_as != file_planning.digests(file)[1]:  # configured since it was looked at
+            raise ImportInvalid("The file was mapped or read otherwise meanwhile.", hint="Validate it first.")
         file.accept_errors = accept_errors
         file.save(update_fields=["accept_errors"])
         consent.ask_if_needed(job, allowance, by=user)

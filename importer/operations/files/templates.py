@@ -14,7 +14,7 @@ from importer.models import ImportJob, ImportTemplate
 from importer.operations.failures import InvalidFields
 from importer.operations.files import rights
 from importer.operations.files.failures import NotThere
-from permissions import policy
+from permissions import audit, policy
 
 
 def visible(user: Any, *, table_name: str = "") -> QuerySet[ImportTemplate]:
@@ -45,14 +45,24 @@ def save(user: Any, given: Mapping[str, Any], template: ImportTemplate | None = 
     if not str(template.name).strip():
         raise InvalidFields({"name": ["A template needs a name."]})
     rights.require(user, template.table_name)
+    template.table_name = rights.table_of(template.table_name).name
     file_options(template.import_options)
     template.field_mappings = [mapping.as_json() for mapping in field_mappings(template.field_mappings)]
+    operation = "template_created" if template._state.adding else "template_updated"
     try:
         with transaction.atomic():
             template.save()
+            audit.record(operation, user=user, table_name=template.table_name, obj=template)
     except IntegrityError:
         raise InvalidFields({"name": [f"You have a template “{template.name}” already."]}) from None
     return template
+
+
+@transaction.atomic
+def delete(user: Any, template: ImportTemplate) -> None:
+    """Remove it; imports that used it stay."""
+    audit.record("template_deleted", user=user, table_name=template.table_name, obj=template)
+    template.delete()
 
 
 def of_job(user: Any, job: ImportJob, name: str, *, is_public: bool = False) -> ImportTemplate:

@@ -47,9 +47,12 @@ def upload(
     """
     allowance = rights.require(user, table_name, system=system)
     table = rights.table_of(table_name)
+    table_name = table.name
     chosen = file_options(options or {})
     given = None if mappings is None else field_mappings(mappings)
     with storing.taken(content, chosen.read, allowance) as taken, transaction.atomic():
+        if not system:
+            rights.check_room(user, taken.stored.size)
         headers = taken.inspection.headers
         found = file_planning.proposals(table, headers, _samples(taken), columns=allowance.allowed_columns)
         used = file_planning.certain(found) if given is None else given
@@ -65,7 +68,12 @@ def upload(
             user=user,
             table_name=table_name,
             job_id=job.pk,
-            details={"file": file.original_filename, "bytes": file.file_size, "format": file.file_format},
+            details={
+                "filename": file.original_filename,
+                "file_size": file.file_size,
+                "estimated_rows": file.total_rows,
+                "format": file.file_format,
+            },
         )
     return job
 
@@ -104,6 +112,10 @@ def configure(
     file_planning.check_mappings(table, used, file.headers, allowance.allowed_columns)
     file.field_mappings = [mapping.as_json() for mapping in used]
     with transaction.atomic():
+        # A start at the same moment waits here, or has won: then nothing is changed any more.
+        waits = ImportJob.objects.select_for_update().filter(pk=job.pk, status=JobStatus.PENDING, awaits_start=True)
+        if waits.first() is None:
+            raise Conflict(f"Job {job.number} was started already.", hint="Upload the file again.")
         file.save()
         job.save(update_fields=["mode", "options"])
     return job
@@ -133,7 +145,7 @@ def parse(
         "file_parsed",
         user=user,
         table_name=table_name,
-        details={"bytes": taken.stored.size, "format": taken.inspection.detection.format},
+        details={"file_size": taken.stored.size, "format": taken.inspection.detection.format},
     )
     return shown
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from psycopg import sql
 
 from importer.pipeline import checks, columns, staging
-from importer.pipeline.binding import Bind, fragment, name
+from importer.pipeline.binding import Bind, fragment, name, slot
 from importer.pipeline.findings import Finding, findings_array, row_findings
 from importer.pipeline.plan import Mapped
 from importer.pipeline.prepare import STAGE, cell, prepared, value
@@ -307,7 +307,7 @@ def _verdict(plan: TablePlan) -> sql.Composable:
 
 
 def _stored_value(mapped: Mapped) -> sql.Composable:
-    return name("q", mapped.field.name)
+    return name("q", slot(mapped.field.name))
 
 
 def next_value(plan: TablePlan, column: Column) -> sql.Composable:

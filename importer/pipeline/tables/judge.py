@@ -15,6 +15,7 @@ from psycopg import sql
 
 from importer.modes import Outcome
 from importer.pipeline import early, staging
+from importer.pipeline.binding import slot
 from importer.pipeline.columns import FLOATS, WHOLE
 from importer.pipeline.prepare import STAGE, prepared
 from importer.pipeline.slices import Counts, SliceLoader, Statement, explain
@@ -235,7 +236,7 @@ def usual_ranges(connection: psycopg.Connection, plan: TablePlan, run_id: int) -
         sql.SQL(
             "percentile_cont(ARRAY[0.25, 0.75]) WITHIN GROUP (ORDER BY {0}::double precision) "
             "FILTER (WHERE {0}::text NOT IN ('NaN', 'Infinity', '-Infinity'))"
-        ).format(sql.Identifier("p", item.field.name.replace("%", "%%")))
+        ).format(sql.Identifier("p", slot(item.field.name).replace("%", "%%")))
         for item in numbers
     )
     statement = Statement.of(

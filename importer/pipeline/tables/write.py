@@ -53,7 +53,7 @@ def insert_created(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed:
             image=_members(filled[:50], "w", "to:"),
         )
     return sql.SQL(
-        "WITH written AS ({head} RETURNING {keys}, row_to_json(t) AS image) "
+        "WITH written AS ({head} RETURNING {keys}, {image} AS image) "
         "INSERT INTO importer_importrecord ({record_columns}) "
         "SELECT {record}, {target_id}, jsonb_build_object({target_key}), NULL, t.image, NULL, NULL, w.warnings "
         "FROM written t JOIN pg_temp.work w ON {same} JOIN {staged} s ON s.n = w.n ORDER BY w.n"
@@ -61,6 +61,7 @@ def insert_created(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed:
         head=head,
         staged=stage.seen(run_id),
         keys=sql.SQL(", ").join(name("t", column) for column in primary),
+        image=_image(plan),
         record_columns=sql.SQL(_RECORD_COLUMNS),
         record=sql.SQL(_RECORD),
         target_id=_target_id(plan),
@@ -177,6 +178,15 @@ def _differs(plan: TablePlan, mapped: Mapped) -> sql.Composable:
         new, old = sql.SQL("{}::text").format(new), sql.SQL("{}::text").format(old)
     differs = sql.SQL("{} IS DISTINCT FROM {}").format(old, new)
     return sql.SQL("({} IS NOT NULL AND {})").format(new, differs) if mapped.keep_empty else differs
+
+
+def _image(plan: TablePlan) -> sql.Composable:
+    """Row `t` as JSON, without what nobody is shown (G15)."""
+    shown = plan.table.open_columns
+    if len(shown) == len(plan.table.columns):
+        return sql.SQL("row_to_json(t)")
+    picked = sql.SQL(", ").join(name("t", column.name) for column in shown)
+    return sql.SQL("(SELECT row_to_json(o) FROM (SELECT {}) o)").format(picked)
 
 
 def _target_id(plan: TablePlan) -> sql.Composable:

@@ -22,6 +22,7 @@ from importer.pipeline.transforms.kinds import Kind, Parameter
 __all__ = ["KINDS", "Kind", "Parameter", "Transform", "chain", "transform"]
 
 MAX_GROWTH = 100  # of a text by the replacements of one field: nested ones multiply
+MAX_STEPS = 50  # of one field; each is a layer of the statement that the planner must see through
 MAX_PAD = 10_000  # characters
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (*texts.KINDS, *numbers.KINDS, *dates.KINDS)}
@@ -63,6 +64,8 @@ def transform(name: str, params: Mapping[str, Any] | None = None) -> Transform:
 
 def chain(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Transform, ...]:
     """The steps in order. Raises QueryError as `transform` does, and for one that must come first and does not."""
+    if len(steps) > MAX_STEPS:
+        raise QueryError(f"A field has {len(steps):,} transformations.", hint=f"At most {MAX_STEPS}.")
     found = tuple(transform(name, params) for name, params in steps)
     late = next(
         (step for before, step in itertools.pairwise(found) if step.kind.early and not before.kind.early),

@@ -35,3 +35,38 @@ def test_validation(shop: psycopg.Connection) -> None:
     print(report)
     assert report["totalRows"] == 3
     assert report["errorRows"] == 2
+
+
+def test_columns_may_have_the_names_that_we_use_ourselves(shop: psycopg.Connection) -> None:
+    names = (
+        "n",
+        "key",
+        "ordinal",
+        "problem",
+        "hit",
+        "repeated",
+        "failures",
+        "warnings",
+        "row",
+        "made",
+        "hash",
+        "e",
+        "r",
+    )
+    shop.execute("DROP TABLE IF EXISTS odd")
+    shop.execute(f"CREATE TABLE odd (id integer PRIMARY KEY, {', '.join(f'{name} integer' for name in names)})")
+    try:
+        lines = [
+            ",".join(["id", *names]),
+            ",".join(["1", *map(str, range(len(names)))]),
+            ",".join(["2", *"x" * len(names)]),
+        ]
+        job = imported("\n".join(lines) + "\n", table="odd", mappings={name: name for name in ("id", *names)})
+        assert outcomes(job) == {"read": 2, "created": 1, "failed": 1}
+        assert shop.execute("SELECT n, key, warnings, r FROM odd").fetchall() == [(0, 1, 7, 12)]
+        again = imported(lines[0] + "\n" + lines[1].replace("1,0,1", "1,5,1") + "\n", table="odd",
+                         mappings={name: name for name in ("id", *names)}, options={"on_duplicate": "update"})  # fmt: skip
+        assert outcomes(again) == {"read": 1, "updated": 1}
+        assert shop.execute("SELECT n, key FROM odd").fetchall() == [(5, 1)]
+    finally:
+        shop.execute("DROP TABLE odd")
