@@ -180,5 +180,5 @@ def test_validations_survive_saving() -> None:
     assert [item.name for item in spec.fields[0].validations] == ["required", "max"]
     assert parse_spec(dump_spec(spec)) == spec
     assert set(KINDS) == {
-        "required", "email", "url", "unique", "min", "max", "min_length", "max_length", "pattern", "one_of", "exists", "after",
+        "required", "email", "url", "date", "unique", "min", "max", "min_length", "max_length", "pattern", "one_of", "exists", "after",
     }  # fmt: skip
