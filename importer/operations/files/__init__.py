@@ -2,7 +2,7 @@
 
 from . import parts, templates
 from .bundles import upload_zip
-from .correcting import correctable, corrected_options, error_file, own_columns, retry, retry_from_file
+from .correcting import corrected_options, error_file, own_columns, retry, retry_from_file
 from .data_importer import DataImporter
 from .expiring import expire
 from .failures import (
@@ -18,6 +18,7 @@ from .failures import (
 )
 from .findings import findings_file, groups, is_current
 from .looking import TargetColumn, first_rows, keys, map_anew, targets, validate_sample
+from .retries import correctable
 from .rights import require, table_of
 from .starting import start
 from .telling import (

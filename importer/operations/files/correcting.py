@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from django.conf import settings
-from django.db.models import QuerySet
 
-from importer.models import ImportJob, ImportRecord
-from importer.modes import Outcome
+from importer.models import ImportJob
 from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.files import rights, storing, uploading
 from importer.operations.files.failures import ImportInvalid
+from importer.operations.files.retries import came_in, correctable
 from importer.operations.files.telling import failed_records, record_errors, source_columns
 from importer.operations.files.validating import ROW_KEY
 from servicevault import stored_files
@@ -70,9 +69,9 @@ def retry(job: ImportJob, user: Any, *, scope: str = "failed", system: bool = Fa
         raise Conflict("The file is not kept any more.", hint="Upload it again.")
     lines = file.only_rows
     if scope == "failed":
-        lines = list(failed_records(job).values_list("source_row", flat=True))
+        lines = list(correctable(job).values_list("source_row", flat=True))
         if not lines:
-            raise Conflict(f"Job {job.number} has no failed row.", hint="Retry all rows.")
+            raise Conflict(f"Job {job.number} has no failed row that is not in by now.", hint="Retry all rows.")
     return uploading.upload(
         user,
         stored_files.read(file.stored),
@@ -138,11 +137,6 @@ def corrected_options(job: ImportJob) -> dict[str, Any]:
     return options | {"format": "csv"}
 
 
-def correctable(job: ImportJob) -> QuerySet[ImportRecord]:
-    """Failed rows that no correction brought in yet, in the file's order."""
-    return failed_records(job).exclude(pk__in=_imported(job))
-
-
 def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[list[list[Any]], list[dict[str, Any]]]:
     chosen, refused = [], []
     with (
@@ -150,7 +144,7 @@ def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[list[list[Any]], l
         sandbox.opened(file, ReadOptions()) as (_, read),
     ):
         failed = {str(record.pk): record for record in failed_records(job)}
-        imported = _imported(job)
+        imported = came_in(job)
         for record in read.records:
             cells = record.mapping(read.headers)
             if KEY not in cells:
@@ -165,12 +159,3 @@ def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[list[list[Any]], l
                 continue
             chosen.append([*(cells.get(header) for header in own_columns(job)), key])
     return chosen, refused
-
-
-def _imported(job: ImportJob) -> set[str]:
-    """Keys of rows that an earlier correction of the job brought in: it carried them along (see `retry_from_file`)."""
-    done = ImportRecord.objects.filter(
-        run__job__retry_of=job, action__in=[Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED]
-    )
-    rows = done.values_list("source_data", flat=True).iterator(chunk_size=1000)
-    return {row[KEY] for row in rows if row and KEY in row}

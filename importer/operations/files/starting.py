@@ -12,6 +12,7 @@ from importer.models import ImportJob
 from importer.operations.failures import Conflict, TooManyJobs
 from importer.operations.files import consent, rights
 from importer.operations.files.failures import ImportInvalid
+from importer.operations.files.retries import require_latest
 from importer.operations.files.uploading import require_waiting
 from permissions import audit
 from servicevault.jobs.limits import MOST_UNFINISHED, unfinished_of
@@ -64,6 +65,8 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
         )
         if not won:
             raise Conflict(f"Job {job.number} was started already.")
+        if job.retry_of_id is not None:
+            require_latest(job)
         file.refresh_from_db()
         if file.validated_as != file_planning.digests(file)[1]:  # configured since it was looked at
             raise ImportInvalid("The file was mapped or read otherwise meanwhile.", hint="Validate it first.")
