@@ -47,22 +47,30 @@ class Lines:
     def pieces(self, connection: psycopg.Connection, on_rows: Callable[[int], None]) -> Iterator[bytes]:
         """The file piece by piece; `on_rows` hears of rows as they pass."""
         rows = size = 0
-        held: list[bytes | memoryview] = []
+        held: list[bytes] = []
         lead = self.before
         with connection.cursor().copy(self.statement, self.values) as copy:
             for line in copy:  # PostgreSQL sends each row as one message, ended by a line feed
-                held.append(line[:-1])
+                held.append(bytes(line))  # a copy is quicker than libpq's buffers kept for a while
                 size += len(line)
                 if size > PIECE:
-                    yield lead + self.finish(self.between.join(held))
+                    yield lead + self._joined(held)
                     rows += len(held)
                     on_rows(len(held))
                     lead, held, size = self.between, [], 0
         if held:
-            yield lead + self.finish(self.between.join(held))
+            yield lead + self._joined(held)
             on_rows(len(held))
             rows += len(held)
         yield self.after if rows else self.empty
+
+    def _joined(self, rows: list[bytes]) -> bytes:
+        piece = b"".join(rows)
+        if piece.count(b"\n") == len(rows):  # no cell has a line feed of its own
+            piece = piece[:-1].replace(b"\n", self.between)
+        else:
+            piece = self.between.join([row[:-1] for row in rows])
+        return self.finish(piece)
 
 
 def lines(selection: Selection, format_name: str, options: WriteOptions) -> Lines | None:
@@ -131,11 +139,12 @@ def _cell(column: Column, options: WriteOptions) -> sql.Composable | None:
 
 
 def _guarded(value: sql.Composable, options: WriteOptions) -> sql.Composable:
-    """An apostrophe before what a spreadsheet would run (F-174). Letters and digits are told by one look at the first."""
+    """An apostrophe before what a spreadsheet would run (F-174). The first letter or digit tells most cells at once; 0 is the empty text."""
     if not options.formula_guard:
         return value
     return sql.SQL(
-        "CASE WHEN (ascii({v}) > 64 AND ascii({v}) < 133) OR ascii({v}) BETWEEN 48 AND 57 OR ascii({v}) > 12288 "
+        "CASE WHEN (ascii({v}) > 64 AND ascii({v}) < 133) OR ascii({v}) = 0 OR ascii({v}) BETWEEN 48 AND 57 "
+        "OR ascii({v}) > 12288 "
         "OR {v} !~ {formula} OR {v} ~ {number} THEN {v} ELSE '''' || {v} END"
     ).format(v=value, formula=sql.Literal(_FORMULA), number=sql.Literal(_NUMBER))
 
