@@ -54,7 +54,7 @@ coverage-of-spec: $(STAMP) ## List which requirements have a test
 	$(RUN) tools/coverage_of_spec.py
 
 clean: ## Stop the embedded servers; remove caches and the environment, keep the data in .data
-	@if [ -x $(RUN) ]; then $(RUN) -m servicevault.embedded stop; fi
+	@if [ -x $(RUN) ]; then $(RUN) -m servicevault.embedded stop; SERVICEVAULT_DATA_DIR=.data/tests $(RUN) -m servicevault.embedded stop; fi
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache staticfiles
 	find . -name __pycache__ -type d -not -path './.data/*' -prune -exec rm -rf {} +
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,16 +26,18 @@ def name_of(path: Path) -> str:
     return path.relative_to(PROJECT).as_posix()
 
 
-def trees() -> Iterator[tuple[str, ast.AST]]:
-    for path in MODULES:
-        yield name_of(path), ast.parse(path.read_text(), filename=str(path))
+@cache
+def nodes() -> list[tuple[str, ast.AST]]:
+    """Every node of every module, with the module's name."""
+    return [
+        (name_of(path), node) for path in MODULES for node in ast.walk(ast.parse(path.read_text(), filename=str(path)))
+    ]
 
 
 def violations(check: object) -> list[str]:
     return [
         f"{name}:{node.lineno}"
-        for name, tree in trees()
-        for node in ast.walk(tree)
+        for name, node in nodes()
         if check(name, node)  # type: ignore[operator]
     ]
 

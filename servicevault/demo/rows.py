@@ -20,24 +20,24 @@ MERGES = 60
 MEGABYTE = 1 << 20
 
 
-def make(today: date) -> Tables:
+def make(today: date, *, conversations: int = CONVERSATIONS) -> Tables:
     """All rows, from three years before `today` until then."""
-    return _Desk(today).tables
+    return _Desk(today, conversations).tables
 
 
 class _Desk(People):
-    def __init__(self, today: date) -> None:
+    def __init__(self, today: date, conversations: int) -> None:
         super().__init__(today)
-        self.conversations()
+        self.conversations(conversations)
         self.special_cases()
         self.merges()
         self.time_logs()
 
     # -- conversations -------------------------------------------------------------------------------------------
 
-    def conversations(self) -> None:
+    def conversations(self, count: int) -> None:
         self.main_address = {row["customer_id"]: row["email"] for row in reversed(self.tables["emails"])}
-        moments = sorted(self.moment() for _ in range(CONVERSATIONS))
+        moments = sorted(self.moment() for _ in range(count))
         number = NUMBER_OFFSET
         for position, created in enumerate(moments):
             number += 1 + (position % 211 == 0)  # gaps (trap 22)

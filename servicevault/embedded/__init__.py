@@ -4,7 +4,7 @@
 caller, so the next command reuses them until `stop()`. No Django here: settings only ever read DATABASE_URL and
 REDIS_URL, which `export()` puts into the environment.
 
-    .data/                 SERVICEVAULT_DATA_DIR names another folder
+    .data/                 SERVICEVAULT_DATA_DIR names another folder; tests have theirs in .data/tests
       lock                 held while starting or stopping
       ports.json           ports chosen last time
       secrets/             passwords and keys, one file each, 0600

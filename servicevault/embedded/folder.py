@@ -112,8 +112,10 @@ def free_port(wanted: int = 0) -> int:
 
 def make_dir(path: Path, *, mode: int = 0o711) -> None:
     """Create `path`; started by root it belongs to whoever owns the folder around it."""
+    if not path.parent.exists():
+        make_dir(path.parent)
     try:
-        path.mkdir(mode=mode, parents=True)
+        path.mkdir(mode=mode)
     except FileExistsError:
         return
     except OSError as error:

@@ -99,8 +99,14 @@ def start(installation: Installation, account: Account, programs: Programs) -> N
 
 
 def _settings(installation: Installation, port: int) -> dict[str, str]:
-    """Return settings for bulk loads on one machine. Durability stays at PostgreSQL's defaults."""
+    """Return settings for bulk loads on one machine.
+
+    Durability stays at PostgreSQL's defaults, unless SERVICEVAULT_VOLATILE says that nothing here is to be kept: tests
+    make and drop a hundred databases, each of which would otherwise wait for the disk.
+    """
+    volatile = {"fsync": "off", "full_page_writes": "off"}
     return {
+        **(volatile if os.environ.get("SERVICEVAULT_VOLATILE") else {}),
         "listen_addresses": LOOPBACK,
         "unix_socket_directories": "''",  # paths of sockets are limited to 107 bytes, project paths are not
         "port": str(port),

@@ -96,11 +96,11 @@ def guide_tables(desk: Desk, *, as_text: bool = True) -> None:
 
 @pytest.fixture
 def full_desk(desk: Desk) -> Desk:
-    """The product's own schema, where it is at hand, with the rows of the demo: every trap, thousands of times."""
+    """The product's own schema, where it is at hand, with rows as of the demo: every trap, often."""
     create_tables(desk.url, real=True)
     with psycopg.connect(desk.url) as connection:
         connection.execute("SET search_path = public")
-        database.copy_rows(connection, rows.make(date(2026, 6, 1)))
+        database.copy_rows(connection, rows.make(date(2026, 6, 1), conversations=1500))
     let_reader_in(desk)
     return desk
 

@@ -115,7 +115,8 @@ def test_it_lets_its_role_create_databases_with_the_extensions_we_need(data_dir:
         assert connection.execute("SELECT levenshtein('Müller', 'Miller')").fetchone() == (1,)
 
 
-def test_it_is_durable_and_speaks_utc(data_dir: Path) -> None:
+def test_it_is_durable_and_speaks_utc(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SERVICEVAULT_VOLATILE", raising=False)
     with psycopg.connect(embedded.ensure(data_dir=data_dir).database_url) as connection:
         names = ["fsync", "synchronous_commit", "full_page_writes", "TimeZone", "server_encoding", "jit"]
         values = [connection.execute("SELECT current_setting(%s)", [name]).fetchone() for name in names]
