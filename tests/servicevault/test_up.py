@@ -84,12 +84,15 @@ def test_it_refuses_to_be_up_twice(tmp_path: Path) -> None:
 
 @pytest.mark.req("G38")
 def test_it_ends_what_a_killed_one_left_behind(tmp_path: Path) -> None:
-    left_over = subprocess.Popen(SLEEP, start_new_session=True, stdout=subprocess.DEVNULL)
+    left_over = subprocess.Popen(SLEEP, start_new_session=True, stdout=subprocess.PIPE)
+    assert left_over.stdout is not None
+    left_over.stdout.readline()  # it runs: before that, its command line may be empty
     (tmp_path / "up.json").write_text(json.dumps([left_over.pid]))
 
     up.end_left_over(tmp_path)
 
     assert left_over.wait(timeout=5) == -signal.SIGTERM
+    left_over.stdout.close()
     assert not (tmp_path / "up.json").exists()
 
 
