@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 import psycopg
 
@@ -26,10 +27,15 @@ def measure(rows: int) -> list[Peer]:
     """Ours and the peers, a first load each, into the same kind of table."""
     world = World(rows)
     try:
-        found = [Peer("Service Vault, 1 worker, complete audit", world.import_().rate, ours=True)]
+        found = []
+        for workers in (1, 2):
+            world.empty_tickets()
+            name = f"Service Vault, {workers} worker{'s' if workers > 1 else ''}, complete audit"
+            found.append(Peer(name, world.import_(workers=workers).rate, ours=True))
         for name, module in (
             ("django-import-export, use_bulk", "django_import_export"),
-            ("dlt, pyarrow, merge, into a bare table of its own", "dlt"),
+            ("dlt as it comes (sqlalchemy), merge, into a bare table of its own", "dlt"),
+            ("dlt, pyarrow, merge, into a bare table of its own", "dlt_pyarrow"),
             ("dlt, then one INSERT into the help desk's tickets, references resolved, no audit", "dlt_into_tickets"),
         ):
             print(f"  {name}", flush=True)
@@ -43,8 +49,9 @@ def measure(rows: int) -> list[Peer]:
 
 def _in_a_process(world: World, peer: str, rows: int) -> float | None:
     """Seconds the peer took, or None when it is not installed."""
-    if peer != "dlt":
-        world.empty_tickets()
+    world.empty_tickets()
+    with psycopg.connect(world.target_url) as target:
+        target.execute("DROP SCHEMA IF EXISTS bench_dlt, bench_dlt_staging CASCADE")
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.peers", peer, world.source_url, str(rows)],
         cwd=PROJECT,
@@ -96,7 +103,7 @@ def django_import_export(source_url: str) -> float:
     return time.perf_counter() - started
 
 
-def dlt(source_url: str) -> float:
+def dlt(source_url: str, backend: Literal["sqlalchemy", "pyarrow"] = "sqlalchemy") -> float:
     """Extract, normalise and merge into a schema of its own; no audit."""
     import tempfile
 
@@ -115,7 +122,7 @@ def dlt(source_url: str) -> float:
         table = sql_table(
             credentials=source_url.replace("postgresql://", "postgresql+psycopg2://"),
             table="tickets",
-            backend="pyarrow",
+            backend=backend,
         )
         table.apply_hints(primary_key="id", write_disposition="merge")
         started = time.perf_counter()
@@ -138,9 +145,13 @@ LEFT JOIN external_refs a ON a.entity_id = ae.id AND a.external_id = d.user_id::
 """
 
 
+def dlt_pyarrow(source_url: str) -> float:
+    return dlt(source_url, "pyarrow")
+
+
 def dlt_into_tickets(source_url: str) -> float:
-    """`dlt`, and what is left to do before its rows are tickets: the same keys, checks and foreign keys as ours."""
-    seconds = dlt(source_url)
+    """The quicker dlt, and what is left to do before its rows are tickets: the same keys, checks and foreign keys as ours."""
+    seconds = dlt_pyarrow(source_url)
     with psycopg.connect(os.environ["BENCH_TARGET"]) as target:
         started = time.perf_counter()
         written = target.execute(INTO_TICKETS).rowcount
@@ -152,4 +163,5 @@ def dlt_into_tickets(source_url: str) -> float:
 
 if __name__ == "__main__":
     peer, url = sys.argv[1:3]
-    print({"django_import_export": django_import_export, "dlt": dlt, "dlt_into_tickets": dlt_into_tickets}[peer](url))
+    peers = (django_import_export, dlt, dlt_pyarrow, dlt_into_tickets)
+    print({function.__name__: function for function in peers}[peer](url))
