@@ -53,7 +53,9 @@ def body_of(answer: Any) -> bytes:
     return b"".join(answer.streaming_content)
 
 
-@pytest.mark.req("F-090", "F-091", "F-095", "F-096", "F-097", "F-103", "F-115", "F-116", "F-118", "F-119", "F-180")
+@pytest.mark.req(
+    "F-090", "F-091", "F-095", "F-096", "F-097", "F-098", "F-103", "F-115", "F-116", "F-118", "F-119", "F-180"
+)
 def test_it_exports_a_table_from_request_to_download(
     dora: Any, stored_goods: Callable[[int], None], logged_in: Callable[[Any], Client], files: Path
 ) -> None:
@@ -92,8 +94,19 @@ def test_it_exports_a_table_from_request_to_download(
 
     resumes(api, place, data, answer["ETag"])
     assert AuditEntry.objects.filter(operation="export_downloaded", job_id=job["job_id"]).count() == 5
-    assert api.get(f"{BASE}/export/jobs").json()["jobs"][0]["job_id"] == job["job_id"]
+    listed(api, job["job_id"])
     forgets(api, place, files)
+
+
+def listed(api: Client, job_id: str) -> None:
+    """Own exports, newest first, in pages, by status and table."""
+    second = create(api).json()["job_id"]
+    places = {"": [second, job_id], "limit=1": [second], "skip=1&limit=5": [job_id], "status_filter=pending": [second],
+              "status_filter=completed&table_name=goods": [job_id], "table_name=elsewhere": []}  # fmt: skip
+    for query, expected in places.items():
+        found = api.get(f"{BASE}/export/jobs?{query}").json()
+        assert [job["job_id"] for job in found["jobs"]] == expected, query
+    assert (found["total_count"], found["skip"]) == (0, 0)
 
 
 def resumes(api: Client, place: str, data: bytes, etag: str) -> None:
