@@ -25,7 +25,7 @@ from exporter.models import ExportJob
 from exporter.planning import Plan, planned
 from exporter.writing import Written, write_file
 from permissions import audit, policy
-from servicevault import database, stored_files
+from servicevault import database, database_roles, stored_files
 from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
@@ -38,10 +38,10 @@ MEBIBYTE = 1024 * 1024
 
 
 @contextlib.contextmanager
-def snapshot() -> Iterator[psycopg.Connection]:
+def snapshot(role: str | None = None) -> Iterator[psycopg.Connection]:
     """One repeatable-read transaction that only reads: rows that change meanwhile do not mix (F-168)."""
     options = "-c jit=off -c default_transaction_read_only=on -c lock_timeout=30s"
-    with database.connect("service-vault/export", options=options) as connection:
+    with database.connect("service-vault/export", options=options, role=role) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         yield connection
         connection.rollback()
@@ -148,7 +148,7 @@ class _Run:
     def _write(self, plan: Plan, target: IO[bytes]) -> Written:
         threshold = settings.EXPORT_COMPRESS_THRESHOLD * MEBIBYTE if settings.EXPORT_COMPRESS_LARGE_FILES else None
         try:
-            with self._snapshot() as connection:
+            with self._snapshot(database_roles.reader_of(plan.selection.table)) as connection:
                 total = connection.execute(*plan.selection.counting()).fetchone()
                 rows = int(total[0]) if total else 0
                 self._check(rows, plan)
@@ -209,8 +209,8 @@ class _Run:
     # -- beside the work
 
     @contextlib.contextmanager
-    def _snapshot(self) -> Iterator[psycopg.Connection]:
-        with snapshot() as connection:
+    def _snapshot(self, role: str | None) -> Iterator[psycopg.Connection]:
+        with snapshot(role) as connection:
             self.connection = connection
             try:
                 yield connection

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ServiceVaultConfig(AppConfig):
@@ -9,9 +10,10 @@ class ServiceVaultConfig(AppConfig):
 
     def ready(self) -> None:
         """Register what can be imported into and who sees it, before anyone asks; and the deploy checks."""
-        from servicevault import access, checks, targets  # noqa: F401 - the checks register themselves
+        from servicevault import access, checks, database_roles, targets  # noqa: F401 - the checks register themselves
         from servicevault.api import limits
 
         limits.refuse_unknown()
         targets.register()
         access.register()
+        post_migrate.connect(database_roles.create, sender=self)

@@ -11,7 +11,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from servicevault import embedded
+from servicevault import database_roles, embedded
 
 KEY_CHARACTERS = 50  # as Django's security.W009 has it
 
@@ -93,3 +93,19 @@ def _generated() -> dict[str, str]:
         with contextlib.suppress(OSError):  # no such file, or another account's
             found[name] = (embedded.data_directory() / "secrets" / name).read_text().strip()
     return found
+
+
+@register(Tags.database, deploy=True)
+def separate_role(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Whether exports have a role of their own; asks the database, so `--database default` goes with it."""
+    if database_roles.exists():
+        return []
+    role = database_roles.name()
+    return [
+        Warning(
+            "Exports read with every right this service has: there is no role that may only read exported tables.",
+            hint=f"Let the service's role create roles and run manage.py migrate, or as a superuser: "
+            f'CREATE ROLE "{role}" NOLOGIN NOINHERIT; GRANT "{role}" TO its role.',
+            id="servicevault.W004",
+        )
+    ]

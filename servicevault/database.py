@@ -7,9 +7,17 @@ from django.conf import settings
 from django.db import connection as django_connection
 
 
-def connect(application_name: str, *, options: str = "", autocommit: bool = False) -> psycopg.Connection:
-    """A new connection to the database Django uses; its clock is UTC. `options` are PostgreSQL's `-c name=value`."""
+def connect(
+    application_name: str, *, options: str = "", autocommit: bool = False, role: str | None = None
+) -> psycopg.Connection:
+    """A new connection to the database Django uses; its clock is UTC. `options` are PostgreSQL's `-c name=value`.
+
+    With `role` it has the rights of that role, which ours must be a member of.
+    """
     database = settings.DATABASES["default"]
+    if role:
+        escaped = role.replace("\\", "\\\\").replace(" ", "\\ ")
+        options = f"{options} -c role={escaped}"
     return psycopg.connect(
         host=database["HOST"],
         port=database["PORT"],

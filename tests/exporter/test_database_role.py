@@ -1,0 +1,65 @@
+"""Exports read as a role of the database that may read what is exported and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from exporter import run
+from servicevault import database_roles, tables
+from servicevault.checks import separate_role
+
+pytestmark = pytest.mark.usefixtures("committed_db")
+
+
+def sql(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+@pytest.fixture
+def made() -> Any:
+    sql("DROP TABLE IF EXISTS ledger; CREATE TABLE ledger (id int PRIMARY KEY, label text, api_key text)")
+    sql("INSERT INTO ledger VALUES (1, 'one', 'geheim')")
+    yield
+    sql("DROP TABLE ledger")
+
+
+@pytest.mark.req("G14", "G15")
+def test_the_role_reads_the_open_columns_of_the_table_and_nothing_else(made: None) -> None:
+    role = database_roles.reader_of(tables.find("ledger"))
+    assert role == f"{connection.settings_dict['NAME']}_export"
+    with run.snapshot(role) as reader:
+        assert reader.execute("SELECT id, label FROM ledger").fetchall() == [(1, "one")]
+    for refused in ("SELECT api_key FROM ledger", "SELECT * FROM ledger", "SELECT password FROM users"):
+        with run.snapshot(role) as reader, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute(refused)
+    with run.snapshot(role) as reader:
+        reader.read_only = False
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("DELETE FROM ledger")
+
+
+@pytest.mark.req("G15")
+def test_a_column_that_is_closed_later_is_closed_to_the_role(made: None, settings: Any) -> None:
+    role = database_roles.reader_of(tables.find("ledger"))
+    settings.DATA_SENSITIVE_COLUMNS = ["ledger.label"]
+    assert database_roles.reader_of(tables.find("ledger")) == role
+    with run.snapshot(role) as reader, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        reader.execute("SELECT label FROM ledger")
+
+
+def test_rows_that_policies_hide_are_read_as_ourselves(made: None) -> None:
+    sql("ALTER TABLE ledger ENABLE ROW LEVEL SECURITY")
+    assert database_roles.reader_of(tables.find("ledger")) is None
+
+
+def test_without_the_role_exports_go_on_and_the_check_says_so(made: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert separate_role(None) == []
+    monkeypatch.setattr(database_roles, "name", lambda: "nobody has made this role")
+    assert database_roles.reader_of(tables.find("ledger")) is None
+    (warning,) = separate_role(None)
+    assert 'CREATE ROLE "nobody has made this role"' in str(warning.hint)
