@@ -25,6 +25,7 @@ from importer.pipeline import chunks, late_links, rehearsal
 from importer.pipeline.load import Counts
 from importer.pipeline.readers import FileReader, reader_for
 from importer.pipeline.run import Stopped, Worker
+from importer.pipeline.yielding import GaveWay
 from importer.query import preview
 from importer.sources.audit import require_unprivileged
 from importer.sources.failures import ConnectionFailed
@@ -158,19 +159,21 @@ class _Session:
                     return
                 except Stopped as error:
                     self._stop_or(error)
+                except GaveWay as error:
+                    self._again(attempt, "Somebody needs the rows", error)
                 except (SourceLost, SourceTimeout) as error:
-                    self._again(attempt, "Source", error)
+                    self._again(attempt, "Source lost", error)
                 except (psycopg.OperationalError, DjangoOperationalError) as error:
                     django_connection.close()
                     if attempt == SOURCE_RETRIES:
                         raise JobFailed(
                             "The target database went away.", code="target_unavailable", hint="Resume when it is back."
                         ) from error
-                    self._again(attempt, "Target", error)
+                    self._again(attempt, "Target lost", error)
                 except ConnectionFailed as error:
                     if not self.connected:  # a source that never answered is a wrong address, not a lost one
                         self._stop_or(error)
-                    self._again(attempt, "Source", error)
+                    self._again(attempt, "Source lost", error)
                 except ImporterError as error:
                     self._stop_or(error)
 
@@ -178,7 +181,7 @@ class _Session:
         """Wait before the next attempt. Raises the error when it was the last, Stopped when the job is to end."""
         if self.stop.is_set() or attempt == SOURCE_RETRIES:
             self._stop_or(error)
-        self._say(f"{what} lost, trying again ({attempt + 1} of {SOURCE_RETRIES})")
+        self._say(f"{what}, trying again ({attempt + 1} of {SOURCE_RETRIES})")
         if self.stop.wait(2**attempt):
             self._stop_or(error)
 
@@ -207,9 +210,9 @@ class _Session:
                     batch_rows=self._batch_rows,
                     source=source,
                     on_slice=self._after_slice,
+                    finish=lambda: self._finish([]),
                     stop=self.stop,
                 )
-                self._finish([])
                 return
             worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
             self.fence = worker.fence
