@@ -18,17 +18,17 @@ from django.db import connection as django_connection
 from django.db import transaction
 from django.utils import timezone
 
-from importer import file_staging, gateway, planning
+from importer import failed_queries, file_staging, gateway, planning
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus
-from importer.pipeline import chunks, late_links, rehearsal
+from importer.pipeline import chunks, late_links, rehearsal, slices
 from importer.pipeline.load import Counts
 from importer.pipeline.readers import FileReader, reader_for
 from importer.pipeline.run import Stopped, Worker
 from importer.pipeline.yielding import GaveWay
 from importer.query import preview
 from importer.sources.audit import require_unprivileged
-from importer.sources.failures import ConnectionFailed
+from importer.sources.failures import ConnectionFailed, SourceQueryError
 from importer.sources.session import SourceSession
 from permissions import audit, preferences
 from servicevault import database, logs
@@ -148,6 +148,7 @@ class _Session:
         self.progressed = False
         self.overdue = False
         self.connected = False  # the source answered once
+        self.shrunk = 1  # doubled each time this process had too little memory for a batch
         self.limit_seconds = int(job.options.get("timeout") or preferences.value("IMPORT_JOB_TIMEOUT"))
 
     def run(self) -> None:
@@ -165,6 +166,8 @@ class _Session:
                     self._again(attempt, "Source lost", error)
                 except (psycopg.OperationalError, DjangoOperationalError) as error:
                     django_connection.close()
+                    if failure := slices.exhausted(error) or slices.exhausted(error.__cause__):
+                        raise failure from error
                     if attempt == SOURCE_RETRIES:
                         raise JobFailed(
                             "The target database went away.", code="target_unavailable", hint="Resume when it is back."
@@ -176,6 +179,9 @@ class _Session:
                     self._again(attempt, "Source lost", error)
                 except ImporterError as error:
                     self._stop_or(error)
+                except MemoryError as error:
+                    self.shrunk *= 2
+                    self._again(attempt, "Too little memory, batches are halved", error)
 
     def _again(self, attempt: int, what: str, error: Exception) -> None:
         """Wait before the next attempt. Raises the error when it was the last, Stopped when the job is to end."""
@@ -218,13 +224,33 @@ class _Session:
             self.fence = worker.fence
             try:
                 for plan in plans:
-                    run = runs[plan.key]
-                    self._say(f"Importing {plan.name}")
-                    reader = reader_for(source, plan.compiled, connect=connect_target, run_id=run.pk)
-                    worker.run(run.pk, plan.load, reader, plan.compiled.sql_hash)
+                    self._import(plan, plans, runs[plan.key], worker, source)
+                failed_queries.raise_if_any(self.job, plans)
                 self._finish(plans, worker)
             finally:
                 worker.close()
+
+    def _import(
+        self,
+        plan: planning.RunPlan,
+        plans: list[planning.RunPlan],
+        run: QueryRun,
+        worker: Worker,
+        source: SourceSession,
+    ) -> None:
+        """Load one query. A failure that is its own ends it and what builds on it; the others go on (J24)."""
+        if parent := failed_queries.waited_for(plan, plans, self.job):
+            failed_queries.fail(run, f"Query “{plan.name}” waits for “{parent.name}”, which failed.")
+            return
+        self._say(f"Importing {plan.name}")
+        reader = reader_for(source, plan.compiled, connect=connect_target, run_id=run.pk)
+        try:
+            worker.run(run.pk, plan.load, reader, plan.compiled.sql_hash)
+        except ImporterError as error:
+            if self.stop.is_set() or not failed_queries.is_of_query(error):
+                raise
+            worker.connection.rollback()
+            failed_queries.fail(run, failed_queries.explained(error, plan, source))
 
     def _attempt_file(self) -> None:
         """Load a file: its rows are staged already, unless the validation's are gone."""
@@ -286,11 +312,7 @@ class _Session:
     def _runs(self, plans: list[planning.RunPlan], source: SourceSession) -> dict[str, QueryRun]:
         """The job's runs, made by whichever worker comes first, with the rows each is expected to read."""
         known = set(QueryRun.objects.filter(job=self.job).values_list("key", flat=True))
-        expected = {
-            plan.key: preview.count(source, plan.compiled, COUNT_SECONDS).rows
-            for plan in plans
-            if plan.key not in known
-        }
+        expected = {plan.key: self._expected(plan, source) for plan in plans if plan.key not in known}
         with transaction.atomic():
             ImportJob.objects.select_for_update().get(pk=self.job.pk)
             for position, plan in enumerate(plans):
@@ -309,10 +331,18 @@ class _Session:
                 )
         return {run.key: run for run in QueryRun.objects.filter(job=self.job)}
 
+    def _expected(self, plan: planning.RunPlan, source: SourceSession) -> int | None:
+        """Rows the query will give; None when the source refuses it, which its run will say."""
+        try:
+            return preview.count(source, plan.compiled, COUNT_SECONDS).rows
+        except SourceQueryError:
+            return None
+
     @property
     def _batch_rows(self) -> int:
         wanted = self.job.options.get("batch_size", "auto")
-        return preferences.value("IMPORT_BATCH_SIZE") if wanted in (None, "auto") else int(wanted)
+        rows = preferences.value("IMPORT_BATCH_SIZE") if wanted in (None, "auto") else int(wanted)
+        return max(1, rows // self.shrunk)
 
     def _after_slice(self, run_id: int, counts: Counts) -> None:
         if not self.progressed:

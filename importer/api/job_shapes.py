@@ -42,6 +42,7 @@ class QueryProgress(serializers.Serializer[Any]):
     target_type = serializers.CharField()
     status = serializers.CharField()
     counters = serializers.DictField(child=serializers.IntegerField())
+    error_message = serializers.CharField(allow_blank=True, help_text="Why the query failed, or what it waits for.")
 
 
 class JobSummary(serializers.Serializer[Any]):
@@ -117,6 +118,7 @@ class Job(JobSummary):
                 "target_type": run.target_type,
                 "status": run.status,
                 "counters": {"read": run.read, **{name: getattr(run, name) for name in COUNTED}},
+                "error_message": run.error_message,
             }
             for run in instance.runs.all()
         ]

@@ -45,7 +45,8 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
 
     def pieces(self, reader: Reader, chunk: chunks.Claim, max_rows: int) -> Iterator[Slice]:
         """The slices of what is left of the chunk."""
-        return staging.slices(staging.read_rows(reader.pairs(chunk.start, chunk.hi)), max_rows=max_rows)
+        rows = staging.read_rows(reader.pairs(chunk.start, chunk.hi))
+        return staging.slices(rows, max_rows=max_rows, shrunk=lambda: self.shrunk)
 
     def write(self, rows: list[Row], *, batch: int) -> Counts:
         """The outcomes of the rows, written within the open transaction."""
