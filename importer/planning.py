@@ -230,7 +230,7 @@ def _read_as(
     if not compiled.columns:
         compiled = columns_on_source(session, compiled)
     types = {column.name: type_without_modifier(column.type_name) for column in described}
-    return compiled, mapped_fields(spec, compiled, types, known)
+    return compiled, mapped_fields(spec, compiled.columns, types, known)
 
 
 def _load_plan(

@@ -327,6 +327,7 @@ class _Session:
                         "mapping_version_id": plan.load.version_id,
                         "position": position,
                         "total": expected.get(plan.key),
+                        "plan": plan.load.described,
                     },
                 )
         return {run.key: run for run in QueryRun.objects.filter(job=self.job)}

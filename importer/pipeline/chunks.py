@@ -98,6 +98,15 @@ def advance(connection: psycopg.Connection, chunk: Claim, position: str) -> None
         raise Fenced
 
 
+def note_time(connection: psycopg.Connection, chunk: Claim, rows: int, seconds: float) -> None:
+    """Add a slice to what the chunk took; records tell their share of it."""
+    connection.execute(
+        "UPDATE importer_chunk SET rows = rows + %s, milliseconds = milliseconds + %s WHERE id = %s",
+        (rows, seconds * 1000, chunk.id),
+        prepare=True,
+    )
+
+
 def finish(connection: psycopg.Connection, chunk: Claim) -> None:
     """Mark the chunk done. Raises Fenced when somebody else owns it by now."""
     cursor = connection.execute(

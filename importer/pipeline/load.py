@@ -17,7 +17,7 @@ from importer.pipeline.defaults import default_account
 from importer.pipeline.faults import fail_point
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.readers import Reader
-from importer.pipeline.slices import Counts, SliceLoader, Statement, count, explain, uuid_counter
+from importer.pipeline.slices import Counts, SliceLoader, Statement, count, explain, refusal, uuid_counter
 from importer.pipeline.staging import Row, Slice
 
 __all__ = ["Counts", "Loader", "Statement", "count", "explain"]
@@ -152,7 +152,7 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
             "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, code, source_hash, "
             "source_data, problems) SELECT gen_random_uuid(), %(run)s, %(batch)s, s.key, s.ordinal, 'failed', %(code)s::text, s.hash, "
             "CASE WHEN pg_input_is_valid(%(row)s::text, 'json') THEN %(row)s::text::json END, "
-            "jsonb_build_array(jsonb_build_object('code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text)) "
+            "jsonb_build_array(jsonb_build_object('code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text, 'detail', %(detail)s::text)) "
             "FROM pg_temp.stage s",
             {
                 "run": self.run_id,
@@ -160,6 +160,7 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
                 "code": code,
                 "message": message,
                 "column": column,
+                "detail": refusal(error),
                 "row": row.data.decode("utf-8", "replace"),
             },
         )

@@ -92,12 +92,14 @@ class SliceLoader(ABC, Generic[Rows]):
         """
         for attempt in range(RETRIES + 1):
             try:
+                started = time.monotonic()
                 chunks.advance(self.connection, chunk, piece.last_key)
                 fail_point("after_fence")
                 # Constraints are judged statement by statement, so that bisecting can tell which row breaks one.
                 self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 counts = self.write(piece.rows, batch=chunk.no)
                 count(self.connection, self.run_id, counts)
+                chunks.note_time(self.connection, chunk, counts["read"], time.monotonic() - started)
                 fail_point("before_commit")
                 self.connection.commit()
                 fail_point("after_commit")
@@ -152,6 +154,12 @@ def count(connection: psycopg.Connection, run_id: int, counts: Counts) -> None:
         {name: counts[name] for name in ("read", *Outcome.values, "warnings")} | {"run": run_id},
         prepare=True,
     )
+
+
+def refusal(error: psycopg.Error) -> str:
+    """How the database refused, for those who mend it: its state, and the functions it went through."""
+    context = [line for line in (error.diag.context or "").splitlines() if line.startswith("PL/pgSQL function")]
+    return "\n".join([f"{type(error).__name__} (SQLSTATE {error.sqlstate})", *context])
 
 
 def exhausted(error: BaseException | None) -> JobFailed | None:
