@@ -18,7 +18,7 @@ from django.db import connection as django_connection
 from django.db import transaction
 from django.utils import timezone
 
-from importer import failed_queries, file_staging, gateway, planning
+from importer import failed_queries, file_staging, gateway, planning, room
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus
 from importer.pipeline import chunks, late_links, rehearsal, slices
@@ -313,6 +313,7 @@ class _Session:
         """The job's runs, made by whichever worker comes first, with the rows each is expected to read."""
         known = set(QueryRun.objects.filter(job=self.job).values_list("key", flat=True))
         expected = {plan.key: self._expected(plan, source) for plan in plans if plan.key not in known}
+        findings = room.check(plans, expected, source) if expected else []
         with transaction.atomic():
             ImportJob.objects.select_for_update().get(pk=self.job.pk)
             for position, plan in enumerate(plans):
@@ -326,16 +327,16 @@ class _Session:
                         "entity_id": plan.load.entity_id,
                         "mapping_version_id": plan.load.version_id,
                         "position": position,
-                        "total": expected.get(plan.key),
-                        "plan": plan.load.described,
+                        "total": found.rows if (found := expected.get(plan.key)) else None,
+                        "plan": {**plan.load.described, "findings": [] if position else findings},
                     },
                 )
         return {run.key: run for run in QueryRun.objects.filter(job=self.job)}
 
-    def _expected(self, plan: planning.RunPlan, source: SourceSession) -> int | None:
+    def _expected(self, plan: planning.RunPlan, source: SourceSession) -> preview.Count | None:
         """Rows the query will give; None when the source refuses it, which its run will say."""
         try:
-            return preview.count(source, plan.compiled, COUNT_SECONDS).rows
+            return preview.count(source, plan.compiled, COUNT_SECONDS)
         except SourceQueryError:
             return None
 

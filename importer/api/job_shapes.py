@@ -109,6 +109,9 @@ class Job(JobSummary):
     """A job with its queries and its first errors; failed rows only where the context says `rows`."""
 
     queries = QueryProgress(many=True)
+    findings = serializers.ListField(
+        child=serializers.DictField(), help_text="What was noticed before the first write (X16)."
+    )
     errors = serializers.ListField(child=serializers.DictField())
 
     def to_representation(self, instance: ImportJob) -> dict[str, Any]:
@@ -125,6 +128,7 @@ class Job(JobSummary):
         return {
             **super().to_representation(instance),
             "queries": queries,
+            "findings": [item for run in instance.runs.all() for item in run.plan.get("findings", ())],
             "errors": operations.job_errors(instance, rows=bool(self.context.get("rows"))),
         }
 
