@@ -18,7 +18,7 @@ from django.db import connection as django_connection
 from django.db import transaction
 from django.utils import timezone
 
-from importer import failed_queries, file_staging, gateway, planning, room
+from importer import failed_queries, file_staging, gateway, planning
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus
 from importer.pipeline import chunks, late_links, rehearsal, slices
@@ -26,9 +26,9 @@ from importer.pipeline.load import Counts
 from importer.pipeline.readers import FileReader, reader_for
 from importer.pipeline.run import Stopped, Worker
 from importer.pipeline.yielding import GaveWay
-from importer.query import preview
+from importer.runs import make_runs
 from importer.sources.audit import require_unprivileged
-from importer.sources.failures import ConnectionFailed, SourceQueryError
+from importer.sources.failures import ConnectionFailed
 from importer.sources.session import SourceSession
 from permissions import audit, preferences
 from servicevault import database, logs
@@ -39,7 +39,6 @@ from servicevault.jobs.progress import NullSink, Progress, ProgressSink
 logger = logging.getLogger("servicevault.imports")
 
 HEARTBEAT_SECONDS = 2.0
-COUNT_SECONDS = 1.0  # to count a query's rows before the start; then the planner's estimate does
 TURN_SECONDS = 1.0  # before looking again whether it is a waiting job's turn
 SOURCE_RETRIES = 5  # X15: 1, 2, 4, 8, 16 seconds
 
@@ -206,7 +205,7 @@ class _Session:
         self._say("Connecting to the source")
         with self._source() as source:
             plans = planning.plan_job(self.job, source)
-            runs = self._runs(plans, source)
+            runs = make_runs(self.job, plans, source)
             if self.job.kind == JobKind.REHEARSAL:
                 rehearsal.rehearse(
                     plans,
@@ -308,37 +307,6 @@ class _Session:
         finally:
             self.source = None
             session.close()
-
-    def _runs(self, plans: list[planning.RunPlan], source: SourceSession) -> dict[str, QueryRun]:
-        """The job's runs, made by whichever worker comes first, with the rows each is expected to read."""
-        known = set(QueryRun.objects.filter(job=self.job).values_list("key", flat=True))
-        expected = {plan.key: self._expected(plan, source) for plan in plans if plan.key not in known}
-        findings = room.check(plans, expected, source) if expected else []
-        with transaction.atomic():
-            ImportJob.objects.select_for_update().get(pk=self.job.pk)
-            for position, plan in enumerate(plans):
-                QueryRun.objects.get_or_create(
-                    job=self.job,
-                    key=plan.key,
-                    defaults={
-                        "name": plan.name,
-                        "target_type": plan.load.target.name,
-                        "source_table": plan.source_table[:255],
-                        "entity_id": plan.load.entity_id,
-                        "mapping_version_id": plan.load.version_id,
-                        "position": position,
-                        "total": found.rows if (found := expected.get(plan.key)) else None,
-                        "plan": {**plan.load.described, "findings": [] if position else findings},
-                    },
-                )
-        return {run.key: run for run in QueryRun.objects.filter(job=self.job)}
-
-    def _expected(self, plan: planning.RunPlan, source: SourceSession) -> preview.Count | None:
-        """Rows the query will give; None when the source refuses it, which its run will say."""
-        try:
-            return preview.count(source, plan.compiled, COUNT_SECONDS)
-        except SourceQueryError:
-            return None
 
     @property
     def _batch_rows(self) -> int:
