@@ -6,6 +6,7 @@ Every worker of a job builds the same plans from the same rows; only the databas
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -28,6 +29,7 @@ from importer.query.dumping import dump_spec
 from importer.query.parsing import parse_spec
 from importer.query.preview import columns_on_source
 from importer.query.spec import QuerySpec
+from importer.sources import grants
 from importer.sources.introspection import introspect, resolve_types
 from importer.sources.schema import PackView, SourceSchema
 from importer.sources.session import SourceSession
@@ -197,10 +199,18 @@ def _run_plan(
         version = _version(profile, spec, entities[spec.entity or spec.key])
         load = _load_plan(profile, spec, mapped, entities, version_id=version.pk, mode=job.mode, options=job.options)
     except QueryError as error:
+        hint = _grants(profile, spec, session) or error.hint
         raise JobFailed(
-            f"Query “{spec.name or spec.key}”: {error.message}", code="query_failed", hint=error.hint, where=spec.key
+            f"Query “{spec.name or spec.key}”: {error.message}", code="query_failed", hint=hint, where=spec.key
         ) from error
     return RunPlan(spec.key, spec.name or spec.key, spec, compiled, load, spec.base.name or "sql")
+
+
+def _grants(profile: ImportProfile, spec: QuerySpec, session: SourceSession) -> str:
+    """What to ask the source's owner for, when the query names tables that exist and may not be read."""
+    named = [dump_spec(spec), [view.get("sql") for view in profile.views]]
+    tables, statements = grants.lacking(session, json.dumps(named, default=str, ensure_ascii=False))
+    return f"The login may not read {', '.join(tables)}. Ask the owner for: {statements}" if tables else ""
 
 
 def _read_as(
@@ -220,7 +230,7 @@ def _read_as(
     if not compiled.columns:
         compiled = columns_on_source(session, compiled)
     types = {column.name: type_without_modifier(column.type_name) for column in described}
-    return compiled, mapped_fields(spec, compiled, types, known)
+    return compiled, mapped_fields(spec, compiled.columns, types, known)
 
 
 def _load_plan(

@@ -18,14 +18,15 @@ from django.db import connection as django_connection
 from django.db import transaction
 from django.utils import timezone
 
-from importer import file_staging, gateway, planning
+from importer import failed_queries, file_staging, gateway, planning
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus
-from importer.pipeline import chunks, late_links, rehearsal
+from importer.pipeline import chunks, late_links, rehearsal, slices
 from importer.pipeline.load import Counts
 from importer.pipeline.readers import FileReader, reader_for
 from importer.pipeline.run import Stopped, Worker
-from importer.query import preview
+from importer.pipeline.yielding import GaveWay
+from importer.runs import make_runs
 from importer.sources.audit import require_unprivileged
 from importer.sources.failures import ConnectionFailed
 from importer.sources.session import SourceSession
@@ -38,7 +39,6 @@ from servicevault.jobs.progress import NullSink, Progress, ProgressSink
 logger = logging.getLogger("servicevault.imports")
 
 HEARTBEAT_SECONDS = 2.0
-COUNT_SECONDS = 1.0  # to count a query's rows before the start; then the planner's estimate does
 TURN_SECONDS = 1.0  # before looking again whether it is a waiting job's turn
 SOURCE_RETRIES = 5  # X15: 1, 2, 4, 8, 16 seconds
 
@@ -147,6 +147,7 @@ class _Session:
         self.progressed = False
         self.overdue = False
         self.connected = False  # the source answered once
+        self.shrunk = 1  # doubled each time this process had too little memory for a batch
         self.limit_seconds = int(job.options.get("timeout") or preferences.value("IMPORT_JOB_TIMEOUT"))
 
     def run(self) -> None:
@@ -158,27 +159,34 @@ class _Session:
                     return
                 except Stopped as error:
                     self._stop_or(error)
+                except GaveWay as error:
+                    self._again(attempt, "Somebody needs the rows", error)
                 except (SourceLost, SourceTimeout) as error:
-                    self._again(attempt, "Source", error)
+                    self._again(attempt, "Source lost", error)
                 except (psycopg.OperationalError, DjangoOperationalError) as error:
                     django_connection.close()
+                    if failure := slices.exhausted(error) or slices.exhausted(error.__cause__):
+                        raise failure from error
                     if attempt == SOURCE_RETRIES:
                         raise JobFailed(
                             "The target database went away.", code="target_unavailable", hint="Resume when it is back."
                         ) from error
-                    self._again(attempt, "Target", error)
+                    self._again(attempt, "Target lost", error)
                 except ConnectionFailed as error:
                     if not self.connected:  # a source that never answered is a wrong address, not a lost one
                         self._stop_or(error)
-                    self._again(attempt, "Source", error)
+                    self._again(attempt, "Source lost", error)
                 except ImporterError as error:
                     self._stop_or(error)
+                except MemoryError as error:
+                    self.shrunk *= 2
+                    self._again(attempt, "Too little memory, batches are halved", error)
 
     def _again(self, attempt: int, what: str, error: Exception) -> None:
         """Wait before the next attempt. Raises the error when it was the last, Stopped when the job is to end."""
         if self.stop.is_set() or attempt == SOURCE_RETRIES:
             self._stop_or(error)
-        self._say(f"{what} lost, trying again ({attempt + 1} of {SOURCE_RETRIES})")
+        self._say(f"{what}, trying again ({attempt + 1} of {SOURCE_RETRIES})")
         if self.stop.wait(2**attempt):
             self._stop_or(error)
 
@@ -197,7 +205,7 @@ class _Session:
         self._say("Connecting to the source")
         with self._source() as source:
             plans = planning.plan_job(self.job, source)
-            runs = self._runs(plans, source)
+            runs = make_runs(self.job, plans, source)
             if self.job.kind == JobKind.REHEARSAL:
                 rehearsal.rehearse(
                     plans,
@@ -207,21 +215,41 @@ class _Session:
                     batch_rows=self._batch_rows,
                     source=source,
                     on_slice=self._after_slice,
+                    finish=lambda: self._finish([]),
                     stop=self.stop,
                 )
-                self._finish([])
                 return
             worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
             self.fence = worker.fence
             try:
                 for plan in plans:
-                    run = runs[plan.key]
-                    self._say(f"Importing {plan.name}")
-                    reader = reader_for(source, plan.compiled, connect=connect_target, run_id=run.pk)
-                    worker.run(run.pk, plan.load, reader, plan.compiled.sql_hash)
+                    self._import(plan, plans, runs[plan.key], worker, source)
+                failed_queries.raise_if_any(self.job, plans)
                 self._finish(plans, worker)
             finally:
                 worker.close()
+
+    def _import(
+        self,
+        plan: planning.RunPlan,
+        plans: list[planning.RunPlan],
+        run: QueryRun,
+        worker: Worker,
+        source: SourceSession,
+    ) -> None:
+        """Load one query. A failure that is its own ends it and what builds on it; the others go on (J24)."""
+        if parent := failed_queries.waited_for(plan, plans, self.job):
+            failed_queries.fail(run, f"Query “{plan.name}” waits for “{parent.name}”, which failed.")
+            return
+        self._say(f"Importing {plan.name}")
+        reader = reader_for(source, plan.compiled, connect=connect_target, run_id=run.pk)
+        try:
+            worker.run(run.pk, plan.load, reader, plan.compiled.sql_hash)
+        except ImporterError as error:
+            if self.stop.is_set() or not failed_queries.is_of_query(error):
+                raise
+            worker.connection.rollback()
+            failed_queries.fail(run, failed_queries.explained(error, plan, source))
 
     def _attempt_file(self) -> None:
         """Load a file: its rows are staged already, unless the validation's are gone."""
@@ -280,36 +308,11 @@ class _Session:
             self.source = None
             session.close()
 
-    def _runs(self, plans: list[planning.RunPlan], source: SourceSession) -> dict[str, QueryRun]:
-        """The job's runs, made by whichever worker comes first, with the rows each is expected to read."""
-        known = set(QueryRun.objects.filter(job=self.job).values_list("key", flat=True))
-        expected = {
-            plan.key: preview.count(source, plan.compiled, COUNT_SECONDS).rows
-            for plan in plans
-            if plan.key not in known
-        }
-        with transaction.atomic():
-            ImportJob.objects.select_for_update().get(pk=self.job.pk)
-            for position, plan in enumerate(plans):
-                QueryRun.objects.get_or_create(
-                    job=self.job,
-                    key=plan.key,
-                    defaults={
-                        "name": plan.name,
-                        "target_type": plan.load.target.name,
-                        "source_table": plan.source_table[:255],
-                        "entity_id": plan.load.entity_id,
-                        "mapping_version_id": plan.load.version_id,
-                        "position": position,
-                        "total": expected.get(plan.key),
-                    },
-                )
-        return {run.key: run for run in QueryRun.objects.filter(job=self.job)}
-
     @property
     def _batch_rows(self) -> int:
         wanted = self.job.options.get("batch_size", "auto")
-        return preferences.value("IMPORT_BATCH_SIZE") if wanted in (None, "auto") else int(wanted)
+        rows = preferences.value("IMPORT_BATCH_SIZE") if wanted in (None, "auto") else int(wanted)
+        return max(1, rows // self.shrunk)
 
     def _after_slice(self, run_id: int, counts: Counts) -> None:
         if not self.progressed:

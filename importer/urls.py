@@ -13,6 +13,7 @@ from importer.web import (
     ownership,
     preview,
     profiles,
+    records,
     value_maps,
 )
 from importer.web.files import checking, choosing, grid, mapping, reading, running
@@ -39,6 +40,7 @@ urlpatterns = [
     path(f"{_OF}/", include("importer.web.builder.urls")),
     path("import/jobs/<uuid:pk>", jobs.job_page, name="job"),
     path("import/jobs/<uuid:pk>/records", jobs.job_records, name="job_records"),
+    path("import/jobs/<uuid:pk>/records/<uuid:record>", records.record_page, name="job_record"),
     path("import/jobs/<uuid:pk>/cancel", jobs.cancel, name="job_cancel"),
     path("import/jobs/<uuid:pk>/resume", jobs.resume, name="job_resume"),
     path("import/jobs/<uuid:pk>/release-held", jobs.release_held, name="job_release_held"),

@@ -106,6 +106,7 @@ MATRIX: dict[str, Address] = {
     "table_revoke": Address(NO_SUCH_METHOD, (302, 403, 403, 403, 404), {"kind": "kind", "pk": "nobody"}),
     "job": Address(IMPORTERS, NO_SUCH_METHOD, _JOB),
     "job_records": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _JOB),
+    "job_record": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, {"pk": "job", "record": "record"}),
     "job_cancel": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_resume": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_release_held": Address(NO_SUCH_METHOD, (302, 403, 403, 302, 302), _JOB),

@@ -17,7 +17,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of(
             "get", "profile_duplicate profile_access profile_delete builder builder_tables builder_table builder_query"
         ),
-        *of("get", "builder_result builder_offers job job_records"),
+        *of("get", "builder_result builder_offers job job_records job_record"),
         *of("post", "profile_new profile_switch profile_edit profile_template profile_template_remove"),
         *of("post", "profile_template_upgrade profile_value_maps profile_matching profile_preview profile_duplicate"),
         *of("post", "profile_access profile_delete profile_start builder builder_change builder_save builder_discard"),
@@ -81,7 +81,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("post", "profile_start job_resume api_profile_import api_profile_rehearse api_job_resume api_job_retry"),
     ],
     ("import.jobs.monitor",): [
-        *of("get", "job_records api_job_errors"),
+        *of("get", "job_records job_record api_job_errors"),
         *of("post", "job_cancel api_job_cancel"),
     ],
     ("pages.settings.data_export",): ["get data_export", *of("post", "data_export_start data_export_save")],

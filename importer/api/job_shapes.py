@@ -8,7 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from importer import operations
-from importer.models import ImportJob, ImportRecord
+from importer.models import ImportJob
 from importer.operations.progress import JobView, view_of
 
 COUNTED = ("created", "updated", "unchanged", "skipped", "failed", "review")
@@ -42,6 +42,7 @@ class QueryProgress(serializers.Serializer[Any]):
     target_type = serializers.CharField()
     status = serializers.CharField()
     counters = serializers.DictField(child=serializers.IntegerField())
+    error_message = serializers.CharField(allow_blank=True, help_text="Why the query failed, or what it waits for.")
 
 
 class JobSummary(serializers.Serializer[Any]):
@@ -108,6 +109,9 @@ class Job(JobSummary):
     """A job with its queries and its first errors; failed rows only where the context says `rows`."""
 
     queries = QueryProgress(many=True)
+    findings = serializers.ListField(
+        child=serializers.DictField(), help_text="What was noticed before the first write (X16)."
+    )
     errors = serializers.ListField(child=serializers.DictField())
 
     def to_representation(self, instance: ImportJob) -> dict[str, Any]:
@@ -117,12 +121,14 @@ class Job(JobSummary):
                 "target_type": run.target_type,
                 "status": run.status,
                 "counters": {"read": run.read, **{name: getattr(run, name) for name in COUNTED}},
+                "error_message": run.error_message,
             }
             for run in instance.runs.all()
         ]
         return {
             **super().to_representation(instance),
             "queries": queries,
+            "findings": [item for run in instance.runs.all() for item in run.plan.get("findings", ())],
             "errors": operations.job_errors(instance, rows=bool(self.context.get("rows"))),
         }
 
@@ -160,62 +166,6 @@ class JobStatus(serializers.Serializer[Any]):
             "started_at": instance.started_at,
             "duration": _seconds(view.elapsed),
             "estimated_seconds_left": round(left / speed) if left is not None and speed else None,
-        }
-
-
-class Record(serializers.Serializer[Any]):
-    """What happened to one source row; personal data only for those who see other people's jobs."""
-
-    id = serializers.UUIDField()
-    import_job_id = serializers.UUIDField()
-    query = serializers.CharField()
-    source_table = serializers.CharField(allow_blank=True)
-    source_identifier = serializers.CharField()
-    target_type = serializers.CharField()
-    target_id = serializers.UUIDField(allow_null=True)
-    import_action = serializers.CharField()
-    code = serializers.CharField(allow_null=True)
-    confidence = serializers.FloatField(allow_null=True)
-    changed_fields = serializers.ListField(child=serializers.CharField(), allow_null=True)
-    problems = serializers.ListField(child=serializers.DictField())
-    warnings = serializers.ListField(child=serializers.DictField())
-    created_at = serializers.DateTimeField()
-
-    def to_representation(self, instance: ImportRecord) -> dict[str, Any]:
-        return {
-            "id": str(instance.pk),
-            "import_job_id": str(instance.run.job_id),
-            "query": instance.run.key,
-            "source_table": instance.run.source_table,
-            "source_identifier": instance.source_identifier,
-            "target_type": instance.run.target_type,
-            "target_id": str(instance.target_id) if instance.target_id else None,
-            "import_action": instance.action,
-            "code": instance.code,
-            "confidence": float(instance.confidence) if instance.confidence is not None else None,
-            "changed_fields": instance.changed_fields,
-            "problems": instance.problems or [],
-            "warnings": instance.warnings or [],
-            "created_at": instance.created_at,
-        }
-
-
-class RecordShown(Record):
-    """A record with its data."""
-
-    source_data = serializers.JSONField(allow_null=True)
-    before_image = serializers.JSONField(allow_null=True)
-    after_image = serializers.JSONField(allow_null=True)
-    source_hash = serializers.CharField(allow_null=True)
-    source_bytes = serializers.IntegerField(allow_null=True)
-    matching = serializers.JSONField(allow_null=True)
-
-    def to_representation(self, instance: ImportRecord) -> dict[str, Any]:
-        return {
-            **super().to_representation(instance),
-            **{name: getattr(instance, name) for name in ("source_data", "before_image", "after_image", "matching")},
-            "source_hash": bytes(instance.source_hash).hex() if instance.source_hash is not None else None,
-            "source_bytes": getattr(instance, "source_bytes", None),
         }
 
 

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from importer import operations
 from importer.access import sees_records
 from importer.api import job_shapes as shapes
+from importer.api import record_shapes
 from importer.api.profiles import ImportApi
 from importer.models import ImportJob, ImportProfile, ImportRecord
 from importer.modes import Outcome
@@ -158,7 +159,7 @@ class Errors(JobApi):
         parameters=[ErrorParameters],
         responses=envelope(
             "JobErrors",
-            data=shapes.Record(many=True),
+            data=record_shapes.Record(many=True),
             meta=serializers.DictField(),
             groups=serializers.ListField(child=serializers.DictField()),
         ),
@@ -170,14 +171,14 @@ class Errors(JobApi):
         if not sees_records(request.user, job):
             raise policy.Denied("import.jobs.monitor")
         given = self.query(ErrorParameters)
-        rows = ImportRecord.objects.filter(run__job=job, action=Outcome.FAILED).select_related("run")
+        rows = ImportRecord.objects.filter(run__job=job, action=Outcome.FAILED).select_related("run__job")
         if "query" in given:
             rows = rows.filter(run__key=given["query"])
         groups = rows.values("run__key", "code").annotate(count=Count("pk")).order_by("-count", "code")
         named = [{"query": row["run__key"], "code": row["code"], "count": row["count"]} for row in groups[:100]]
         if "code" in given:
             rows = rows.filter(code=given["code"])
-        answer = listed(rows.order_by("run_id", "id"), given, lambda record: shapes.Record(record).data)
+        answer = listed(rows.order_by("run_id", "id"), given, lambda record: record_shapes.Record(record).data)
         answer.data["groups"] = named
         return answer
 

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from importer import operations
 from importer.api import job_shapes as shapes
+from importer.api import record_shapes
 from importer.api.jobs import JobApi
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Mode, Outcome, mode_of
@@ -87,25 +88,26 @@ class Records(JobApi):
     @extend_schema(
         operation_id="list_records",
         parameters=[RecordParameters],
-        responses=page_of("RecordPage", shapes.Record),
+        responses=page_of("RecordPage", record_shapes.Record),
         tags=["records"],
     )
     def get(self, request: Request) -> Response:
         """Audit entries of rows, of one job or of one target (R3, R9)."""
         given = self.query(RecordParameters)
         found = records_of(request.user, given).order_by("run_id", "id")
-        return listed(found, given, lambda record: shapes.Record(record).data)
+        return listed(found, given, lambda record: record_shapes.Record(record).data)
 
 
 class OneRecord(JobApi):
-    @extend_schema(operation_id="get_record", responses=shapes.RecordShown, tags=["records"])
+    @extend_schema(operation_id="get_record", responses=record_shapes.RecordShown, tags=["records"])
     def get(self, request: Request, pk: UUID) -> Response:
-        """One audit entry with the original row, what was there before, and what was written (R1)."""
+        """One audit entry with the original row, its way through the mapping, what was there before and after (R1, R2)."""
         size = Func(Cast("source_data", TextField()), function="octet_length", output_field=IntegerField())
         record = records_of(request.user, {}).filter(pk=pk).annotate(source_bytes=size).first()
         if record is None:
             raise Http404
-        return Response(shapes.RecordShown(record).data)
+        context = {"monitors": policy.has(request.user, "import.jobs.monitor")}
+        return Response(record_shapes.RecordShown(record, context=context).data)
 
 
 class BulkApi(JobApi):
@@ -197,4 +199,4 @@ def records_of(user: Any, given: dict[str, Any]) -> QuerySet[ImportRecord]:
     if not policy.has(user, "import.jobs.monitor"):
         jobs = jobs.filter(created_by=user)
     narrowed = {FILTERS[name]: value for name, value in given.items() if name in FILTERS}
-    return ImportRecord.objects.filter(run__job__in=jobs.values("pk"), **narrowed).select_related("run")
+    return ImportRecord.objects.filter(run__job__in=jobs.values("pk"), **narrowed).select_related("run__job")

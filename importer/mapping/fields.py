@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,6 @@ from importer.pipeline.checks import check
 from importer.pipeline.plan import Check, Mapped
 from importer.pipeline.prepare import canonical
 from importer.pipeline.transforms import Transform, chain
-from importer.query.compiled import CompiledQuery
 from importer.query.problems import Problem
 from importer.query.spec import Field, QuerySpec, Reference
 from servicevault import catalog
@@ -23,15 +22,15 @@ UNRESOLVED = ("null", "fail", "default", "placeholder")
 
 
 def mapped_fields(
-    spec: QuerySpec, compiled: CompiledQuery, types: Mapping[str, str], entities: Collection[str]
+    spec: QuerySpec, columns: Sequence[str], types: Mapping[str, str], entities: Collection[str]
 ) -> tuple[Mapped, ...]:
-    """The columns of a compiled query as the pipeline loads them; `types` are those of the source's columns.
+    """The columns that a query gives as the pipeline loads them; `types` are those of the source's columns.
 
     `entities` are the names a reference may search. Raises QueryError naming what does not fit.
     """
     target = catalog.get(spec.target_type)
     found = []
-    for column in compiled.columns:
+    for column in columns:
         field = target.field(column)
         if field is None:
             raise QueryError(

@@ -119,6 +119,7 @@ def impact(sampled: Sample, total: int) -> Impact:
 class _Sampler(RehearsalLoader):
     """Writes into a transaction that is rolled back, without a job beside it."""
 
+    _pending = None  # nothing is linked later
     _default: Any = None
 
     def _give_default_account(self) -> None:

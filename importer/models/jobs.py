@@ -97,7 +97,7 @@ class QueryRun(models.Model):
     mapping_version = models.ForeignKey(MappingVersion, null=True, on_delete=models.PROTECT)
     position = models.PositiveSmallIntegerField()
     status = models.CharField(max_length=8, choices=RunStatus.choices, default=RunStatus.PENDING)
-    plan = models.JSONField(default=dict)  # how it is read: "ranges" or "stage", key, sql_hash
+    plan = models.JSONField(default=dict)  # how it is read (how, sql_hash), matched (matching), and its columns' types
     total = models.BigIntegerField(null=True)  # rows expected; None while unknown
     read = models.BigIntegerField(default=0)
     created = models.BigIntegerField(default=0)
@@ -157,6 +157,8 @@ class Chunk(models.Model):
     done = models.BooleanField(default=False)
     fence = models.BigIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
+    rows = models.PositiveIntegerField(default=0, db_default=0)  # read so far
+    milliseconds = models.FloatField(default=0, db_default=0)  # that writing them took, of all its slices
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "no"], name="chunk_no_unique")]

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
-from importer import planning
+from importer import failed_queries, planning
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome, mode_of
 from importer.operations import consent
@@ -115,6 +115,7 @@ def resume(job: ImportJob) -> ImportJob:
         with transaction.atomic():
             requeued = lifecycle.requeue(ImportJob, job.pk)
             if requeued:
+                failed_queries.reopen(job)
                 _record("import_resumed", job)
     except IntegrityError:
         assert job.profile is not None  # nothing else is unique among unfinished jobs

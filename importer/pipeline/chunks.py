@@ -51,13 +51,17 @@ def take_fence(connection: psycopg.Connection) -> int:
 
 
 def claim(connection: psycopg.Connection, run_id: int, fence: int) -> Claim | None:
-    """The next free chunk of the run, leased to this worker; None when every chunk is done or in other hands."""
+    """The next free chunk of the run, leased to this worker; None when every chunk is done or in other hands.
+
+    Also None when the query failed in other hands.
+    """
     row = connection.execute(
         """
         UPDATE importer_chunk c SET fence = %(fence)s, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
         WHERE c.id = (
             SELECT f.id FROM importer_chunk f
             WHERE f.run_id = %(run)s AND NOT f.done
+              AND EXISTS (SELECT FROM importer_queryrun r WHERE r.id = f.run_id AND r.status = 'running')
               AND (f.fence = 0 OR f.fence = %(fence)s OR f.lease_until < clock_timestamp() OR NOT EXISTS (
                   SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = %(class)s::bigint::oid
                   AND l.objid = (f.fence %% 2147483648)::oid AND l.objsubid = 2 AND l.granted
@@ -94,6 +98,15 @@ def advance(connection: psycopg.Connection, chunk: Claim, position: str) -> None
         raise Fenced
 
 
+def note_time(connection: psycopg.Connection, chunk: Claim, rows: int, seconds: float) -> None:
+    """Add a slice to what the chunk took; records tell their share of it."""
+    connection.execute(
+        "UPDATE importer_chunk SET rows = rows + %s, milliseconds = milliseconds + %s WHERE id = %s",
+        (rows, seconds * 1000, chunk.id),
+        prepare=True,
+    )
+
+
 def finish(connection: psycopg.Connection, chunk: Claim) -> None:
     """Mark the chunk done. Raises Fenced when somebody else owns it by now."""
     cursor = connection.execute(
@@ -107,8 +120,12 @@ def finish(connection: psycopg.Connection, chunk: Claim) -> None:
 
 
 def open_chunks(connection: psycopg.Connection, run_id: int) -> int:
-    """How many chunks of the run are not done."""
-    row = connection.execute("SELECT count(*) FROM importer_chunk WHERE run_id = %s AND NOT done", (run_id,)).fetchone()
+    """How many chunks of the run are not done; none of a query that failed."""
+    row = connection.execute(
+        "SELECT count(*) FROM importer_chunk c JOIN importer_queryrun r ON r.id = c.run_id "
+        "WHERE c.run_id = %s AND NOT c.done AND r.status <> 'failed'",
+        (run_id,),
+    ).fetchone()
     connection.commit()
     assert row is not None
     return int(row[0])

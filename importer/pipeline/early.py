@@ -20,7 +20,7 @@ def maker(plan: LoadPlan) -> Made | None:
         row = json.loads(data, parse_int=str, parse_float=str)
         found = {}
         for field, column, steps in wanted:
-            text = _text(row.get(column))
+            text = text_of(row.get(column))
             for step in steps:
                 early = step.kind.early
                 text = early(text, step.params) if text is not None and early is not None else None
@@ -30,7 +30,7 @@ def maker(plan: LoadPlan) -> Made | None:
     return made
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     """The value as PostgreSQL's ->> gives it; half a surrogate pair, which no text can hold, is replaced."""
     if value is None:
         return None

@@ -60,7 +60,7 @@ def _link_column(connection: psycopg.Connection, job_id: str, target_type: str, 
                     (1000000 + row_number() OVER (PARTITION BY r.source_identifier)), 'updated', 'late_link', b.target_id,
                     json_build_object(%(column)s::text, b.old), json_build_object(%(column)s::text, b.parent), ARRAY[%(column)s::text]
                 FROM before b JOIN written w ON w.id = b.target_id JOIN importer_importrecord r ON r.id = b.record_id
-                JOIN importer_queryrun q ON q.id = r.run_id LEFT JOIN home h ON h.entity_id = q.entity_id
+                JOIN importer_queryrun q ON q.id = abs(r.run_id) LEFT JOIN home h ON h.entity_id = q.entity_id
                 ON CONFLICT (run_id, source_identifier, ordinal) DO NOTHING RETURNING run_id),
             gone AS (DELETE FROM importer_pendingreference p USING found f WHERE p.id = f.id RETURNING p.id)
             SELECT (SELECT count(*) FROM written)

@@ -17,7 +17,7 @@ from importer.pipeline.defaults import default_account
 from importer.pipeline.faults import fail_point
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.readers import Reader
-from importer.pipeline.slices import Counts, SliceLoader, Statement, count, explain, uuid_counter
+from importer.pipeline.slices import Counts, SliceLoader, Statement, count, explain, refusal, uuid_counter
 from importer.pipeline.staging import Row, Slice
 
 __all__ = ["Counts", "Loader", "Statement", "count", "explain"]
@@ -45,7 +45,8 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
 
     def pieces(self, reader: Reader, chunk: chunks.Claim, max_rows: int) -> Iterator[Slice]:
         """The slices of what is left of the chunk."""
-        return staging.slices(staging.read_rows(reader.pairs(chunk.start, chunk.hi)), max_rows=max_rows)
+        rows = staging.read_rows(reader.pairs(chunk.start, chunk.hi))
+        return staging.slices(rows, max_rows=max_rows, shrunk=lambda: self.shrunk)
 
     def write(self, rows: list[Row], *, batch: int) -> Counts:
         """The outcomes of the rows, written within the open transaction."""
@@ -151,7 +152,7 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
             "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, code, source_hash, "
             "source_data, problems) SELECT gen_random_uuid(), %(run)s, %(batch)s, s.key, s.ordinal, 'failed', %(code)s::text, s.hash, "
             "CASE WHEN pg_input_is_valid(%(row)s::text, 'json') THEN %(row)s::text::json END, "
-            "jsonb_build_array(jsonb_build_object('code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text)) "
+            "jsonb_build_array(jsonb_build_object('code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text, 'detail', %(detail)s::text)) "
             "FROM pg_temp.stage s",
             {
                 "run": self.run_id,
@@ -159,6 +160,7 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
                 "code": code,
                 "message": message,
                 "column": column,
+                "detail": refusal(error),
                 "row": row.data.decode("utf-8", "replace"),
             },
         )

@@ -11,12 +11,12 @@ from psycopg import sql
 
 from importer.modes import Strategy
 from importer.pipeline.binding import Bind, fragment, literal, name
-from importer.pipeline.plan import LoadPlan
+from importer.pipeline.plan import PRIMARY_WEIGHT, SECONDARY_WEIGHT, LoadPlan
 from importer.pipeline.prepare import cell, value
 from servicevault.catalog import UniqueKey
 
-PRIMARY_WEIGHT, SECONDARY_WEIGHT = 0.8, 0.2
 MOST_CANDIDATES = 5  # shown to a person
+SHOWN_CHARACTERS = 200  # of a compared value
 MOST_SCORED = 50  # rows that share a value; more is a field nobody should match on
 
 
@@ -33,14 +33,15 @@ def candidates(plan: LoadPlan, bind: Bind) -> sql.Composable:
     return sql.SQL(
         "SELECT (array_agg(m.id ORDER BY m.score DESC, m.id))[1] AS best_id, max(m.score) AS best, "
         "count(*) FILTER (WHERE m.score = m.top) AS ties, "
-        "(jsonb_agg(jsonb_build_object('id', m.id, 'confidence', m.score) ORDER BY m.score DESC, m.id) "
+        "(jsonb_agg(jsonb_build_object('id', m.id, 'confidence', m.score, 'fields', m.fields) ORDER BY m.score DESC, m.id) "
         "FILTER (WHERE m.place <= {most})) AS found "
         "FROM (SELECT s.*, max(s.score) OVER () AS top, row_number() OVER (ORDER BY s.score DESC, s.id) AS place "
-        "FROM (SELECT t.id, {score} AS score FROM {table} t WHERE {scope} AND ({same}) LIMIT {scored}) s) m"
+        "FROM (SELECT t.id, {score} AS score, {evidence} AS fields FROM {table} t WHERE {scope} AND ({same}) LIMIT {scored}) s) m"
     ).format(
         most=bind(MOST_CANDIDATES, "integer"),
         scored=bind(MOST_SCORED, "integer"),
         score=score,
+        evidence=_evidence(plan, primary + secondary, bind),
         table=sql.Identifier(plan.target.table),
         scope=live_rows(plan),
         same=sql.SQL(" OR ").join(same),
@@ -122,6 +123,27 @@ def _same(plan: LoadPlan, field_name: str) -> sql.Composable:
     if field.type == "email":
         return sql.SQL("lower({}) = lower({})").format(column, value(field_name))
     return sql.SQL("lower(btrim({})) = lower(btrim({}))").format(column, value(field_name))
+
+
+def _evidence(plan: LoadPlan, fields: tuple[str, ...], bind: Bind) -> sql.Composable:
+    """Per field what source and target have, cut, and how alike it is: 1, 0, or NULL where one is empty (K14)."""
+    found = []
+    for field_name in fields:
+        field = plan.target.field(field_name)
+        assert field is not None
+        found.append(
+            sql.SQL(
+                "jsonb_build_object('field', {field}, 'source', left({v}::text, {shown}), 'target', left({t}::text, {shown}), "
+                "'similarity', CASE WHEN btrim({t}::text) <> '' AND btrim({v}::text) <> '' THEN CASE WHEN {same} THEN 1 ELSE 0 END END)"
+            ).format(
+                field=bind(field_name, "text"),
+                v=value(field_name),
+                t=name("t", field.storage),
+                same=_same(plan, field_name),
+                shown=bind(SHOWN_CHARACTERS, "integer"),
+            )
+        )
+    return sql.SQL("jsonb_build_array({})").format(sql.SQL(", ").join(found))
 
 
 def _written_otherwise(plan: LoadPlan, column: str, raw: sql.Composable) -> sql.Composable:

@@ -15,6 +15,8 @@ from importer.pipeline.columns import Cells
 from importer.pipeline.transforms import Transform
 from servicevault.catalog import Field, Rule, Target, Unresolved
 
+PRIMARY_WEIGHT, SECONDARY_WEIGHT = 0.8, 0.2  # K1
+
 WriteRule = Literal["overwrite", "if_empty", "never", "append"]
 
 
@@ -81,6 +83,22 @@ class LoadPlan:
     @property
     def fields(self) -> Mapping[str, Mapped]:
         return {mapped.field.name: mapped for mapped in self.mapped}
+
+    @property
+    def described(self) -> Mapping[str, Any]:
+        """What records tell of it: the matching in force (K14), and the columns' types at the source (R2)."""
+        return {
+            "matching": {
+                "enabled": self.matching.enabled,
+                "strategy": str(self.matching.strategy),
+                "confidence_threshold": self.matching.threshold,
+                "review_floor": self.matching.review_floor,
+                "weights": {"primary": PRIMARY_WEIGHT, "secondary": SECONDARY_WEIGHT},
+                "primary_fields": list(self.matching.primary),
+                "secondary_fields": list(self.matching.secondary),
+            },
+            "types": {mapped.column: mapped.source_type for mapped in self.mapped},
+        }
 
     @property
     def rules(self) -> list[tuple[Check, Rule]]:

@@ -176,14 +176,14 @@ def _chain(mapped: Mapped, number: int, bind: Bind) -> _Chain:
     steps, faults = [], []
     for place, step in enumerate(transforms):
         alias = f"s{number}_{place}"
-        steps.append(sql.SQL(" CROSS JOIN LATERAL ({} OFFSET 0) AS {}").format(_step(step, text, bind), name(alias)))
+        steps.append(sql.SQL(" CROSS JOIN LATERAL ({} OFFSET 0) AS {}").format(step_sql(step, text, bind), name(alias)))
         text = name(alias, "v")
         if step.kind.good is not None:
             faults.append(name(alias, "f"))
     return _Chain(text, tuple(steps), sql.SQL("coalesce({})").format(sql.SQL(", ").join(faults)) if faults else None)
 
 
-def _step(step: Transform, text: sql.Composable, bind: Bind) -> sql.Composable:
+def step_sql(step: Transform, text: sql.Composable, bind: Bind) -> sql.Composable:
     """SELECT of `v`, and of `f` where the input may be refused: blank is nothing, the rest is good or a fault."""
     kind = step.kind
     if kind.good is None:

@@ -1,15 +1,18 @@
 """Rehearsal: the very same statements, in one target transaction that ends in ROLLBACK (X18).
 
 References, unique rules and constraints are judged on the real state. Outcomes leave through a second
-connection, slice by slice, as records of the rehearsal's own job. Updates are tried inside a savepoint that
-is rolled back at once, so nobody waits for their row locks.
+connection, slice by slice, as records of the rehearsal's own job. Most updates are tried inside a savepoint that
+is rolled back at once, so that nobody waits for their row locks; whoever waits for what is left ends the
+transaction (`yielding`), and the rehearsal begins anew.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, LiteralString, Protocol
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
@@ -17,9 +20,11 @@ from psycopg import sql
 from importer.pipeline import chunks, late_links, staging
 from importer.pipeline.defaults import default_run
 from importer.pipeline.load import Counts, Loader, Statement, count
+from importer.pipeline.observed import observed_columns
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.readers import MAX_ROW_BYTES, Pairs, fetched_at_once
 from importer.pipeline.run import Stopped
+from importer.pipeline.yielding import Yielding
 from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
 
@@ -51,21 +56,55 @@ def shadow(run_id: int) -> int:
 
 
 class RehearsalLoader(Loader):
-    """Writes into a transaction somebody else will roll back; updates are tried and undone at once.
+    """Writes into a transaction somebody else will roll back.
 
-    Nobody waits for a row that would be updated. The price: a unique key that an update would take or free is
-    judged as it stands before the rehearsal.
+    An update is undone at once unless a later row may be judged by it: one that changes an observed column stays,
+    and one whose target is met again is done again before. So later rows find what the run would have left.
     """
 
-    _pending = None  # nothing is linked later
-    _lock = None  # nothing is written, so nothing is locked
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        plan: LoadPlan,
+        *,
+        run_id: int,
+        job_id: str,
+        beside: Sequence[LoadPlan] = (),  # what else the job loads
+    ) -> None:
+        super().__init__(connection, plan, run_id=run_id, job_id=job_id)
+        self._observed = observed_columns(connection, plan, beside)
+        # Targets whose updates stay; of all queries, for two of them may feed one table.
+        connection.execute("CREATE TEMPORARY TABLE IF NOT EXISTS kept (target_id uuid PRIMARY KEY)")
 
     def _try_or_keep(self, statement: Statement, context: dict[str, Any]) -> None:
-        """Try the update, keep only its records: they leave before the savepoint is rolled back and come back after."""
+        tried = self.connection.execute(
+            "UPDATE pg_temp.work w SET action = 'tried' WHERE w.action = 'updated' AND NOT w.changed && %s "
+            "AND NOT EXISTS (SELECT FROM pg_temp.kept k WHERE k.target_id = w.target_id)",
+            (self._observed,),
+            prepare=True,
+        ).rowcount
+        staying = self.connection.execute(
+            "WITH noted AS (INSERT INTO pg_temp.kept SELECT w.target_id FROM pg_temp.work w WHERE w.action = 'updated' "
+            "ON CONFLICT DO NOTHING) SELECT FROM pg_temp.work w WHERE w.action = 'updated' LIMIT 1",
+            prepare=True,
+        ).rowcount
+        if staying:
+            statement.run(self.connection, **context)
+        if tried:
+            self._swap("updated", "kept")
+            self._swap("tried", "updated")
+            self._try(statement, context)
+            self._swap("kept", "updated")
+
+    def _swap(self, action: str, other: str) -> None:
+        self.connection.execute("UPDATE pg_temp.work SET action = %s WHERE action = %s", (other, action), prepare=True)
+
+    def _try(self, statement: Statement, context: dict[str, Any]) -> None:
+        """Update, keep only the records: they leave before the savepoint is rolled back and come back after."""
         columns = sql.SQL(", ").join(sql.Identifier(column) for column in ("id", "run_id", *RECORD_VALUES))
         read = sql.SQL(
             "COPY (SELECT {columns} FROM importer_importrecord WHERE run_id = {run} AND batch_no = {batch} "
-            "AND action = 'updated' AND id IN (SELECT w.record_id FROM pg_temp.work w)) TO STDOUT"
+            "AND id IN (SELECT w.record_id FROM pg_temp.work w WHERE w.action = 'updated')) TO STDOUT"
         ).format(columns=columns, run=self.run_id, batch=context["batch"])
         with self.connection.transaction(force_rollback=True):
             statement.run(self.connection, **context)
@@ -75,6 +114,33 @@ class RehearsalLoader(Loader):
         with self.connection.cursor().copy(write) as copy:
             for block in tried:
                 copy.write(block)
+
+    @cached_property
+    def _lock(self) -> Statement:
+        """Instead of locking: update again, to stay, the targets about to be compared whose update was undone."""
+        columns = self.connection.execute(
+            "SELECT attname::text FROM pg_attribute WHERE attrelid = (quote_ident(%s))::regclass AND attnum > 0 "
+            "AND NOT attisdropped AND attgenerated = '' AND attidentity <> 'a' AND attname <> 'id'",
+            (self.plan.target.table,),
+        ).fetchall()
+        names = [sql.Identifier(column) for (column,) in columns]
+        return Statement(
+            sql.SQL(
+                "WITH met AS (SELECT DISTINCT ON (w.target_id) w.target_id, r.after_image FROM pg_temp.work w "
+                "JOIN external_refs e ON e.target_id = w.target_id JOIN importer_importrecord r ON r.id = e.record_id "
+                "WHERE w.action = 'existing' AND r.run_id <= 0 AND r.action = 'updated' "
+                "AND NOT EXISTS (SELECT FROM pg_temp.kept k WHERE k.target_id = w.target_id) "
+                "ORDER BY w.target_id, r.id DESC), "
+                "noted AS (INSERT INTO pg_temp.kept SELECT met.target_id FROM met) "
+                "UPDATE {table} t SET ({columns}) = (SELECT {values} FROM json_populate_record(t, met.after_image) x) "
+                "FROM met WHERE t.id = met.target_id"
+            ).format(
+                table=sql.Identifier(self.plan.target.table),
+                columns=sql.SQL(", ").join(names),
+                values=sql.SQL(", ").join(sql.SQL("x.{}").format(name) for name in names),
+            ),
+            {},
+        )
 
 
 def rehearse(
@@ -86,61 +152,61 @@ def rehearse(
     batch_rows: int,
     source: SourceSession,
     on_slice: Callable[[int, Counts], None],
+    finish: Callable[[], None],
     stop: threading.Event,
 ) -> None:
-    """Run every query without lasting effect on the target. Raises Stopped when the job is cancelled.
+    """Run every query without lasting effect on the target.
 
-    One worker rehearses; a second one waits and finds the job finished. One that takes over begins anew.
+    One worker rehearses and calls `finish`; a second one waits and finds the job finished. One that takes over begins
+    anew.
+    Raises Stopped when the job is cancelled, GaveWay when somebody waited for what the rehearsal held.
     """
     with connect() as inside, connect() as outside:
         if not _alone(outside, job_id, stop):
             return
         _forget(outside, job_id)
-        linked = defaults = 0
-        links: list[bytes] = []
-        try:
-            inside.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            for plan in plans:
-                run_id = runs[plan.key].pk
-                outside.execute(
-                    "UPDATE importer_queryrun SET status = 'running', started_at = clock_timestamp() WHERE id = %s",
-                    (run_id,),
-                )
-                outside.commit()
-                loader = RehearsalLoader(inside, plan.load, run_id=shadow(run_id), job_id=job_id)
-                rows = staging.read_rows(_ordered(inside, source, plan.compiled, run_id))
-                for number, piece in enumerate(staging.slices(rows, max_rows=batch_rows)):
-                    counts = loader.write(piece.rows, batch=number)
-                    _carry_out(inside, outside, run_id, number)
-                    count(outside, run_id, counts)
-                    outside.commit()
-                    on_slice(run_id, counts)
-                    if stop.is_set():
-                        raise Stopped
-                outside.execute(
-                    "UPDATE importer_queryrun SET status = 'done', completed_at = clock_timestamp(), total = read WHERE id = %s",
-                    (run_id,),
-                )
-                outside.commit()
-            defaults = _count(
-                inside, "SELECT count(*) FROM importer_queryrun WHERE job_id = %s AND key = '__default__'", job_id
-            )
-            linked = late_links.link_all(inside, job_id, entity_ids=[plan.load.entity_id for plan in plans])
-            links = _link_records(inside, job_id)
-        finally:
-            inside.rollback()
-        _announce(outside, job_id, plans, linked=linked, links=links, makes_default_account=bool(defaults))
+        loads = [plan.load for plan in plans]
+        with Yielding(connect, inside.info.backend_pid):
+            try:
+                inside.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                for plan in plans:
+                    run_id = runs[plan.key].pk
+                    _begin(outside, run_id)
+                    loader = RehearsalLoader(inside, plan.load, run_id=shadow(run_id), job_id=job_id, beside=loads)
+                    rows = staging.read_rows(_ordered(inside, source, plan.compiled, run_id))
+                    for number, piece in enumerate(staging.slices(rows, max_rows=batch_rows)):
+                        counts = loader.write(piece.rows, batch=number)
+                        _carry_out(inside, outside, run_id, number)
+                        count(outside, run_id, counts)
+                        outside.commit()
+                        on_slice(run_id, counts)
+                        if stop.is_set():
+                            raise Stopped
+                    _end(outside, run_id)
+                makes_default_account = _makes_default_account(inside, job_id)
+                late_links.link_all(inside, job_id, entity_ids=[load.entity_id for load in loads])
+                links = _Links.found(inside, job_id)
+            finally:
+                inside.rollback()
+        links.carry_out(outside)
+        if makes_default_account:
+            default_run(outside, loads[0], job_id=job_id)
+        outside.commit()
+        finish()
 
 
 def _alone(connection: psycopg.Connection, job_id: str, stop: threading.Event) -> bool:
     """Wait to be the only one who rehearses the job; False when another has finished it meanwhile."""
     while True:
+        # Two statements: a status read before the lock was given may be older than the other's last word.
         row = connection.execute(
-            "SELECT pg_try_advisory_lock(%s, number::integer), status FROM importer_importjob WHERE id = %s",
+            "SELECT pg_try_advisory_lock(%s, number::integer) FROM importer_importjob WHERE id = %s",
             (REHEARSAL_LOCK, job_id),
         ).fetchone()
         connection.commit()
-        if row is None or row[1] != "running":
+        status = connection.execute("SELECT status FROM importer_importjob WHERE id = %s", (job_id,)).fetchone()
+        connection.commit()
+        if row is None or status != ("running",):
             return False
         if row[0]:
             return True
@@ -162,47 +228,59 @@ def _forget(connection: psycopg.Connection, job_id: str) -> None:
     connection.commit()
 
 
-def _announce(
-    connection: psycopg.Connection,
-    job_id: str,
-    plans: Sequence[Plan],
-    *,
-    linked: int,
-    links: list[bytes],
-    makes_default_account: bool,
-) -> None:
-    """Count what the run would do besides its rows: link late references, make the default account."""
-    if linked:
-        write = sql.SQL("COPY importer_importrecord (id, run_id, {}) FROM STDIN").format(_columns())
-        with connection.cursor().copy(write) as copy:
-            for block in links:
-                copy.write(block)
-        connection.execute(
-            "UPDATE importer_queryrun SET late_linked = %s WHERE id = (SELECT min(id) FROM importer_queryrun WHERE job_id = %s)",
-            (linked, job_id),
-        )
-    if makes_default_account:
-        default_run(connection, plans[0].load, job_id=job_id)
+def _begin(connection: psycopg.Connection, run_id: int) -> None:
+    connection.execute(
+        "UPDATE importer_queryrun SET status = 'running', started_at = clock_timestamp() WHERE id = %s", (run_id,)
+    )
     connection.commit()
 
 
-def _link_records(inside: psycopg.Connection, job_id: str) -> list[bytes]:
-    """The records of late links, before they are rolled back."""
-    read = sql.SQL(
-        "COPY (SELECT gen_random_uuid(), r.run_id, {} FROM importer_importrecord r WHERE r.code = 'late_link' "
-        "AND r.run_id IN (SELECT q.id FROM importer_queryrun q WHERE q.job_id = {})) TO STDOUT"
-    ).format(_columns(), job_id)
-    with inside.cursor().copy(read) as copy:
-        return [bytes(block) for block in copy]
+def _end(connection: psycopg.Connection, run_id: int) -> None:
+    connection.execute(
+        "UPDATE importer_queryrun SET status = 'done', completed_at = clock_timestamp(), total = read WHERE id = %s",
+        (run_id,),
+    )
+    connection.commit()
+
+
+def _makes_default_account(inside: psycopg.Connection, job_id: str) -> bool:
+    found = inside.execute("SELECT FROM importer_queryrun WHERE job_id = %s AND key = '__default__'", (job_id,))
+    return bool(found.rowcount)
+
+
+@dataclass(frozen=True)
+class _Links:
+    """References the run would link after its rows: how many each query counts, and their records as COPY has them."""
+
+    counts: Sequence[tuple[int, int]]  # links, run id
+    records: Sequence[bytes]
+
+    @classmethod
+    def found(cls, inside: psycopg.Connection, job_id: str) -> _Links:
+        """What was linked in the transaction, before it is rolled back."""
+        counts = inside.execute(
+            "SELECT late_linked, id FROM importer_queryrun WHERE job_id = %s AND late_linked > 0", (job_id,)
+        ).fetchall()
+        read = sql.SQL(
+            "COPY (SELECT gen_random_uuid(), r.run_id, {} FROM importer_importrecord r WHERE r.code = 'late_link' "
+            "AND r.run_id IN (SELECT q.id FROM importer_queryrun q WHERE q.job_id = {})) TO STDOUT"
+        ).format(_columns(), job_id)
+        with inside.cursor().copy(read) as copy:
+            return cls(counts, [bytes(block) for block in copy])
+
+    def carry_out(self, outside: psycopg.Connection) -> None:
+        if not self.counts:
+            return
+        with outside.cursor() as cursor:
+            cursor.executemany("UPDATE importer_queryrun SET late_linked = %s WHERE id = %s", self.counts)
+            write = sql.SQL("COPY importer_importrecord (id, run_id, {}) FROM STDIN").format(_columns())
+            with cursor.copy(write) as copy:
+                for block in self.records:
+                    copy.write(block)
 
 
 def _columns() -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(column) for column in RECORD_VALUES)
-
-
-def _count(connection: psycopg.Connection, query: LiteralString, job_id: str) -> int:
-    row = connection.execute(query, (job_id,)).fetchone()
-    return int(row[0]) if row else 0
 
 
 def _ordered(inside: psycopg.Connection, source: SourceSession, compiled: CompiledQuery, run_id: int) -> Pairs:

@@ -119,7 +119,7 @@ class Worker:
             )
         self.connection.execute(
             "UPDATE importer_queryrun SET status = 'running', started_at = clock_timestamp(), total = coalesce(%s, total), "
-            "plan = jsonb_build_object('how', %s::text, 'sql_hash', %s::text) WHERE id = %s",
+            "plan = plan || jsonb_build_object('how', %s::text, 'sql_hash', %s::text) WHERE id = %s",
             (total, reader.how, sql_hash, run_id),
         )
 

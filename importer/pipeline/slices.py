@@ -29,7 +29,9 @@ Rows = TypeVar("Rows")
 
 RETRIES = 5
 _TRANSIENT = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
-_FULL = (errors.DiskFull, errors.OutOfMemory, errors.InsufficientResources)
+_FULL = (errors.DiskFull, errors.ConfigurationLimitExceeded)  # the second: of temporary files
+_MEMORY = (errors.OutOfMemory, errors.InsufficientResources)
+_SIZE = (errors.ProgramLimitExceeded, errors.StatementTooComplex)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class SliceLoader(ABC, Generic[Rows]):
     connection: psycopg.Connection
     run_id: int
     job_id: str
+    shrunk = 1  # doubled each time the database had too little memory for a slice: later ones are smaller
 
     @abstractmethod
     def write(self, rows: Any, *, batch: int) -> Counts:
@@ -84,16 +87,19 @@ class SliceLoader(ABC, Generic[Rows]):
         """Write the slice and move the chunk's checkpoint behind it, in one transaction.
 
         Raises Fenced when another worker took over or the job stopped; nothing is written then.
-        Serialization failures and deadlocks repeat the transaction, at most five times.
+        Serialization failures and deadlocks repeat the transaction, at most five times. JobFailed when the database
+        has no space left, or too little memory for a single row.
         """
         for attempt in range(RETRIES + 1):
             try:
+                started = time.monotonic()
                 chunks.advance(self.connection, chunk, piece.last_key)
                 fail_point("after_fence")
                 # Constraints are judged statement by statement, so that bisecting can tell which row breaks one.
                 self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 counts = self.write(piece.rows, batch=chunk.no)
                 count(self.connection, self.run_id, counts)
+                chunks.note_time(self.connection, chunk, counts["read"], time.monotonic() - started)
                 fail_point("before_commit")
                 self.connection.commit()
                 fail_point("after_commit")
@@ -107,13 +113,9 @@ class SliceLoader(ABC, Generic[Rows]):
                         hint="Find the long transaction in pg_stat_activity, end it, then resume.",
                     ) from error
                 time.sleep(min(16, 2**attempt) * 0.1 * random.uniform(1, 2))  # noqa: S311 - jitter
-            except _FULL as error:
+            except (*_FULL, *_MEMORY) as error:
                 self.connection.rollback()
-                raise JobFailed(
-                    "The target database has no space or memory left.",
-                    code="storage_full",
-                    hint="Free some, then resume.",
-                ) from error
+                raise exhausted(error) or error from error
             except BaseException:
                 with contextlib.suppress(psycopg.Error):  # the first error is the one that counts
                     self.connection.rollback()
@@ -124,17 +126,18 @@ class SliceLoader(ABC, Generic[Rows]):
         try:
             with self.connection.transaction():
                 return self._as_a_set(rows, batch)
-        except (*_TRANSIENT, *_FULL):
-            raise
+        except _MEMORY:
+            self.shrunk *= 2
+            halves = self._halves(rows)
+            if halves is None:
+                raise  # the row is not to blame: the next one would find no more memory
         except (
             psycopg.DataError,
             psycopg.IntegrityError,
-            psycopg.ProgrammingError,
-            errors.RaiseException,
             psycopg.InternalError,
+            errors.RaiseException,
+            *_SIZE,
         ) as error:
-            if isinstance(error, psycopg.ProgrammingError) and not isinstance(error, errors.RaiseException):
-                raise  # our own statement is wrong: no row is to blame
             halves = self._halves(rows)
             if halves is None:
                 self._fail(rows, batch, error)
@@ -153,6 +156,25 @@ def count(connection: psycopg.Connection, run_id: int, counts: Counts) -> None:
     )
 
 
+def refusal(error: psycopg.Error) -> str:
+    """How the database refused, for those who mend it: its state, and the functions it went through."""
+    context = [line for line in (error.diag.context or "").splitlines() if line.startswith("PL/pgSQL function")]
+    return "\n".join([f"{type(error).__name__} (SQLSTATE {error.sqlstate})", *context])
+
+
+def exhausted(error: BaseException | None) -> JobFailed | None:
+    """The failure of a job whose target has no space or memory left; None when the error says something else."""
+    if isinstance(error, _FULL):
+        return JobFailed("The target database has no space left.", code="storage_full", hint="Free some, then resume.")
+    if isinstance(error, _MEMORY):
+        return JobFailed(
+            "The target database has too little memory.",
+            code="target_unavailable",
+            hint="Give it more or end what else it does, then resume.",
+        )
+    return None
+
+
 def explain(error: psycopg.Error) -> tuple[str, str, str | None]:
     """(code, sentence, column) of a refusal; the server's DETAIL, which quotes other rows, is left out."""
     info = error.diag
@@ -165,6 +187,9 @@ def explain(error: psycopg.Error) -> tuple[str, str, str | None]:
         return "required_empty", f"{column} must not be empty.", column
     if isinstance(error, errors.CheckViolation):
         return "check_violation", f"The database refuses the value (rule {constraint}).", column
+    if isinstance(error, _SIZE):
+        said = info.message_primary or "larger than the database can take"
+        return "row_too_large", f"The database cannot store the row: {said[:200]}.", column
     return "rejected", (info.message_primary or "The database refuses the row.")[:300], column
 
 

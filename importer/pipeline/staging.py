@@ -61,14 +61,20 @@ def read_rows(cells: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[Ro
         yield row
 
 
-def slices(rows: Iterable[Row], *, max_rows: int, max_bytes: int = SLICE_BYTES) -> Iterator[Slice]:
-    """Cut where a key ends, so that repeats of a key are always judged together."""
+def slices(
+    rows: Iterable[Row], *, max_rows: int, max_bytes: int = SLICE_BYTES, shrunk: Callable[[], int] = lambda: 1
+) -> Iterator[Slice]:
+    """Cut where a key ends, so that repeats of a key are always judged together.
+
+    Both limits are divided by `shrunk`, which is asked at each cut.
+    """
     held: list[Row] = []
-    size = 0
+    size, divisor = 0, shrunk()
     for row in rows:
-        if held and row.ordinal == 0 and (len(held) >= max_rows or size + row.size > max_bytes):
+        full = len(held) * divisor >= max_rows or (size + row.size) * divisor > max_bytes
+        if held and row.ordinal == 0 and full:
             yield Slice(held, held[-1].key.decode())
-            held, size = [], 0
+            held, size, divisor = [], 0, shrunk()
         held.append(row)
         size += row.size
     if held:

@@ -133,7 +133,7 @@ def remember_unresolved(plan: LoadPlan, bind: Bind) -> sql.Composed | None:
     return sql.SQL(
         'INSERT INTO importer_pendingreference (searched, external_id, target_type, target_id, "column", placeholder, '
         "run_id, record_id) SELECT f.searched, w.unresolved ->> f.field, {type}, w.target_id, f.stored, "
-        "(to_jsonb(w) ->> ('to:' || f.stored))::uuid, %(run)s, w.record_id "
+        "(to_jsonb(w) ->> ('to:' || f.stored))::uuid, abs(%(run)s), w.record_id "  # a rehearsal's number is negative
         "FROM pg_temp.work w CROSS JOIN (VALUES {rows}) f(field, stored, searched) "
         "WHERE w.unresolved ? f.field AND w.action IN ('created', 'updated', 'unchanged') "
         'ON CONFLICT (target_id, "column") DO UPDATE SET external_id = EXCLUDED.external_id, searched = EXCLUDED.searched, '

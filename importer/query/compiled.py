@@ -133,9 +133,15 @@ class CompiledQuery:
 
     def widest(self, rows: int) -> Statement:
         """Bytes of the largest of the first `rows` rows as JSON text; NULL when there is none."""
-        composed = sql.SQL(
-            "SELECT pg_catalog.max(pg_catalog.octet_length({}::pg_catalog.text)) FROM ({} LIMIT {}) AS q"
-        ).format(
+        return self._sizes("max", rows)
+
+    def mean(self, rows: int) -> Statement:
+        """Mean bytes of the first `rows` rows as JSON text; NULL when there is none."""
+        return self._sizes("avg", rows)
+
+    def _sizes(self, aggregate: str, rows: int) -> Statement:
+        composed = sql.SQL("SELECT {}(pg_catalog.octet_length({}::pg_catalog.text)) FROM ({} LIMIT {}) AS q").format(
+            identifier("pg_catalog", aggregate),
             call("row_to_json", sql.SQL("q")),
             sql.SQL("SELECT * FROM ({}) AS i").format(self.sql),
             cast(sql.Placeholder("sample"), "int8"),

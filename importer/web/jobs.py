@@ -36,6 +36,7 @@ _DOUBTS = {
 class RecordView:
     """One record's row: the first thing that stopped it, else the first warning."""
 
+    pk: Any
     query: str
     source_identifier: str
     action: str
@@ -156,6 +157,7 @@ def _record_view(record: ImportRecord) -> RecordView:
     first = problems[0] if problems else _doubt(record)
     value = first.get("value")
     return RecordView(
+        pk=record.pk,
         query=record.run.name,
         source_identifier=record.source_identifier,
         action=record.action,

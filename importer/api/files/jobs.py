@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from importer import operations
 from importer.access import sees_records
-from importer.api import job_shapes
+from importer.api import record_shapes
 from importer.api.approvals import DecisionBody
 from importer.api.files import shapes
 from importer.models import ImportJob, ImportRecord
@@ -283,12 +283,14 @@ class Records(RowsApi):
     @extend_schema(
         operation_id="list_file_records",
         parameters=[shapes.SliceParameters],
-        responses=slice_of("FileRecordSlice", "records", job_shapes.Record),
+        responses=slice_of("FileRecordSlice", "records", record_shapes.Record),
         tags=["file imports"],
     )
     def get(self, request: Request, pk: UUID) -> Response:
         """What became of each recorded row."""
-        found = ImportRecord.objects.filter(run__job=self.seen(pk)).select_related("run").order_by("source_row", "id")
+        found = (
+            ImportRecord.objects.filter(run__job=self.seen(pk)).select_related("run__job").order_by("source_row", "id")
+        )
         return sliced(
-            found, self.query(shapes.SliceParameters), "records", lambda record: job_shapes.Record(record).data
+            found, self.query(shapes.SliceParameters), "records", lambda record: record_shapes.Record(record).data
         )

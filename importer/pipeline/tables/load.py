@@ -13,7 +13,7 @@ from importer.pipeline import chunks, early
 from importer.pipeline.binding import Bind
 from importer.pipeline.faults import fail_point
 from importer.pipeline.readers import Reader
-from importer.pipeline.slices import Counts, SliceLoader, Statement, explain, uuid_counter
+from importer.pipeline.slices import Counts, SliceLoader, Statement, explain, refusal, uuid_counter
 from importer.pipeline.tables import decide, judged, repeats, stage, write
 from importer.pipeline.tables.plan import TablePlan
 from importer.pipeline.tables.stage import Span
@@ -112,8 +112,15 @@ class TableLoader(SliceLoader[Span]):
             "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, source_row, ordinal, action, code, "
             "source_hash, source_data, problems) SELECT gen_random_uuid(), %(run)s, %(batch)s, s.key::bigint::text, "
             "s.key::bigint, 0, 'failed', %(code)s::text, sha256(convert_to(s.row::text, 'UTF8')), s.row, jsonb_build_array(jsonb_build_object("
-            "'code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text)) FROM pg_temp.stage s",
-            {"run": self.run_id, "batch": batch, "code": code, "message": message, "column": column},
+            "'code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text, 'detail', %(detail)s::text)) FROM pg_temp.stage s",
+            {
+                "run": self.run_id,
+                "batch": batch,
+                "code": code,
+                "message": message,
+                "column": column,
+                "detail": refusal(error),
+            },
         )
 
     # -- statements, generated once ------------------------------------------------------------------------------
