@@ -110,7 +110,8 @@ def validate_on_source(session: Session, compiled: CompiledQuery) -> list[Proble
     except QueryError as error:
         position = getattr(error, "position", None)
         path = compiled.member_at(position) if position else ""
-        return [Problem(path or error.where, error.message, error.hint, "query_invalid")]
+        place = compiled.place_in_raw(position) if position else None
+        return [Problem(path or error.where, error.message, error.hint, "query_invalid", place)]
     return []
 
 
