@@ -91,6 +91,7 @@ MATRIX: dict[str, Address] = {
     "builder_query": Address(BUILDERS, NO_SUCH_METHOD, _QUERY),
     "builder_change": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
     "builder_save": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
+    "builder_sql": Address(NO_METHOD, (302, 403, 403, 403, 302), _QUERY),  # Alice may not write SQL
     "builder_discard": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
     "builder_restore": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
     "builder_result": Address(BUILDERS, NO_SUCH_METHOD, _QUERY),

@@ -40,6 +40,7 @@ API: dict[str, Address] = {
     "api_query_draft": Address(CONFIGURE, NO_METHOD, _QUERY),
     "api_query_versions": Address(IN, NO_METHOD, _QUERY),
     "api_query_restore": Address(NO_METHOD, (401, 403, 403, 404, 404), _QUERY | {"number": "number"}),
+    "api_query_to_sql": Address(NO_METHOD, (401, 403, 403, 403, 400), _QUERY),  # Alice may not write SQL
     "api_builder_tables": Address(SOURCE, NO_METHOD, _OF),
     "api_builder_validate": Address(NO_METHOD, SOURCE, _OF),
     "api_builder_analyze_joins": Address(NO_METHOD, SOURCE, _OF),

@@ -31,6 +31,7 @@ urlpatterns = [
         queries.RestoreVersion.as_view(),
         name="api_query_restore",
     ),
+    path(f"{_OF}/queries/<slug:key>/convert-to-sql", queries.ConvertToSql.as_view(), name="api_query_to_sql"),
     path(f"{_OF}/builder/tables", source.Tables.as_view(), name="api_builder_tables"),
     path(f"{_OF}/builder/validate", queries.Validate.as_view(), name="api_builder_validate"),
     path(f"{_OF}/builder/analyze-joins", queries.AnalyzeJoins.as_view(), name="api_builder_analyze_joins"),

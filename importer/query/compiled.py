@@ -137,9 +137,17 @@ class CompiledQuery:
     def count(self) -> Statement:
         return sql.SQL("SELECT pg_catalog.count(*) FROM ({}) AS q").format(self.sql), self.params
 
-    def sample(self, limit: int) -> Statement:
-        """At most `limit` rows, whatever the text of the query holds."""
-        composed = sql.SQL("SELECT * FROM ({}) AS q LIMIT {}").format(self.sql, cast(sql.Placeholder("sample"), "int8"))
+    def sample(self, limit: int, order: tuple[str, str] | None = None) -> Statement:
+        """At most `limit` rows, whatever the text of the query holds; `order` is an output column with asc or desc."""
+        ordered: Composable = sql.SQL("")
+        if order is not None:
+            if order[0] not in self.columns:
+                raise QueryError(f"The query has no column `{order[0]}` to order by.", where="order_by")
+            way = sql.SQL("DESC NULLS LAST" if order[1] == "desc" else "ASC")
+            ordered = sql.SQL(" ORDER BY q.{} {}").format(identifier(order[0]), way)
+        composed = sql.SQL("SELECT * FROM ({}) AS q{} LIMIT {}").format(
+            self.sql, ordered, cast(sql.Placeholder("sample"), "int8")
+        )
         return composed, {**self.params, "sample": limit}
 
     def widest(self, rows: int) -> Statement:

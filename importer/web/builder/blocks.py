@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from importer.sources.schema import Table
-from importer.web.builder import fields, filters, grouping, joins, result
+from importer.web.builder import fields, filters, grouping, joins, ordering, result, sql
 from importer.web.builder.body import Body, alias_of
 from importer.web.builder.workbench import Workbench
 
@@ -53,6 +53,10 @@ def blocks_of(bench: Workbench, facts: result.Facts) -> dict[str, Any]:
         "having_tree": filters.tree_of(bench, "having"),
         "grouping": grouping.grouping_of(bench),
         "grouping_modes": grouping.MODES.items(),
+        "ordering": ordering.ordering_of(bench),
+        "ordering_columns": ordering.choices(bench),
+        "ordering_limits": ordering.LIMITS,
+        "sql_parameters": sql.parameters_of(bench),
         "facts": facts,
         **result.told(bench, facts),
     }

@@ -6,11 +6,12 @@ import copy
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.http import QueryDict
 
 from importer import operations
+from importer.mapping.auto import AutoMap
 from importer.web.builder import transformations
 from importer.web.builder.body import Body, columns_in, runnable, sources_of
 from importer.web.builder.workbench import Ask, Change, Option, Workbench
@@ -289,7 +290,7 @@ def map_automatically(bench: Workbench, post: QueryDict) -> Body:
     """Fill the fields that have no mapping yet with the proposals that are sure enough; what is mapped stays."""
     if bench.target is None:
         raise operations.InvalidFields({"target_type": ["Say first what the rows become."]})
-    found = operations.auto_map(bench.profile, bench.target.name, body=runnable(bench.body))
+    found = _proposed(bench, bench.target.name)
     sure = [proposal for proposal in found.mappings if proposal.preselected]
     if not sure:
         raise operations.InvalidFields({"fields": ["No other column looks like a field that is still empty."]})
@@ -304,6 +305,17 @@ def map_automatically(bench: Workbench, post: QueryDict) -> Body:
         for proposal in sure
     ]
     return body
+
+
+def _proposed(bench: Workbench, target_type: str) -> AutoMap:
+    """What the tables offer for the fields; of SQL, its columns by their names."""
+    if not bench.is_sql:
+        return operations.auto_map(bench.profile, target_type, body=runnable(bench.body))
+    texts = {option.name: option.text for option in bench.options}
+    taken = [str(item.get("target") or "") for item in bench.body["fields"]]
+    found = operations.auto_map(bench.profile, target_type, columns=list(texts), taken=taken)
+    named = tuple(replace(proposal, source=texts.get(proposal.source, proposal.source)) for proposal in found.mappings)
+    return replace(found, mappings=named)
 
 
 def add_step(bench: Workbench, post: QueryDict) -> Body:

@@ -20,7 +20,7 @@ from importer.operations.schema import suggest_joins
 from importer.query import layout
 from importer.query.preview import Count
 from importer.query.problems import Problem, QueryProblems
-from importer.web.builder import fields, joins
+from importer.web.builder import fields, joins, ordering, sql
 from importer.web.builder.body import (
     Body,
     base_of,
@@ -33,7 +33,6 @@ from importer.web.builder.body import (
 from importer.web.builder.workbench import Option, Workbench, workbench
 from servicevault.web.pages import PageRequest, members_only
 
-ROWS = 50  # U21b
 SAMPLES = 3
 LOOK_COLUMNS = 40  # shown while nothing is mapped yet
 LONG = 80  # characters; a longer cell opens on request
@@ -108,7 +107,7 @@ def result_part(request: PageRequest, pk: Any, key: str) -> HttpResponse:
     found = result_of(bench)
     context = {
         "bench": bench, "profile": bench.profile, "key": key, "result": found, "is_part": True,
-        **told(bench, found.facts),
+        "ordering": ordering.ordering_of(bench), "frozen_dates": sql.frozen_in(bench), **told(bench, found.facts),
     }  # fmt: skip
     response = render(request, "importer/builder/_result.html", context)
     response.headers["Cache-Control"] = "private, no-store"
@@ -127,11 +126,20 @@ def result_of(bench: Workbench) -> Result:
     if look:
         found = _as_columns(bench, found, look)
     left = [*unfinished(bench.body), *([] if body["fields"] or bench.is_sql else [_NO_FIELDS])]
-    known = [replace(problem, path=original_path(bench.body, problem.path)) for problem in found.facts.problems]
+    known = [_placed(bench, problem) for problem in found.facts.problems]
     listed = sorted([*left, *known], key=lambda problem: not problem.is_error)
     facts = replace(found.facts, problems=tuple(listed), proposals=tuple(_proposals(bench)))
     cache.set(_place(bench), facts, KEPT_SECONDS)
     return replace(found, facts=facts)
+
+
+def _placed(bench: Workbench, problem: Problem) -> Problem:
+    """The problem at its place in the body, and of a text with the line and column a person finds it at."""
+    if problem.path != "sql" or problem.position is None:
+        return replace(problem, path=original_path(bench.body, problem.path))
+    before = str(bench.body.get("sql") or "")[: problem.position]
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return replace(problem, message=f"Line {line}, column {column}: {problem.message}")
 
 
 _NO_FIELDS = Problem("fields", "No field is mapped yet.", "Map at least the required ones.", "no_fields")
@@ -151,10 +159,12 @@ def _asked(bench: Workbench, body: Body) -> Result:
 
 
 def _previewed(bench: Workbench, body: Body) -> operations.Previewed:
+    chosen = ordering.ordering_of(bench)
+    given: dict[str, Any] = {"by": bench.user, "limit": chosen.limit, "order": chosen.order}
     try:
-        return operations.preview_query(bench.profile, body, by=bench.user, limit=ROWS, steps=True)
+        return operations.preview_query(bench.profile, body, **given, steps=True)
     except SourceTimeout:  # the counts of large tables take too long; the rows alone may not
-        return operations.preview_query(bench.profile, body, by=bench.user, limit=ROWS)
+        return operations.preview_query(bench.profile, body, **given)
 
 
 def _judged(bench: Workbench, body: Body, problems: tuple[Problem, ...]) -> Result:
@@ -279,6 +289,8 @@ def anchor_of(bench: Workbench, path: str) -> str:
         return f"b-fields-{fields.element_of(bench, target)}"
     blocks = {
         "base_table": "base",
+        "sql": "sql-edit" if bench.may_write_sql else "base",
+        "params": "sql-edit" if bench.may_write_sql else "base",
         "joins": "joins",
         "filters": "filters",
         "having": "one",
@@ -302,14 +314,16 @@ class Note:
 
 def notes(bench: Workbench, facts: Facts) -> list[Note]:
     """The findings by place; every place of the blocks is there, so that an old finding is taken away."""
-    places: dict[str, list[Problem]] = {f"joins-{number}": [] for number in range(len(bench.body["joins"]))}
+    places: dict[str, list[Problem]] = {"sql": []} if bench.is_sql else {}
+    places |= {f"joins-{number}": [] for number in range(len(bench.body["joins"]))}
     for item in bench.body["fields"]:
         places[f"fields-{fields.element_of(bench, str(item.get('target') or ''))}"] = []
     for root in ("filters", "having"):
         for place, _ in conditions(bench.body[root]):
             places[f"{root}-{place.replace('.', '-')}"] = []
     for problem in facts.problems if facts.is_fresh else ():
-        found = places.get(anchor_of(bench, problem.path).removeprefix("b-"))
+        root = problem.path.partition(".")[0]
+        found = places.get("sql" if root in ("sql", "params") else anchor_of(bench, problem.path).removeprefix("b-"))
         if found is not None:
             found.append(problem)
     return [Note(place, problems) for place, problems in places.items()]
@@ -321,6 +335,11 @@ class Linked:
 
     problem: Problem
     anchor: str
+
+    @property
+    def at(self) -> int | None:
+        """Where in the text of a query in SQL; the field of the text puts its caret there."""
+        return self.problem.position if self.problem.path == "sql" else None
 
 
 def linked(bench: Workbench, facts: Facts) -> list[Linked]:
