@@ -82,6 +82,7 @@ API: dict[str, Address] = {
     "metrics": Address((401, 403, 403, 403, 200), (405, 405, 405, 405, 405)),
     "api_job_retry": Address(NO_METHOD, (401, 403, 403, 201, 201), _JOB),
     "api_records_retry": Address(NO_METHOD, REFUSED),
+    "api_records_bulk": Address((401, 403, 405, 405, 405), (401, 403, 405, 405, 405)),  # DELETE alone
     "api_records_approve": Address(NO_METHOD, REFUSED),
     "api_records": Address(IN, NO_METHOD),
     "api_record": Address((401, 403, 404, 200, 200), NO_METHOD, {"pk": "record"}),

@@ -209,6 +209,10 @@ class RecordShown(Record):
     source_hash = serializers.CharField(allow_null=True)
     source_bytes = serializers.IntegerField(allow_null=True)
     matching = serializers.JSONField(allow_null=True)
+    candidates = serializers.ListField(
+        child=serializers.DictField(), help_text="Of a row that waits: id, confidence, target_version (null: gone)."
+    )
+    decision = serializers.DictField(allow_null=True, help_text="What a person decided, who, when, and by which job.")
 
     def to_representation(self, instance: ImportRecord) -> dict[str, Any]:
         return {
@@ -216,7 +220,28 @@ class RecordShown(Record):
             **{name: getattr(instance, name) for name in ("source_data", "before_image", "after_image", "matching")},
             "source_hash": bytes(instance.source_hash).hex() if instance.source_hash is not None else None,
             "source_bytes": getattr(instance, "source_bytes", None),
+            "candidates": self.candidates_of(instance),
+            "decision": _decision(instance),
         }
+
+
+    def candidates_of(self, instance: ImportRecord) -> list[dict[str, Any]]:
+        versions = {str(pk): version for pk, version in self.context.get("versions", {}).items()}
+        found = (instance.matching or {}).get("candidates") or []
+        return [{**candidate, "target_version": versions.get(str(candidate["id"]))} for candidate in found]
+
+
+def _decision(record: ImportRecord) -> dict[str, Any] | None:
+    verdict = getattr(record, "verdict", None)
+    if verdict is None or not verdict.decision:
+        return None
+    return {
+        "decision": verdict.decision,
+        "target_id": str(verdict.target_id) if verdict.target_id else None,
+        "decided_by": str(verdict.decided_by or ""),
+        "decided_at": verdict.decided_at,
+        "job_id": str(verdict.job_id) if verdict.job_id else None,
+    }
 
 
 def counters_of(view: JobView) -> dict[str, Any]:

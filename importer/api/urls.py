@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from importer.api import approvals, help, jobs, mapping, previews, profiles, queries, records, source
+from importer.api import approvals, bulk, help, jobs, mapping, previews, profiles, queries, records, source
 
 _OF = "profiles/<uuid:pk>"
 
@@ -60,9 +60,10 @@ urlpatterns = [
     path("jobs/<uuid:pk>/reject", approvals.Reject.as_view(), name="api_job_reject"),
     path("jobs/<uuid:pk>/resume", jobs.Resume.as_view(), name="api_job_resume"),
     path("jobs/<uuid:pk>/retry", jobs.Retry.as_view(), name="api_job_retry"),
-    path("jobs/<uuid:pk>/release-held", records.ReleaseHeld.as_view(), name="api_job_release_held"),
+    path("jobs/<uuid:pk>/release-held", bulk.ReleaseHeld.as_view(), name="api_job_release_held"),
     path("records", records.Records.as_view(), name="api_records"),
-    path("records/bulk/retry", records.BulkRetry.as_view(), name="api_records_retry"),
-    path("records/bulk/approve", records.BulkApprove.as_view(), name="api_records_approve"),
+    path("records/bulk", bulk.BulkDelete.as_view(), name="api_records_bulk"),
+    path("records/bulk/retry", bulk.BulkRetry.as_view(), name="api_records_retry"),
+    path("records/bulk/approve", bulk.BulkApprove.as_view(), name="api_records_approve"),
     path("records/<uuid:pk>", records.OneRecord.as_view(), name="api_record"),
 ]
