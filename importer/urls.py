@@ -9,6 +9,7 @@ from importer.web import (
     job_lists,
     jobs,
     matching,
+    monitor,
     overview,
     ownership,
     preview,
@@ -23,6 +24,7 @@ _OF = "import/profiles/<uuid:pk>"
 urlpatterns = [
     path("import", profiles.import_page, name="import"),
     path("import/jobs", job_lists.job_list, name="import_jobs"),
+    path("import/monitor", monitor.monitor, name="import_monitor"),
     path("import/review", job_lists.review, name="import_review"),
     path("import/profiles/new", connection.new, name="profile_new"),
     path(_OF, overview.profile_page, name="profile"),

@@ -58,6 +58,7 @@ MATRIX: dict[str, Address] = {
     ),
     "import": Address(IMPORTERS, NO_SUCH_METHOD),
     "import_jobs": Address(IMPORTERS, NO_SUCH_METHOD),
+    "import_monitor": Address(EVERYBODY_IN, (302, 302, 302, 302, 302)),
     "import_review": Address(IMPORTERS, NO_SUCH_METHOD),
     "import_templates": Address(IMPORTERS, NO_SUCH_METHOD),
     "template_import": Address((302, 403, 403, 403, 200), (302, 403, 403, 403, 422)),
