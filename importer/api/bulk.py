@@ -59,7 +59,9 @@ class ApproveBody(Selection):
     decision = serializers.ChoiceField([Decision.MATCH, Decision.NEW, Decision.SKIP], default=Decision.MATCH)
     target_id = serializers.UUIDField(required=False, help_text="The match, instead of the best candidate; one record.")
     target_version = serializers.CharField(
-        required=False, max_length=64, help_text="Of the candidate as it was shown; the record is stale when it changed."
+        required=False,
+        max_length=64,
+        help_text="Of the candidate as it was shown; the record is stale when it changed.",
     )
     options = ApproveOptions(required=False)
 
@@ -134,7 +136,9 @@ class ReleaseHeld(JobApi):
                 announce(done.job)
         return Response(
             {
-                "message": "The held rows are imported." if done.job else "None of these records can be put to work again.",
+                "message": "The held rows are imported."
+                if done.job
+                else "None of these records can be put to work again.",
                 "job": shapes.JobSummary(done.job).data if done.job else None,
                 "selected": done.selected,
                 "not_applicable": done.not_applicable,

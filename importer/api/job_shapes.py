@@ -224,7 +224,6 @@ class RecordShown(Record):
             "decision": _decision(instance),
         }
 
-
     def candidates_of(self, instance: ImportRecord) -> list[dict[str, Any]]:
         versions = {str(pk): version for pk, version in self.context.get("versions", {}).items()}
         found = (instance.matching or {}).get("candidates") or []

@@ -167,9 +167,7 @@ class Expected(serializers.Serializer[Any]):
 
 
 class ConvertToSql(QueryApi):
-    @extend_schema(
-        operation_id="convert_query_to_sql", request=Expected, responses={200: SAVED}, tags=["queries"]
-    )
+    @extend_schema(operation_id="convert_query_to_sql", request=Expected, responses={200: SAVED}, tags=["queries"])
     def post(self, request: Request, pk: UUID, key: str) -> Response:
         """Make a built query the SQL it stands for (Q25). There is no way back but an earlier version.
 

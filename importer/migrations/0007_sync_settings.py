@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('importer', '0006_verdicts'),
+        ("importer", "0006_verdicts"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='importprofile',
-            name='sync',
+            model_name="importprofile",
+            name="sync",
             field=models.JSONField(blank=True, default=dict),
         ),
     ]

@@ -20,7 +20,7 @@ from importer.models import Decision, ExternalRef, ImportJob, ImportQuery, Impor
 from importer.modes import Mode, Outcome
 from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.jobs import MOST_ROWS, again
-from permissions import audit, policy
+from permissions import audit
 from servicevault import catalog
 from servicevault.jobs.models import JobStatus
 
@@ -173,7 +173,7 @@ class _Desk:
             return "failed", f"There is no such record of {record.run.target_type} any more."
         if self.said.target_version and self.said.target_version != version:
             return "stale", "The record was changed since it was shown. Look at it again."
-        linked = self.linked.get((record.run.entity_id, record.source_identifier))
+        linked = self.linked.get((record.run.entity_id or 0, record.source_identifier))
         if linked is not None and linked != target:
             return "failed", "This row of the source has become another record meanwhile."
         result, message = self.narrowed(record)
@@ -243,14 +243,14 @@ def target_versions(wanted: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
             continue
         conditions = [sql.SQL("t.id = ANY(%s)")]
         if target.scope:
-            conditions.append(sql.SQL(target.scope))  # type: ignore[arg-type]  # of the catalog, no person's text
+            conditions.append(sql.SQL(target.scope))
         if target.soft_delete:
             conditions.append(sql.SQL("t.{} IS NULL").format(sql.Identifier(target.soft_delete)))  # type: ignore[arg-type]
         query = sql.SQL("SELECT t.id, md5(t::text) FROM {} t WHERE {}").format(
             sql.Identifier(target.table), sql.SQL(" AND ").join(conditions)
         )
         with connection.cursor() as cursor:
-            cursor.execute(query, [ids])  # type: ignore[arg-type]
+            cursor.execute(query, [ids])
             found.update(cursor.fetchall())
     return found
 
@@ -258,7 +258,7 @@ def target_versions(wanted: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
 def _locked(records: QuerySet[ImportRecord]) -> list[ImportRecord]:
     """The selected records, held so that two people do not decide one. Raises Conflict above 10,000."""
     found = list(
-        records.select_related("run__job")
+        records.select_related("run__job", "run__entity")
         .defer("source_data", "before_image", "after_image")
         .order_by("run_id", "id")
         .select_for_update(of=("self",))[: MOST_ROWS + 1]
@@ -275,11 +275,9 @@ def _of(records: Sequence[ImportRecord], done: Done, result: str) -> list[Import
 def _link(records: Iterable[ImportRecord], targets: Mapping[UUID, UUID]) -> None:
     """Remember which target each row is, as if it had been imported as that one (K3)."""
     refs = [
-        ExternalRef(
-            entity_id=record.run.entity_id, external_id=record.source_identifier, target_id=targets[record.pk]
-        )
+        ExternalRef(entity=record.run.entity, external_id=record.source_identifier, target_id=targets[record.pk])
         for record in records
-        if record.pk in targets
+        if record.pk in targets and record.run.entity is not None
     ]
     ExternalRef.objects.bulk_create(refs, ignore_conflicts=True)
 

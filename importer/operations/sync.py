@@ -57,7 +57,9 @@ def set_sync(profile: ImportProfile, values: Mapping[str, Any], *, by: Any) -> S
         profile.changed_by = by
         profile.version += 1
         profile.save(update_fields=["sync", "changed_by", "version", "updated_at"])
-        audit.record("sync_config_changed", user=by, profile_id=profile.pk, obj=profile, details={"fields": sorted(values)})
+        audit.record(
+            "sync_config_changed", user=by, profile_id=profile.pk, obj=profile, details={"fields": sorted(values)}
+        )
     return sync_of(profile)
 
 

@@ -72,9 +72,7 @@ class JoinAnalysis:
     impact: Literal["low", "medium", "high"]
 
 
-def preview(
-    session: Session, compiled: CompiledQuery, limit: int = 10, order: tuple[str, str] | None = None
-) -> Sample:
+def preview(session: Session, compiled: CompiledQuery, limit: int = 10, order: tuple[str, str] | None = None) -> Sample:
     """The first rows of a query, at most `limit` (1-100), by an output column when `order` names one."""
     if not 1 <= limit <= 100:
         raise QueryError("A preview shows 1 to 100 rows.", where="limit")

@@ -67,7 +67,7 @@ def _context(request: PageRequest) -> dict[str, Any]:
     return {
         "jobs": jobs,
         "active": len(active_jobs),
-        "loudest": next((job.view for job in jobs if not job.view.is_active), jobs[0].view) if jobs else None,
+        "loudest": (active_jobs or jobs)[0].view if jobs else None,
         "is_live": any(view.is_active for view in views),
         "is_small": kept["is_small"],
         "as_of": timezone.now(),

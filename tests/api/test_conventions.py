@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -247,7 +248,10 @@ def test_a_sync_is_stored_and_nothing_pretends_to_run_it(api: Program, shop: Imp
     stored = answer.json()
     assert (stored["next_sync_at"], len(stored["next_runs"])) == (None, 5)
     assert "not started by the clock yet" in stored["message"]
-    assert (stored["sync"]["sync_options"]["batch_size"], stored["sync"]["sync_options"]["missed_run"]) == (100, "run_once")
+    assert (stored["sync"]["sync_options"]["batch_size"], stored["sync"]["sync_options"]["missed_run"]) == (
+        100,
+        "run_once",
+    )
     profile = api.get(f"/profiles/{shop.pk}").json()["profile"]
     assert (profile["sync"]["sync_enabled"], profile["next_sync_at"], profile["last_sync_at"]) == (True, None, None)
     weekly = api.put(place, {"sync_frequency": "weekly", "sync_weekday": "3"}).json()

@@ -17,7 +17,18 @@ from importer import operations
 from importer.errors import ImporterError
 from importer.models import QueryDraft
 from importer.query.problems import QueryProblems
-from importer.web.builder import fields, filters, grouping, joins, ordering, queries, result, sql, tables, transformations
+from importer.web.builder import (
+    fields,
+    filters,
+    grouping,
+    joins,
+    ordering,
+    queries,
+    result,
+    sql,
+    tables,
+    transformations,
+)
 from importer.web.builder.blocks import blocks_of
 from importer.web.builder.body import plain, unfinished
 from importer.web.builder.sentence import sentence

@@ -85,6 +85,7 @@ def to_sql(request: PageRequest, pk: Any, key: str) -> HttpResponse:
         messages.error(request, f"It stays in blocks: {error}")
         return redirect(f"{page}?show=1")
     messages.success(
-        request, f"“{saved.query.name}” goes on as SQL. Its blocks are version {saved.query.version - 1} of the history."
+        request,
+        f"“{saved.query.name}” goes on as SQL. Its blocks are version {saved.query.version - 1} of the history.",
     )
     return redirect(f"{reverse('builder_query', args=[pk, saved.query.key])}?show=1#b-sql-edit")
