@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from django.db.models import Count, Min, Q, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Length
 
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome
@@ -81,7 +81,7 @@ def rows_of(job: ImportJob, given: Mapping[str, Any]) -> QuerySet[ImportRecord]:
     found = found.filter(**{column: given[name] for name, column in _FILTERS.items() if given.get(name)})
     if text := given.get("search"):
         found = found.filter(Q(source_identifier__icontains=text) | Q(problems__icontains=text))
-    return found.defer("source_data").order_by("run__position", "id")
+    return found.defer("source_data").order_by("run__position", "batch_no", Length("source_identifier"), "source_identifier", "id")
 
 
 def row_of(record: ImportRecord) -> PlanRow:
@@ -93,7 +93,13 @@ def row_of(record: ImportRecord) -> PlanRow:
 
 def _change(field: str, old: Any, new: Any) -> Change:
     role = MADE_OF if isinstance(old, dict) or isinstance(new, dict) else role_of_target(field)
-    return Change(field, *(None if value in (None, {}, []) else str(*masked([value], [role])) for value in (old, new)))
+    return Change(field, *(_text(*masked([value], [role])) for value in (old, new)))
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value in (None, {}, []) else str(value)
 
 
 def facets_of(job: ImportJob) -> dict[str, list[tuple[str, str, int]]]:

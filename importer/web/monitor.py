@@ -61,7 +61,7 @@ def _context(request: PageRequest) -> dict[str, Any]:
     jobs = [
         Watched(view, _address(view.job), view.is_active and _may_cancel(request.user, view.job))
         for view in views
-        if _address(view.job) != there  # its own page shows it already
+        if not f"{there}/".startswith(f"{_address(view.job)}/")  # its own pages show it already
     ]
     active_jobs = [job for job in jobs if job.view.is_active]
     return {

@@ -66,6 +66,7 @@ def test_it_remembers_that_it_is_minimised(browser: Any, pending_job: Any) -> No
 
 
 def test_the_page_of_a_job_does_not_show_it_twice(browser: Any, pending_job: Any) -> None:
+    assert "<h2" not in part(browser, at=f"{reverse('job', args=[pending_job.pk])}/records")
     text = part(browser, at=reverse("job", args=[pending_job.pk]))
     assert "<h2" not in text
     assert 'hx-trigger="every 3s"' in text  # it goes on watching
