@@ -81,6 +81,7 @@ API: dict[str, Address] = {
     "api_metrics": Address((401, 403, 403, 403, 200), (401, 405, 405, 405, 405)),
     "health": Address((200, 200, 200, 200, 200), (405, 405, 405, 405, 405)),
     "metrics": Address((401, 403, 403, 403, 200), (405, 405, 405, 405, 405)),
+    "api_job_plan": Address((401, 403, 403, 200, 200), NO_METHOD, {"pk": "rehearsal"}),
     "api_job_retry": Address(NO_METHOD, (401, 403, 403, 201, 201), _JOB),
     "api_records_retry": Address(NO_METHOD, REFUSED),
     "api_records_bulk": Address((401, 403, 405, 405, 405), (401, 403, 405, 405, 405)),  # DELETE alone

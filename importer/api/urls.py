@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from importer.api import approvals, bulk, help, jobs, mapping, previews, profiles, queries, records, source, sync
+from importer.api import approvals, bulk, help, jobs, mapping, plans, previews, profiles, queries, records, source, sync
 
 _OF = "profiles/<uuid:pk>"
 
@@ -55,6 +55,7 @@ urlpatterns = [
     path("jobs/<uuid:pk>", jobs.OneJob.as_view(), name="api_job"),
     path("jobs/<uuid:pk>/status", jobs.Status.as_view(), name="api_job_status"),
     path("jobs/<uuid:pk>/errors", jobs.Errors.as_view(), name="api_job_errors"),
+    path("jobs/<uuid:pk>/plan", plans.Plan.as_view(), name="api_job_plan"),
     path("jobs/<uuid:pk>/report", jobs.Report.as_view(), name="api_job_report"),
     path("jobs/<uuid:pk>/cancel", jobs.Cancel.as_view(), name="api_job_cancel"),
     path("jobs/<uuid:pk>/approve", approvals.Approve.as_view(), name="api_job_approve"),

@@ -81,7 +81,9 @@ def rows_of(job: ImportJob, given: Mapping[str, Any]) -> QuerySet[ImportRecord]:
     found = found.filter(**{column: given[name] for name, column in _FILTERS.items() if given.get(name)})
     if text := given.get("search"):
         found = found.filter(Q(source_identifier__icontains=text) | Q(problems__icontains=text))
-    return found.defer("source_data").order_by("run__position", "batch_no", Length("source_identifier"), "source_identifier", "id")
+    return found.defer("source_data").order_by(
+        "run__position", "batch_no", Length("source_identifier"), "source_identifier", "id"
+    )
 
 
 def row_of(record: ImportRecord) -> PlanRow:

@@ -40,12 +40,13 @@ def as_sql(spec: QuerySpec, compiled: CompiledQuery) -> QuerySpec:
     (tables, filters, groups) is in the text now. The text is not judged here.
     """
     targets = {field.target for field in spec.fields}
+    text, texts = text_of(compiled)
     watermark = spec.watermark if spec.watermark and spec.watermark.updated_at in targets else None
     return replace(
         spec,
         kind="sql",
-        sql=text_of(compiled),
-        params=tuple(compiled.params.items()),
+        sql=text,
+        params=(*compiled.params.items(), *texts.items()),
         base=TableRef("", alias="query"),
         joins=(),
         fields=tuple(_taken(field) for field in spec.fields),
@@ -61,16 +62,25 @@ def _taken(field: Field) -> Field:
     return replace(field, source=Column(field.target), sources=(), separator=" ")
 
 
-def text_of(compiled: CompiledQuery) -> str:
-    """The statement in lines, `:name` for its parameters; what is quoted stays byte for byte."""
+def text_of(compiled: CompiledQuery) -> tuple[str, dict[str, str]]:
+    """The statement in lines, `:name` for its parameters; and texts of it that are parameters now.
+
+    What is quoted stays byte for byte, but for texts with a backslash, as patterns of a pack's views have: `raw`
+    takes those as parameters only. PostgreSQL gives a bound text the type it would give the written one.
+    """
     depth, written = 0, []
     text, end = compiled.text, 0
+    texts: dict[str, str] = {}
     for token in _TOKEN.finditer(text):
         written.append(text[end : token.start()])
         end = token.end()
         depth += (token.lastgroup == "open") - (token.lastgroup == "close")
-        written.append(_written(token, is_outermost=depth == 0))
-    return "".join([*written, text[end:]]).strip()
+        if token.lastgroup == "quoted" and token[0].startswith("'") and "\\" in token[0]:
+            texts[f"text{len(texts) + 1}"] = token[0][1:-1].replace("''", "'").replace("%%", "%")
+            written.append(f":text{len(texts)}")
+        else:
+            written.append(_written(token, is_outermost=depth == 0))
+    return "".join([*written, text[end:]]).strip(), texts
 
 
 def _written(token: re.Match[str], *, is_outermost: bool) -> str:

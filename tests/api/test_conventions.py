@@ -297,3 +297,16 @@ def test_a_query_becomes_sql_by_the_api(
     kinds = [item["query"]["kind"] for item in hers.get(f"{place}/people/versions").json()["data"]]
     assert kinds == ["sql", "builder"]
     assert hers.post(f"{place}/people/versions/1/restore").json()["query"]["kind"] == "builder"
+
+
+@pytest.mark.req("X19", "X21", "C12")
+def test_a_plan_is_read_row_by_row(api: Program, program: Any, bob: Any, rehearsed_job: Any, finished_job: Any) -> None:
+    place = f"/jobs/{rehearsed_job.pk}/plan"
+    plan = api.get(f"{place}?action=updated").json()
+    assert plan["data"][0]["diff"][1] == {"field": "timezone", "old": "UTC", "new": "Europe/Berlin"}
+    assert (plan["meta"]["total"], plan["summary"]["created"], plan["summary"]["failed"]) == (1, 1, 2)
+    assert plan["summary"]["errors"][0]["count"] == 2
+    assert "cora@acme.example" not in api.get(place).content.decode()
+    assert api.get(f"{place}?search=nobody").json()["meta"]["total"] == 2
+    assert program(bob).get(place).status_code == 403
+    assert api.get(f"/jobs/{finished_job.pk}/plan").json()["code"] == "conflict"

@@ -10,6 +10,7 @@ import pytest
 
 from importer.models import ImportJob, ImportProfile
 from importer.sources.params import ConnectionParams
+from tests.web.test_axe import look
 from tests.web.test_browser import log_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
@@ -73,6 +74,7 @@ def test_it_leads_from_an_address_to_imported_tickets(
     tab.goto("/import/jobs")
     tab.get_by_role("complementary", name="Your imports").get_by_text("1 active import").wait_for()
     picture(tab, "import-9-monitor")
+    assert look(tab, "/import/jobs", "monitor") == {}
     tab.get_by_role("complementary", name="Your imports").get_by_role("link", name="Details of job").first.click()
     assert worker().status == "completed"
     tab.get_by_text("Finished in").first.wait_for()

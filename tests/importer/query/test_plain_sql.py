@@ -35,7 +35,9 @@ def same_rows(guide: Any, schema: SourceSchema, spec: QuerySpec) -> QuerySpec:
 
 @pytest.mark.req("Q25")
 def test_it_is_written_in_lines_without_our_prefixes(guide_schema: SourceSchema) -> None:
-    assert text_of(compile_query(parse_spec(GUIDE), guide_schema)) == (
+    text, texts = text_of(compile_query(parse_spec(GUIDE), guide_schema))
+    assert texts == {}
+    assert text == (
         "SELECT\n"
         '  "t0"."id" AS "external_id",\n'
         '  left(concat("t0"."first_name", (:p0)::text, "t0"."last_name"), 10000000) AS "name"\n'
@@ -71,7 +73,7 @@ def test_it_keeps_groups_first_rows_and_percent_signs(guide: Any, guide_schema: 
 
 def test_it_takes_the_view_of_a_pack_along(guide: Any, guide_schema: SourceSchema) -> None:
     view = PackView(
-        "people", "SELECT c.id, c.email, 'it''s 5%' AS note /* here */ FROM public.customers c -- it's the end",
+        "people", "SELECT c.id, c.email, regexp_replace('it''s 5%' || c.id, '\\d+$', '#\\&''%') AS note /* here */ FROM public.customers c -- it's the end",
         key="id", columns=(Column("id", "integer"), Column("email", "text"), Column("note", "text")),
     )  # fmt: skip
     body = {
@@ -81,6 +83,7 @@ def test_it_takes_the_view_of_a_pack_along(guide: Any, guide_schema: SourceSchem
     }
     written = same_rows(guide, guide_schema.with_views([view]), parse_spec(body))
     assert "it''s 5%" in written.sql
+    assert dict(written.params) == {"text1": "\\d+$", "text2": "#\\&'%"}
     assert not read_raw(written.sql, dict(written.params)).problems
 
 
