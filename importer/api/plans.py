@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +16,7 @@ from importer.modes import Outcome
 from importer.operations.masking import record_shown
 from importer.operations.plans import PlanRow, check_plan, facets_of, groups_of, row_of, rows_of
 from permissions import policy
-from servicevault.api.documents import envelope
+from servicevault.api.documents import Failure, envelope
 from servicevault.api.views import Meta, PageParameters, listed
 
 
@@ -51,9 +51,13 @@ class Row(serializers.Serializer[Any]):
 
 PLAN = envelope("PlanPage", data=Row(many=True), meta=Meta(), summary=serializers.DictField())
 
+NO_PLAN = OpenApiResponse(Failure, description="The job is no rehearsal: `conflict`.")
+
 
 class Plan(JobApi):
-    @extend_schema(operation_id="get_job_plan", parameters=[PlanParameters], responses={200: PLAN}, tags=["jobs"])
+    @extend_schema(
+        operation_id="get_job_plan", parameters=[PlanParameters], responses={200: PLAN, 409: NO_PLAN}, tags=["jobs"]
+    )
     def get(self, request: Request, pk: UUID) -> Response:
         """The plan of a rehearsal by action, query, reason and text; 409 for a job that wrote."""
         job = self.job(pk)

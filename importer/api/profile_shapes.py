@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers
@@ -126,10 +127,10 @@ class Profile(serializers.Serializer[Any]):
     def get_sync(self, profile: ImportProfile) -> dict[str, Any]:
         return sync_of(profile).settings
 
-    def get_last_sync_at(self, profile: ImportProfile) -> None:
+    def get_last_sync_at(self, profile: ImportProfile) -> datetime | None:
         return None
 
-    def get_next_sync_at(self, profile: ImportProfile) -> None:
+    def get_next_sync_at(self, profile: ImportProfile) -> datetime | None:
         return None
 
     def get_recent_jobs(self, profile: ImportProfile) -> list[dict[str, Any]]:

@@ -169,7 +169,7 @@ def test_it_goes_on_as_sql_by_keyboard(alice: Any, shop: ImportProfile, tab: Any
     tab.keyboard.press("Enter")
     tab.get_by_text("There is no way back to blocks but the history").wait_for()
     tab.keyboard.press("Tab")
-    settled(tab, lambda: tab.keyboard.press("Enter"))
+    tab.keyboard.press("Enter")
     text = tab.get_by_label("One SELECT, or WITH")
     text.wait_for()
     assert "FROM " in text.input_value()

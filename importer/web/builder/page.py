@@ -18,6 +18,8 @@ from importer.errors import ImporterError
 from importer.models import QueryDraft
 from importer.query.problems import QueryProblems
 from importer.web.builder import (
+    automapping,
+    facts,
     fields,
     filters,
     grouping,
@@ -39,6 +41,7 @@ from servicevault.web.pages import PageRequest, members_only
 
 CHANGES: dict[str, Change] = {
     **tables.CHANGES, **joins.CHANGES, **fields.CHANGES, **filters.CHANGES, **grouping.CHANGES, **ordering.CHANGES,
+    **automapping.CHANGES,
     **sql.CHANGES,
 }  # fmt: skip
 VERSIONS_SHOWN = 20
@@ -83,7 +86,7 @@ def _page(request: PageRequest, bench: Workbench, *, status: int = 200, **more: 
     found = result.result_of(bench) if request.GET.get("show") == "1" else None
     context = context_of(request, bench) | {"result": found} | more
     if found is not None:
-        context |= result.told(bench, found.facts)
+        context |= facts.told(bench, found.facts)
     if bench.source is not None:
         used = {placed.full_name for placed in bench.tables}
         context |= tables.tree(used, bench.schema, request.GET)
@@ -99,7 +102,7 @@ def _page(request: PageRequest, bench: Workbench, *, status: int = 200, **more: 
 
 def context_of(request: PageRequest, bench: Workbench) -> dict[str, Any]:
     """What the blocks, the list on top and the foot need."""
-    facts = result.known_facts(bench)
+    known = facts.known_facts(bench)
     versions = list(bench.query.versions.select_related("saved_by")[:VERSIONS_SHOWN]) if bench.query else []
     return {
         "bench": bench,
@@ -123,7 +126,7 @@ def context_of(request: PageRequest, bench: Workbench) -> dict[str, Any]:
         "preview_url": reverse("profile_preview", args=[bench.profile.pk]),
         "may_undo": bench.draft.place > 0,
         "may_redo": bench.draft.place < len(bench.draft.steps) - 1,
-        **blocks_of(bench, facts),
+        **blocks_of(bench, known),
     }
 
 
