@@ -175,7 +175,7 @@ def test_it_goes_on_as_sql_by_keyboard(alice: Any, shop: ImportProfile, tab: Any
     assert "FROM " in text.input_value()
     picture(tab, "builder-sql")
     text.focus()
-    settled(tab, lambda: text.fill("SELECT id AS external_id,\n  titel AS title FROM cases"))
+    settled(tab, lambda: text.fill("SELECT id AS external_id,\n  titel AS title, description FROM cases"))
     tab.get_by_role("tab", name="Problems").focus()
     tab.keyboard.press("Enter")
     tab.get_by_role("link", name="Line 2, column 3").focus()
