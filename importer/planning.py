@@ -13,7 +13,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from importer import derived_accounts
+from importer import derived_accounts, source_entities
 from importer.errors import JobFailed, QueryError
 from importer.mapping.fields import DEFAULT_ENTITY, mapped_fields
 from importer.models import ImportJob, ImportProfile, ImportQuery, MappingVersion, SourceEntity
@@ -156,7 +156,7 @@ def plan_draft(
     Raises QueryError when the query cannot be loaded.
     """
     names = {spec.entity or spec.key, *(other.entity or other.key for other in specs_of(profile))}
-    entities = {entity.entity: entity for entity in SourceEntity.objects.filter(source_key=profile.source_key)}
+    entities = source_entities.known(profile.source_key)
     # Ids that no row has: of an entity that was never imported nothing is known, and nothing is found.
     for number, name in enumerate(sorted({*names, DEFAULT_ENTITY} - set(entities)), start=1):
         target_type = spec.target_type if name == (spec.entity or spec.key) else ""
@@ -168,18 +168,12 @@ def plan_draft(
 
 def _entities(profile: ImportProfile, specs: Iterable[QuerySpec]) -> Mapping[str, SourceEntity]:
     """The source's entities by name, those of earlier jobs and other profiles of the source included (E23a)."""
-    wanted = [(spec.entity or spec.key, spec.target_type) for spec in specs] + [(DEFAULT_ENTITY, "accounts")]
-    for name, target_type in wanted:
-        entity, _ = SourceEntity.objects.get_or_create(
-            source_key=profile.source_key, entity=name, defaults={"target_type": target_type}
+    try:
+        return source_entities.claimed(
+            profile.source_key, [(spec.entity or spec.key, spec.target_type) for spec in specs]
         )
-        if entity.target_type != target_type:
-            raise JobFailed(
-                f"The entity “{name}” feeds {entity.target_type}; a query wants to feed {target_type} with it.",
-                code="query_failed",
-                hint="Give one of the two queries another entity.",
-            )
-    return {entity.entity: entity for entity in SourceEntity.objects.filter(source_key=profile.source_key)}
+    except source_entities.EntityTaken as error:
+        raise JobFailed(error.message, code=error.code, hint="Give one of the two queries another entity.") from error
 
 
 def _run_plan(
@@ -234,16 +228,12 @@ def _load_plan(
     options: Mapping[str, Any],
 ) -> LoadPlan:
     target = catalog.get(spec.target_type)
-    searched: dict[str, tuple[int, ...]] = {}
-    for other in entities.values():
-        if other.entity != DEFAULT_ENTITY:
-            searched[other.target_type] = (*searched.get(other.target_type, ()), other.pk)
     load = LoadPlan(
         target=target,
         mapped=mapped,
         entity_id=entities[spec.entity or spec.key].pk,
         version_id=version_id,
-        searched=searched,
+        searched=source_entities.searched(entities),
         entity_ids={name: found.pk for name, found in entities.items()},
         mode=Mode(mode),
         matching=_matching(profile, options, target),

@@ -30,6 +30,7 @@ class Reference:
     choose_by: str = ""  # field whose value narrows `types`
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # value of `choose_by` → types
     also_placeholder: bool = False  # the profile's placeholder agent stands in when one is set
+    spare: tuple[str, str] | None = None  # (field, natural key): by what a file that brings no id names the row
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ import psycopg
 from psycopg import sql
 
 from importer.modes import Outcome
-from importer.pipeline import early, staging, work
+from importer.pipeline import early, staging
 from importer.pipeline.binding import Bind
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.prepare import prepared
 from importer.pipeline.readers import fetched_at_once
-from importer.pipeline.rehearsal import Plan, RehearsalLoader
+from importer.pipeline.rehearsal import Plan, TrialLoader
 from importer.pipeline.staging import Row
 from importer.sources.session import SourceSession
 from servicevault.catalog import Field
@@ -85,7 +85,7 @@ def sample(source: SourceSession, plan: Plan, *, connect: Callable[[], psycopg.C
         try:
             inside.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(f"{LOCK_SECONDS}s"))
             inside.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            loader = _Sampler(inside, load, run_id=_RUN, job_id=str(uuid.uuid4()))
+            loader = TrialLoader(inside, load, run_id=_RUN, job_id=str(uuid.uuid4()))
             loader.write(rows, batch=0)
             records = _records(inside)
             stored = _stored(inside, load, records)
@@ -114,38 +114,6 @@ def impact(sampled: Sample, total: int) -> Impact:
         review=whole[Outcome.REVIEW],
         sample_size=size,
     )
-
-
-class _Sampler(RehearsalLoader):
-    """Writes into a transaction that is rolled back, without a job beside it."""
-
-    _default: Any = None
-
-    def _give_default_account(self) -> None:
-        column = self.plan.target.default_account
-        if not column or self.connection.execute(self._lacking).fetchone() is None:
-            return
-        if self._default is None:
-            self._default = self._default_account()
-        self.connection.execute(
-            sql.SQL("UPDATE pg_temp.work SET {0} = %s WHERE {0} IS NULL AND action = 'created'").format(
-                work.stored(column)
-            ),
-            (self._default,),
-        )
-
-    def _default_account(self) -> Any:
-        row = self.connection.execute(
-            "SELECT e.target_id FROM external_refs e JOIN accounts a ON a.id = e.target_id "
-            "WHERE e.entity_id = %s AND e.external_id = '__default__'",
-            (self.plan.entity_ids["__default__"],),
-        ).fetchone()
-        if row is None:
-            row = self.connection.execute(
-                "INSERT INTO accounts (id, name) VALUES (gen_random_uuid(), %s) RETURNING id",
-                (self.plan.default_account_name,),
-            ).fetchone()
-        return row[0] if row else None
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class FileImport(models.Model):
     field_mappings = models.JSONField(null=True)  # null: the proposals of high confidence
     detected = models.JSONField(default=dict)
     headers = models.JSONField(default=list)
+    parts = models.JSONField(null=True)  # of a document with several tables, see `file_parts`; null: the file is one
     total_rows = models.BigIntegerField(null=True)  # null while counting
     notices = models.JSONField(default=list)  # warnings of the reader
     staged_as = models.CharField(max_length=64, blank=True)  # digest of the options by which the rows were staged
@@ -55,7 +56,9 @@ class FileFinding(models.Model):
     """One error or warning of a file's validation, as F-027 tells it; the first page is the report itself."""
 
     file = models.ForeignKey(FileImport, on_delete=models.CASCADE, related_name="findings", db_index=False)
+    part = models.CharField(max_length=255, blank=True)  # of a document
     severity = models.CharField(max_length=8)  # error, warning
+    position = models.PositiveSmallIntegerField(default=0)  # of the part
     row = models.BigIntegerField()  # physical line; 0: the file as a whole
     record = models.BigIntegerField(null=True)
     place = models.IntegerField()  # of the column in the file: rows are told in its order
@@ -66,8 +69,8 @@ class FileFinding(models.Model):
     value = models.TextField(null=True)
 
     class Meta:
-        ordering = ["row", "place", "id"]
-        indexes = [models.Index(fields=["file", "severity", "row", "place"], name="filefinding_order")]
+        ordering = ["position", "row", "place", "id"]
+        indexes = [models.Index(fields=["file", "severity", "position", "row", "place"], name="filefinding_order")]
 
     def __str__(self) -> str:
         return f"{self.row}: {self.code}"

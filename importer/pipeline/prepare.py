@@ -259,6 +259,13 @@ def _typed(plan: LoadPlan, mapped: Mapped, text: sql.Composable, bind: Bind) -> 
         return text
     if field.choices or mapped.value_map:
         return _chosen(mapped, text, bind)
+    if plan.of_file and (column := of_tables.column_of(field)):
+        found = of_tables.typed(column, text, plan.cells, bind(plan.timezone, "text"), bind)
+        if field.type != "timestamptz":
+            return found
+        return sql.SQL("(SELECT CASE WHEN m.t BETWEEN {} THEN m.t END FROM (SELECT {} AS t) m)").format(
+            _SHOWABLE, found
+        )
     if field.name == "ticket_number" and plan.number_prefix:
         return sql.SQL("{} || {}").format(bind(plan.number_prefix, "text"), text)
     match field.type:

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from importer.pipeline import checks, columns, staging
 from importer.pipeline.binding import Bind, fragment, name, slot
-from importer.pipeline.findings import Finding, findings_array, row_findings
+from importer.pipeline.findings import Finding, findings_array, row_findings, with_reading
 from importer.pipeline.plan import Mapped
 from importer.pipeline.prepare import STAGE, cell, prepared, value
 from importer.pipeline.tables.plan import TablePlan, kept
@@ -85,7 +85,7 @@ def decide(
         targets=sql.SQL(", ").join(targets),
         values=sql.SQL(", ").join(values),
         repeated=sql.SQL("coalesce(r.rule = 0, false)") if repeats and plan.key else sql.SQL("false"),
-        failures=_with_reading(findings_array(failures + _duplicates(plan, repeats=repeats), bind)),
+        failures=with_reading(findings_array(failures + _duplicates(plan, repeats=repeats), bind)),
         warnings=findings_array(warnings, bind),
         rows=prepared(plan.load, bind, source),
         existing=_existing(plan),
@@ -115,11 +115,6 @@ def _findings(plan: TablePlan, bind: Bind) -> tuple[list[Finding], list[Finding]
     for mapped in plan.load.mapped:
         warnings += _odd(plan, mapped)
     return failures, warnings + doubtful
-
-
-def _with_reading(found: sql.Composable) -> sql.Composable:
-    """A row that could not be read whole fails with what its reader said; nothing else is asked of it."""
-    return sql.SQL("CASE WHEN p.problem IS NOT NULL THEN p.problem::jsonb ELSE {} END").format(found)
 
 
 def _missing(plan: TablePlan, number: int) -> Finding:
