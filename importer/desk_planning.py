@@ -21,6 +21,7 @@ from importer.pipeline.columns import Cells
 from importer.pipeline.decide import decide
 from importer.pipeline.keyed import EXTERNAL_ID, KeyedPlan
 from importer.pipeline.plan import LoadPlan, Mapped, Matching, digest
+from importer.source_entities import EntityTaken
 from servicevault import catalog
 
 
@@ -85,13 +86,21 @@ def plan_rows(
 def entity_of(part: Part, options: FileOptions) -> SourceEntity:
     """The entity that the part's rows are counted to; it is made when there is none."""
     name = source_entities.feeding(options.source_key, part.target_type)
-    return source_entities.claimed(options.source_key, [(name, part.target_type)])[name]
+    return _claimed(options.source_key, [(name, part.target_type)])[name]
+
+
+def _claimed(source_key: str, wanted: list[tuple[str, str]]) -> dict[str, SourceEntity]:
+    try:
+        return source_entities.claimed(source_key, wanted)
+    except EntityTaken as error:
+        hint = "Name another source with source_key."
+        raise InvalidOption(error.message, hint=hint, where="import_options.source_key") from None
 
 
 def _entities(source_key: str, types: set[str], *, stores: bool) -> dict[str, SourceEntity]:
     wanted = [(source_entities.feeding(source_key, kind), kind) for kind in sorted(types)]
     if stores:
-        return source_entities.claimed(source_key, wanted)
+        return _claimed(source_key, wanted)
     found = source_entities.known(source_key)
     # Ids that no row has: of an entity that was never imported nothing is known, and nothing is found.
     missing = [pair for pair in [*wanted, (DEFAULT_ENTITY, "accounts")] if pair[0] not in found]

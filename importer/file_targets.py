@@ -87,6 +87,14 @@ def target_of(table: Table, *, columns: Sequence[str] = ()) -> Target:
     )
 
 
+def narrowed(goal: Destination, columns: Sequence[str]) -> Destination:
+    """The same with only the fields that these columns hold; none: all."""
+    if not columns:
+        return goal
+    target = _narrowed(goal.target, columns) if goal.is_desk else target_of(goal.table, columns=columns)
+    return replace(goal, target=target)
+
+
 def _narrowed(target: Target, columns: Sequence[str]) -> Target:
     """The target with the fields that are stored in these columns, and those that only feed others."""
     if not columns:

@@ -97,7 +97,8 @@ class ImportTemplate(models.Model):
     """How files of one kind are read and mapped, to be used again (F-069)."""
 
     name = models.CharField(max_length=120)
-    table_name = models.CharField(max_length=255)
+    table_name = models.CharField(max_length=255)  # for a target type: its table
+    target_type = models.CharField(max_length=64, blank=True)
     field_mappings = models.JSONField(default=list)
     import_options = models.JSONField(default=dict)
     is_public = models.BooleanField(default=False)

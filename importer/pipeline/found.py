@@ -40,7 +40,8 @@ def collect(connection: psycopg.Connection, load: LoadPlan, rows: sql.Composable
             "SELECT w.line, w.n, coalesce(m.place, -1), coalesce(m.source, e ->> 'column', ''), "
             "coalesce(e ->> 'field', ''), e ->> 'code', e ->> 'message', e ->> 'value', {severity} FROM ({rows}) w "
             "CROSS JOIN LATERAL jsonb_array_elements(w.findings) e "
-            "LEFT JOIN ({known}) m(field, source, place) ON m.field = e ->> 'field'"
+            "LEFT JOIN ({known}) m(field, source, place) ON m.field = e ->> 'field' "
+            "WHERE e ->> 'code' <> 'parent'"  # which says no more than whose record a blocked row waits for
         ).format(severity=sql.Literal(severity), rows=rows, known=known)
     )
 

@@ -17,9 +17,9 @@ from .failures import (
     UnknownTable,
 )
 from .findings import findings_file, groups, is_current
-from .looking import TargetColumn, first_rows, keys, map_anew, targets, validate_sample
+from .looking import TargetColumn, first_rows, keys, map_anew, match_fields, named, targets, validate_sample
 from .retries import correctable
-from .rights import require, table_of
+from .rights import require, seen_allowance, table_of
 from .starting import start
 from .telling import (
     described,
@@ -29,7 +29,6 @@ from .telling import (
     percent,
     progress,
     record_errors,
-    source_columns,
     stage,
     status,
 )
@@ -64,6 +63,8 @@ __all__ = [
     "jobs",
     "keys",
     "map_anew",
+    "match_fields",
+    "named",
     "own_columns",
     "parse",
     "parts",
@@ -74,7 +75,7 @@ __all__ = [
     "require",
     "retry",
     "retry_from_file",
-    "source_columns",
+    "seen_allowance",
     "stage",
     "start",
     "status",
