@@ -4,42 +4,41 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('importer', '0005_files'),
+        ("importer", "0005_files"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='filefinding',
-            options={'ordering': ['position', 'row', 'place', 'id']},
+            name="filefinding",
+            options={"ordering": ["position", "row", "place", "id"]},
         ),
         migrations.RemoveIndex(
-            model_name='filefinding',
-            name='filefinding_order',
+            model_name="filefinding",
+            name="filefinding_order",
         ),
         migrations.AddField(
-            model_name='filefinding',
-            name='part',
+            model_name="filefinding",
+            name="part",
             field=models.CharField(blank=True, max_length=255),
         ),
         migrations.AddField(
-            model_name='filefinding',
-            name='position',
+            model_name="filefinding",
+            name="position",
             field=models.PositiveSmallIntegerField(default=0),
         ),
         migrations.AddField(
-            model_name='fileimport',
-            name='parts',
+            model_name="fileimport",
+            name="parts",
             field=models.JSONField(null=True),
         ),
         migrations.AddField(
-            model_name='importtemplate',
-            name='target_type',
+            model_name="importtemplate",
+            name="target_type",
             field=models.CharField(blank=True, max_length=64),
         ),
         migrations.AddIndex(
-            model_name='filefinding',
-            index=models.Index(fields=['file', 'severity', 'position', 'row', 'place'], name='filefinding_order'),
+            model_name="filefinding",
+            index=models.Index(fields=["file", "severity", "position", "row", "place"], name="filefinding_order"),
         ),
     ]

@@ -10,9 +10,13 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from servicevault import catalog
 from servicevault.stored_files import Stored
 
 from .jobs import ImportJob
+
+OF_DESK = "desk:"  # before a target type, where a table's name could be meant too
+DOCUMENT = f"{OF_DESK}document"
 
 
 class FileImport(models.Model):
@@ -46,6 +50,21 @@ class FileImport(models.Model):
 
     def __str__(self) -> str:
         return self.original_filename
+
+    @property
+    def goes_to(self) -> str:
+        """What people call the target: a table's name, or "Tickets"; of a document the names of all."""
+        named = [(self.target_type, self.table_name)]
+        if self.parts is not None:
+            named = [(part["target_type"], part["table_name"]) for part in self.parts]
+        return ", ".join(dict.fromkeys(catalog.get(kind).label if kind else table for kind, table in named))
+
+    @property
+    def page_query(self) -> str:
+        """What the page of data import is asked for, to send another file like this one."""
+        if self.parts is not None:
+            return DOCUMENT
+        return f"{OF_DESK}{self.target_type}" if self.target_type else self.table_name
 
     @property
     def stored(self) -> Stored:
@@ -114,6 +133,11 @@ class ImportTemplate(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def goes_to(self) -> str:
+        """What people call the target of its files."""
+        return catalog.get(self.target_type).label if self.target_type else self.table_name
 
 
 class TableRule(models.Model):

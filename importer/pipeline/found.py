@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -46,12 +47,24 @@ def collect(connection: psycopg.Connection, load: LoadPlan, rows: sql.Composable
     )
 
 
-def add(connection: psycopg.Connection, notes: Sequence[tuple[str, int, int, str, str, str, str, str]]) -> None:
-    """Add (part, position, line, column, field, code, message, severity) of what concerns a part as a whole."""
+class Note(NamedTuple):
+    """What concerns a part of a file as a whole, or one of its lines."""
+
+    part: str = ""
+    position: int = 0
+    row: int = 0
+    field: str = ""
+    code: str = ""
+    message: str = ""
+    severity: str = "error"
+
+
+def add(connection: psycopg.Connection, notes: Sequence[Note]) -> None:
+    """Add notes to what was found."""
     with connection.cursor() as cursor:
         cursor.executemany(
-            'INSERT INTO pg_temp.found (part, position, "row", "column", field, code, message, severity, place) '
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, -1)",
+            'INSERT INTO pg_temp.found (part, position, "row", field, code, message, severity, "column", place) '
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, '', -1)",
             notes,
         )
 

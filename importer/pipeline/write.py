@@ -147,7 +147,9 @@ def remember_unresolved(plan: LoadPlan, bind: Bind) -> sql.Composed | None:
 
 
 def _record_start() -> sql.Composable:
-    return sql.SQL("w.record_id, %(run)s, %(batch)s, w.key, s.line, w.ordinal, w.action, w.code, w.target_id, s.hash, s.row")
+    return sql.SQL(
+        "w.record_id, %(run)s, %(batch)s, w.key, s.line, w.ordinal, w.action, w.code, w.target_id, s.hash, s.row"
+    )
 
 
 def _new_links(plan: LoadPlan, bind: Bind, condition: str) -> sql.Composable:

@@ -17,9 +17,10 @@ from .failures import (
     UnknownTable,
 )
 from .findings import findings_file, groups, is_current
-from .looking import TargetColumn, first_rows, keys, map_anew, match_fields, named, targets, validate_sample
+from .looking import TargetColumn, first_rows, keys, map_anew, match_fields, named, proposed, targets, validate_sample
+from .recognising import upload_document
 from .retries import correctable
-from .rights import require, seen_allowance, table_of
+from .rights import allowance_of, require, seen_allowance, table_of
 from .starting import start
 from .telling import (
     described,
@@ -48,6 +49,7 @@ __all__ = [
     "TargetColumn",
     "TooManyImports",
     "UnknownTable",
+    "allowance_of",
     "configure",
     "correctable",
     "corrected_options",
@@ -70,6 +72,7 @@ __all__ = [
     "parts",
     "percent",
     "progress",
+    "proposed",
     "record_errors",
     "report_of",
     "require",
@@ -84,6 +87,7 @@ __all__ = [
     "targets",
     "templates",
     "upload",
+    "upload_document",
     "upload_text",
     "upload_zip",
     "validate",

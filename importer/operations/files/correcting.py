@@ -16,8 +16,8 @@ from importer.models import ImportJob
 from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.files import rights, storing, uploading
 from importer.operations.files.failures import ImportInvalid
-from importer.operations.files.retries import came_in, correctable
 from importer.operations.files.looking import named
+from importer.operations.files.retries import came_in, correctable
 from importer.operations.files.telling import failed_records, record_errors
 from importer.operations.files.validating import ROW_KEY
 from servicevault import stored_files
@@ -83,7 +83,7 @@ def retry(job: ImportJob, user: Any, *, scope: str = "failed", system: bool = Fa
     if scope == "failed":
         lines = {part.key: [] for part in parts}
         for key, line in correctable(job).values_list("run__key", "source_row"):
-            lines[key].append(line)
+            lines[key].append(line or 0)
         if not any(lines.values()):
             raise Conflict(f"Job {job.number} has no failed row that is not in by now.", hint="Retry all rows.")
     return uploading.upload(
@@ -101,7 +101,7 @@ def retry(job: ImportJob, user: Any, *, scope: str = "failed", system: bool = Fa
     )
 
 
-def _goes_to(job: ImportJob) -> dict[str, str]:
+def _goes_to(job: ImportJob) -> dict[str, Any]:
     """The destination of a file that is one table; of a document its options tell it."""
     return {} if job.file.parts is not None else named(file_parts.parts_of(job.file)[0])
 

@@ -55,9 +55,7 @@ def parts_named(options: FileOptions) -> list[Part]:
         else (place, goal_of(table_name=name.removeprefix("table:")))
         for place, name in options.tables.items()
     ]
-    of_desk = sorted(
-        ((place, goal) for place, goal in goals if goal.is_desk), key=lambda pair: pair[1].target.order
-    )
+    of_desk = sorted(((place, goal) for place, goal in goals if goal.is_desk), key=lambda pair: pair[1].target.order)
     plain = [(place, goal) for place, goal in goals if not goal.is_desk]
     names = [goal.table.name for _, goal in plain]
     if twice := next((name for name in names if names.count(name) > 1), ""):
@@ -82,7 +80,7 @@ def placed(
 
     Raises FileRefused, also for a part that is not in the file.
     """
-    members = _members(content)
+    members = members_of(content)
     if members is not None:
         _name(parts, members, "member", allowance)
         return "zip", {part.key: _looked_at(content, part, options, allowance) for part in parts}
@@ -99,7 +97,7 @@ def placed(
     return kind, {part.key: _looked_at(content, part, options, allowance) for part in parts}
 
 
-def _members(content: IO[bytes]) -> dict[str, str] | None:
+def members_of(content: IO[bytes]) -> dict[str, str] | None:
     """What an archive holds, by name and by name without extension; None for a file that is none, or a workbook."""
     content.seek(0)
     head = content.read(4)

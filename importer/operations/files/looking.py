@@ -13,7 +13,7 @@ from typing import Any
 from importer import file_parts, file_staging, file_targets
 from importer.file_parts import Part
 from importer.models import FileImport, ImportJob
-from importer.operations.files import rights, uploading, validating
+from importer.operations.files import rights, telling, uploading, validating
 from servicevault import catalog
 from servicevault.catalog import Field
 from servicevault.tables import Table
@@ -62,7 +62,9 @@ def targets(part: Part, user: Any) -> list[TargetColumn]:
     goal = file_targets.destination_of(part, allowance.allowed_columns)
     if not goal.is_desk:
         return [
-            TargetColumn(field.name, goal.table.by_name[field.name].type, field.must_map, goal.table.is_unique(field.name))
+            TargetColumn(
+                field.name, goal.table.by_name[field.name].type, field.must_map, goal.table.is_unique(field.name)
+            )
             for field in goal.target.fields
         ]
     missing = set(goal.missing([]))
@@ -93,6 +95,19 @@ def keys(table: Table, mapped: Sequence[str]) -> list[tuple[str, ...]]:
     return [key for key in table.unique_keys if set(key) <= set(mapped)]
 
 
+def proposed(job: ImportJob, user: Any) -> dict[str, Any]:
+    """The proposals for an uploaded file as the API tells them, those of a document with its parts."""
+    parts = file_parts.parts_of(job.file)
+    found = [uploading.suggest_mapping(part.headers, [], user, **named(part))["mappings"] for part in parts]
+    if job.file.parts is None:
+        return {"suggested_mappings": found[0]}
+    told = telling.described(job)["parts"]
+    return {
+        "suggested_mappings": [],
+        "parts": [part | {"suggested_mappings": each} for part, each in zip(told, found, strict=True)],
+    }
+
+
 def match_fields(part: Part) -> list[tuple[str, ...]]:
     """Fields of a target type by which its rows can be recognised besides their external ids (K2, E19)."""
     target = file_targets.destination_of(part).target
@@ -109,7 +124,7 @@ def map_anew(job: ImportJob, user: Any, rows: Sequence[Sequence[Any]] = (), *, p
     )
 
 
-def named(part: Part) -> dict[str, str]:
+def named(part: Part) -> dict[str, Any]:
     """The part's destination, as operations take it."""
     return {"target_type": part.target_type} if part.target_type else {"table_name": part.table_name}
 

@@ -23,6 +23,7 @@ from importer.operations.files.failures import FileRefused, ImportInvalid
 from importer.operations.files.uploading import Content, require_waiting
 from importer.pipeline import found as found_rows
 from importer.pipeline import trial
+from importer.pipeline.found import Note
 from importer.pipeline.slices import Counts
 from importer.pipeline.tables import stage
 from importer.pipeline.tables.judge import JUDGED_AT_ONCE, judge
@@ -82,9 +83,7 @@ def validate(
             with reading_errors(allowance):
                 if not file_staging.is_staged(connection, file, part, run_id):
                     file_staging.read(connection, file, part, run_id)
-        tried = [
-            Tried(part.place, _plan(file, part, user, system=system), runs[part.key].pk) for part in parts
-        ]
+        tried = [Tried(part.place, _plan(file, part, user, system=system), runs[part.key].pk) for part in parts]
         counts = _judged(connection, tried, on_progress=on_progress)
         _note_file(connection, file, parts, tried, counts, limit_rows=allowance.max_rows_per_import)
         _keep(connection, file)
@@ -217,7 +216,9 @@ def judged_stream(
                 (severity, limit),
             ).fetchall()
             names = ("row", "record", "column", "field", "code", "message", "value")
-            shown.append([_finding(FileFinding(severity=severity, **dict(zip(names, row, strict=True)))) for row in rows])
+            shown.append(
+                [_finding(FileFinding(severity=severity, **dict(zip(names, row, strict=True)))) for row in rows]
+            )
         totals = outside.execute("SELECT severity, count(*) FROM pg_temp.found GROUP BY 1").fetchall()
         outside.rollback()
     summary = _summary(file, [part], counts) | {f"{severity}sTotal": number for severity, number in totals}
@@ -244,40 +245,36 @@ def _note_file(
     limit_rows: int,
 ) -> None:
     """Add what concerns the file as a whole, or a part of it: before all rows, once (F-076, F-077, F-059)."""
-    notes: list[tuple[str, int, int, str, str, str, str, str]] = []
+    notes: list[Note] = []
     total = sum(found["read"] for found in counts)
     for position, (part, used, found) in enumerate(zip(parts, tried, counts, strict=True)):
-
-        def note(line: int, field: str, code: str, message: str, severity: str, of: Part = part, at: int = position) -> None:  # fmt: skip
-            notes.append((of.place, at, line, "", field, code, message, severity))
-
+        of = Note(part.place, position)
         for name in file_planning.unmapped_required(part):
             message = f"{name} must have a value, and no column of the file is mapped to it."
-            note(0, name, "unmapped_required", message, "error")
+            notes.append(of._replace(field=name, code="unmapped_required", message=message))
         columns = {ROW_KEY, *(mapped.column for mapped in used.plan.load.mapped)}
         unused = [header for header in part.headers if header not in columns]
         if unused and found["read"]:
             message = f"These columns of the file are not imported: {', '.join(unused)}."
-            note(0, "", "unmapped_columns", message, "warning")
-        for notice in part.notices:
-            note(notice["line"], "", notice["code"], notice["message"], "warning")
+            notes.append(of._replace(code="unmapped_columns", message=message, severity="warning"))
+        notes += [
+            of._replace(row=told["line"], code=told["code"], message=told["message"], severity="warning")
+            for told in part.notices
+        ]
     if not total:
-        notes = [("", 0, 0, "", "", "no_data_rows", "The file has no data rows.", "error"), *_warnings(notes)]
+        said = Note(code="no_data_rows", message="The file has no data rows.")
+        notes = [said, *(note for note in notes if note.severity == "warning")]
     if total > limit_rows:
         message = f"The file has {total:,} rows; at most {limit_rows:,} may be imported at once."
-        notes.append(("", 0, 0, "", "", "too_many_rows", message, "error"))
+        notes.append(Note(code="too_many_rows", message=message))
     found_rows.add(connection, notes)
-
-
-def _warnings(notes: Sequence[tuple[str, int, int, str, str, str, str, str]]) -> list[Any]:
-    return [note for note in notes if note[-1] == "warning"]
 
 
 def _keep(connection: psycopg.Connection, file: FileImport) -> None:
     connection.execute("DELETE FROM importer_filefinding WHERE file_id = %s", (file.pk,))
     connection.execute(
         'INSERT INTO importer_filefinding (file_id, part, position, severity, "row", record, place, "column", field, code, '
-        "message, value) SELECT %s, part, position, severity, \"row\", record, place, coalesce(\"column\", ''), "
+        'message, value) SELECT %s, part, position, severity, "row", record, place, coalesce("column", \'\'), '
         "coalesce(field, ''), code, message, value FROM pg_temp.found ORDER BY position, \"row\", place, code",
         (file.pk,),
     )
