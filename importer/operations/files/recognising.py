@@ -77,7 +77,7 @@ def recognised(places: Iterable[str], allowed: Iterable[str] | None, allowance: 
     tables = set(allowed or ())
     for place in places:
         plain = FILE_ENDING.sub("", place.rpartition("/")[2])
-        name = _target(plain)
+        name = next(filter(None, map(_target, reversed(plain.split(".")))), "")  # of `desk.tickets.row` what fits last
         if name and (allowed is None or catalog.get(name).table in tables):
             found[place] = name
         elif plain in tables:
