@@ -178,8 +178,8 @@ def _targets(user: Any, text: str) -> list[tuple[str, list[Choice]]]:
     listed = [Choice(table.name, table.name, table.row_estimate) for table in plain]
     groups = (
         ("Help desk", desk),
-        ("Other tables", [each for each in listed if each.value not in of_desk]),
         ("Tables of the help desk as they are", [each for each in listed if each.value in of_desk]),
+        ("Other tables", [each for each in listed if each.value not in of_desk]),
     )
     found = [
         (name, [each for each in members if text.lower() in words.get(each.value, each.words).lower()])

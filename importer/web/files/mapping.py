@@ -47,6 +47,7 @@ class Row:
     colour: str
     reason: str
     is_hidden: bool
+    has_choices: bool  # its field has fixed values
     custom: str  # the name of a field of its own, where the target has such
     values: str  # what the file's values mean, of a field of the help desk
 
@@ -174,6 +175,7 @@ def _form(request: PageRequest, job: ImportJob, part: Part, targets: Sequence[Ta
     confidence = {(each["source_column"], each["target_column"]): each for each in proposed}
     used = {each["source_column"]: each for each in part.field_mappings}
     options, found = options_of(targets), []
+    fixed = {each.name for each in targets if each.choices}
     custom = catalog.get(part.target_type).json_column if part.target_type else ""
     for number, source in enumerate(part.headers):
         mapping = used.get(source, {})
@@ -195,6 +197,7 @@ def _form(request: PageRequest, job: ImportJob, part: Part, targets: Sequence[Ta
                 colour=LEVELS.get(told.get("level", ""), "grey"),
                 reason=told.get("reason", ""),
                 is_hidden=text.lower() not in source.lower() or (only_unmapped and source in used),
+                has_choices=mapping.get("target_column", "") in fixed,
                 custom=f"{custom}.{source}",
                 values="; ".join(
                     f"{value} = {meant or ''}" for value, meant in (mapping.get("value_map") or {}).items()
