@@ -35,8 +35,13 @@ def mapped_field(target: Target, mapping: FieldMapping, cells: Cells, rules: Seq
         resolve_by="" if by == "external_id" else by,
         entity=mapping.reference.get("entity", ""),
         unresolved=mapping.reference.get("unresolved") or None,  # type: ignore[arg-type]
-        checks=(*_of_the_name(field), *(_rule(target, field, rule) for rule in rules if _is_of(rule, field))),
+        checks=field_checks(target, field, rules),
     )
+
+
+def field_checks(target: Target, field: Field, rules: Sequence[Any]) -> tuple[Check, ...]:
+    """What the field's name and the rules ask of every value. Raises InvalidOption for a rule that cannot be."""
+    return (*_of_the_name(field), *(_rule(target, field, rule) for rule in rules if _is_of(rule, field)))
 
 
 def _is_opened(field: Field, cells: Cells) -> bool:

@@ -76,7 +76,7 @@ def destination_of(part: Part, columns: Sequence[str] = ()) -> Destination:
 def target_of(table: Table, *, columns: Sequence[str] = ()) -> Target:
     """The table as a target: every column that an import may fill; `columns` narrows them."""
     return Target(
-        name=f"table:{table.name}",
+        name=f"{OF_TABLES}:{table.name}",
         label=table.comment or table.name,
         table=table.name,
         fields=tuple(
@@ -85,6 +85,26 @@ def target_of(table: Table, *, columns: Sequence[str] = ()) -> Target:
             if column.writable and (not columns or column.name in columns)
         ),
     )
+
+
+OF_TABLES = "table"  # before the name of a table, where a target type could be meant too
+
+
+def table_named(name: str) -> Target:
+    """Any table as a target, as `catalog.get` gives it. Raises UnknownTarget."""
+    try:
+        return target_of(tables.find(name))
+    except tables.UnknownTable as error:
+        raise catalog.UnknownTarget(str(error)) from None
+
+
+def is_table(target_type: str) -> bool:
+    return target_type.startswith(f"{OF_TABLES}:")
+
+
+def table_of(target_type: str) -> str:
+    """The table's name in `table:<name>`."""
+    return target_type.removeprefix(f"{OF_TABLES}:")
 
 
 def narrowed(goal: Destination, columns: Sequence[str]) -> Destination:

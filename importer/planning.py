@@ -13,7 +13,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from importer import derived_accounts, source_entities
+from importer import derived_accounts, file_targets, source_entities, table_queries
 from importer.errors import JobFailed, QueryError
 from importer.mapping.fields import DEFAULT_ENTITY, mapped_fields
 from importer.models import ImportJob, ImportProfile, ImportQuery, MappingVersion, SourceEntity
@@ -21,6 +21,7 @@ from importer.modes import AgentStrategy, Mode, Strategy, strategy_of
 from importer.pipeline.binding import Bind
 from importer.pipeline.decide import decide
 from importer.pipeline.plan import LoadPlan, Mapped, Matching, digest
+from importer.pipeline.tables.plan import TablePlan
 from importer.query.binding import type_without_modifier
 from importer.query.compiled import CompiledQuery
 from importer.query.compiler import compile_query, restrict
@@ -44,6 +45,7 @@ class RunPlan:
     compiled: CompiledQuery
     load: LoadPlan
     source_table: str
+    table: TablePlan | None = None  # how its rows go into a table as it is (M14)
 
 
 def read_schema(session: SourceSession, profile: ImportProfile) -> SourceSchema:
@@ -63,7 +65,7 @@ def specs_of(profile: ImportProfile) -> list[QuerySpec]:
         served = {derived_accounts.key_of(spec.key): spec.key for spec in specs}
         place = {spec.key: wanted.get(served.get(spec.key, spec.key), len(wanted)) for spec in specs}
         return sorted(specs, key=lambda spec: (place[spec.key], catalog.get(spec.target_type).order))
-    return sorted(specs, key=lambda spec: catalog.get(spec.target_type).order)
+    return table_queries.parents_first(sorted(specs, key=lambda spec: catalog.get(spec.target_type).order))
 
 
 def specs_of_job(job: ImportJob) -> list[QuerySpec]:
@@ -99,6 +101,8 @@ def target_problems(spec: QuerySpec) -> list[str]:
         alternatives = target.derived_needs.get(name, ())
         if name not in names and not any(all(part in names for part in group) for group in alternatives):
             found.append(f"{target.label} need the field “{name}”.")
+    if file_targets.is_table(spec.target_type) and spec.fields and not found:
+        found += table_queries.key_problems(spec)
     return found
 
 
@@ -109,7 +113,7 @@ _VIEW_MEMBERS = ("name", "sql", "key", "key_source", "comment")
 
 def stored_spec(query: ImportQuery) -> QuerySpec:
     """A stored query with the key, name, entity and value maps it has now."""
-    spec = parse_spec(query.spec, target_types=catalog.names())
+    spec = table_queries.identified(parse_spec(query.spec, target_types=catalog.names()))
     return replace(
         spec, key=query.key, name=query.name, entity=query.entity, value_maps=query.value_maps or spec.value_maps
     )
@@ -162,7 +166,11 @@ def plan_draft(
         target_type = spec.target_type if name == (spec.entity or spec.key) else ""
         entities[name] = SourceEntity(pk=-number, source_key=profile.source_key, entity=name, target_type=target_type)
     compiled, mapped = _read_as(profile, spec, schema, session, now=timezone.now(), known=names | set(entities))
-    load = _load_plan(profile, spec, mapped, entities, version_id=0, mode=mode or profile.import_mode, options={})
+    chosen = mode or profile.import_mode
+    if file_targets.is_table(spec.target_type):
+        table = table_queries.plan_query(profile, spec, mapped, mode=chosen)
+        return RunPlan(spec.key, spec.name or spec.key, spec, compiled, table.load, spec.base.name or "sql", table)
+    load = _load_plan(profile, spec, mapped, entities, version_id=0, mode=chosen, options={})
     return RunPlan(spec.key, spec.name or spec.key, spec, compiled, load, spec.base.name or "sql")
 
 
@@ -188,7 +196,14 @@ def _run_plan(
     profile = job.source_profile
     try:
         compiled, mapped = _read_as(profile, spec, schema, session, now=job.created_at, known=known)
-        version = _version(profile, spec, entities[spec.entity or spec.key])
+        entity = entities[spec.entity or spec.key]
+        version = _version(profile, spec, entity)
+        if file_targets.is_table(spec.target_type):
+            table = table_queries.plan_query(
+                profile, spec, mapped, mode=job.mode, entity_id=entity.pk, version_id=version.pk,
+                by=job.created_by, record_unchanged=bool(job.options.get("record_unchanged")),
+            )  # fmt: skip
+            return RunPlan(spec.key, spec.name or spec.key, spec, compiled, table.load, spec.base.name or "sql", table)
         load = _load_plan(profile, spec, mapped, entities, version_id=version.pk, mode=job.mode, options=job.options)
     except QueryError as error:
         raise JobFailed(
@@ -207,6 +222,7 @@ def _read_as(
     known: Collection[str],
 ) -> tuple[CompiledQuery, tuple[Mapped, ...]]:
     """The statement of a query and what becomes of its columns. Raises QueryError for what would fail every row."""
+    spec = table_queries.identified(spec)
     if problems := target_problems(spec):
         raise QueryError(problems[0])
     compiled = compile_query(spec, schema, now=now, timezone=profile.source_timezone)

@@ -18,13 +18,13 @@ from django.db import connection as django_connection
 from django.db import transaction
 from django.utils import timezone
 
-from importer import file_parts, file_staging, gateway, planning
+from importer import file_parts, file_staging, gateway, planning, table_queries
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus
 from importer.pipeline import chunks, late_links, rehearsal
 from importer.pipeline.keyed import KeyedPlan
 from importer.pipeline.load import Counts
-from importer.pipeline.readers import reader_for
+from importer.pipeline.readers import Reader, reader_for, rows_into
 from importer.pipeline.run import Stopped, Worker
 from importer.pipeline.tables.plan import TablePlan
 from importer.query import preview
@@ -198,6 +198,7 @@ class _Session:
             return
         self._say("Connecting to the source")
         with self._source() as source:
+            table_queries.check_right(planning.specs_of_job(self.job), self.job.created_by)
             plans = planning.plan_job(self.job, source)
             runs = self._runs(plans, source)
             if self.job.kind == JobKind.REHEARSAL:
@@ -219,8 +220,15 @@ class _Session:
                 for plan in plans:
                     run = runs[plan.key]
                     self._say(f"Importing {plan.name}")
-                    reader = reader_for(source, plan.compiled, connect=connect_target, run_id=run.pk)
-                    worker.run(run.pk, plan.load, reader, plan.compiled.sql_hash)
+                    reader: Reader
+                    if plan.table is not None:
+                        most = table_queries.most_rows(plan.table, self.job.created_by)
+                        reader = rows_into(plan.table, source, plan.compiled, run.pk, most=most)
+                    else:
+                        reader = reader_for(source, plan.compiled, connect=connect_target, run_id=run.pk)
+                    worker.run(run.pk, plan.table or plan.load, reader, plan.compiled.sql_hash)
+                    if plan.table is not None:
+                        file_staging.advance_sequences(worker.connection, plan.table)
                 self._finish([plan.load.entity_id for plan in plans], worker)
             finally:
                 worker.close()

@@ -40,6 +40,8 @@ from .queries import (
     switch_query,
 )
 from .schema import SourceMap, source_map
+from .table_targets import choices as target_choices
+from .table_targets import require as require_target
 
 __all__ = [
     "Again",
@@ -81,6 +83,7 @@ __all__ = [
     "release_held",
     "rename_query",
     "reorder_queries",
+    "require_target",
     "restore_version",
     "resume",
     "retry",
@@ -93,6 +96,7 @@ __all__ = [
     "source_map",
     "start_import",
     "switch_query",
+    "target_choices",
     "try_changes",
     "try_connection",
     "try_profile",

@@ -9,7 +9,9 @@ from uuid import UUID
 
 from importer import planning
 from importer.models import ImportJob, ImportProfile, JobKind
+from importer.operations import table_targets
 from importer.operations.failures import Conflict
+from importer.options import MANY_UPDATES
 from importer.query.spec import QuerySpec
 from permissions import approvals, audit, policy, preferences
 from permissions.models import Approval
@@ -18,7 +20,6 @@ from servicevault.jobs import lifecycle
 from servicevault.jobs.models import JobStatus
 
 SUBJECT = "import"
-MANY_UPDATES = 10_000
 PEOPLE = {"customer_users", "agents"}
 PERSONAL = PEOPLE | {"accounts", "tickets", "ticket_comments"}
 BOUND = (
@@ -37,6 +38,7 @@ def ask_if_needed(job: ImportJob, *, by: Any) -> bool:
         job.source_profile.requires_approval
         or job.options.get("requires_approval")
         or preferences.value("IMPORT_REQUIRE_APPROVAL")
+        or table_targets.needs_approval(planning.specs_of_job(job), by)
     )
     if job.kind != JobKind.IMPORT or not wanted:
         return False

@@ -13,9 +13,12 @@ from typing import Protocol
 
 import psycopg
 
+from importer.errors import JobFailed
 from importer.pipeline import staging
 from importer.pipeline.staging import Row
 from importer.pipeline.tables import stage
+from importer.pipeline.tables.judge import judge
+from importer.pipeline.tables.plan import TablePlan
 from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
 
@@ -114,3 +117,27 @@ def reader_for(
         return staging.stage_whole(connection, run_id, stream)
 
     return StagedReader(fill, connect, run_id)
+
+
+def rows_into(
+    plan: TablePlan, session: SourceSession, compiled: CompiledQuery, run_id: int, *, most: int | None
+) -> Reader:
+    """The reader of a query whose rows go into a table: staged and judged as those of a file are.
+
+    To prepare it raises JobFailed for more than `most` rows.
+    """
+
+    def ready(connection: psycopg.Connection) -> None:
+        query, params = compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)
+        stream = session.stream(query, params, size=fetched_at_once(session, compiled), raw=True)
+        stage.stage_lines(connection, run_id, stage.lines_of(stream))
+        count = stage.count_rows(connection, run_id)
+        if most is not None and count > most:
+            raise JobFailed(
+                f"The query has {count:,} rows; at most {most:,} may be imported into {plan.table.name} at once.",
+                code="source_limit",
+                hint="Filter it, or ask for a higher limit.",
+            )
+        judge(connection, plan, run_id)
+
+    return LinesReader(ready)

@@ -21,6 +21,7 @@ from importer.pipeline.plan import LoadPlan
 from importer.pipeline.readers import MAX_ROW_BYTES, fetched_at_once
 from importer.pipeline.run import Stopped
 from importer.pipeline.staging import Row
+from importer.pipeline.tables.plan import TablePlan
 from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
 
@@ -40,6 +41,8 @@ class Plan(Protocol):
     def compiled(self) -> CompiledQuery: ...
     @property
     def load(self) -> LoadPlan: ...
+    @property
+    def table(self) -> TablePlan | None: ...
 
 
 class Run(Protocol):

@@ -64,7 +64,7 @@ def told_apart(rows: Iterable[Row]) -> Iterator[Row]:
         ordinal = ordinal + 1 if row.key == previous else 0
         row.ordinal, previous = ordinal, row.key
         row.digest = hashlib.sha256(row.data).digest()
-        if NUL in row.data and _has_nul(row.data):
+        if holds_nul(row.data):
             row.data, row.problem = row.data.replace(NUL, b"\\ufffd"), "nul_byte"
         yield row
 
@@ -269,8 +269,10 @@ def stored_key(key: bytes) -> bytes:
     return start + b"..." + hashlib.sha256(key).hexdigest().encode()
 
 
-def _has_nul(data: bytes) -> bool:
+def holds_nul(data: bytes) -> bool:
     """Whether the JSON text holds an escaped NUL; an escaped backslash before "u0000" is not one."""
+    if NUL not in data:
+        return False
     start = data.find(NUL)
     while start >= 0:
         before = 0

@@ -8,9 +8,9 @@ from uuid import UUID
 from importer import file_parts, file_planning
 from importer.file_options import digest as digest_of
 from importer.models import FileImport, ImportJob
-from importer.operations.consent import MANY_UPDATES
 from importer.operations.failures import Conflict
 from importer.operations.files import rights
+from importer.options import MANY_UPDATES
 from permissions import approvals, policy, preferences
 from permissions import tables as granted
 from permissions.models import Approval

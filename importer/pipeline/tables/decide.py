@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
+from importer.modes import Mode
 from importer.pipeline import checks, columns, staging
 from importer.pipeline.binding import Bind, fragment, name, slot
 from importer.pipeline.findings import Finding, findings_array, row_findings, with_reading
@@ -294,11 +295,12 @@ def _taken(when: sql.Composable, code: str, message: str, key: Sequence[str]) ->
 
 
 def _verdict(plan: TablePlan) -> sql.Composable:
+    new = "'skipped not_found'" if plan.load.mode is Mode.UPDATE else "'created'"
     hit = {"skip": "'skipped exists'", "update": "'existing'", "error": "'failed duplicate'"}[plan.strategy]
     return sql.SQL(
         "CASE WHEN q.failures IS NOT NULL THEN 'failed ' || (q.failures->0->>'code') "
-        "WHEN q.repeated THEN 'skipped duplicate_in_source' WHEN q.hit THEN {} ELSE 'created' END"
-    ).format(sql.SQL(hit))
+        "WHEN q.repeated THEN 'skipped duplicate_in_source' WHEN q.hit THEN {} ELSE {} END"
+    ).format(sql.SQL(hit), sql.SQL(new))
 
 
 def _stored_value(mapped: Mapped) -> sql.Composable:

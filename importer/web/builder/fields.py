@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from django.http import QueryDict
@@ -197,6 +196,7 @@ def _unused(bench: Workbench) -> list[Option]:
 def set_target(bench: Workbench, post: QueryDict) -> Body:
     """Another kind of thing; mappings stay where it has the field, the others are named first."""
     name = post.get("target_type", "")
+    operations.require_target(name, bench.user)
     try:
         target = catalog.get(name)
     except catalog.UnknownTarget as error:
@@ -289,7 +289,7 @@ def map_automatically(bench: Workbench, post: QueryDict) -> Body:
     """Fill the fields that have no mapping yet with the proposals that are sure enough; what is mapped stays."""
     if bench.target is None:
         raise operations.InvalidFields({"target_type": ["Say first what the rows become."]})
-    found = operations.auto_map(bench.profile, bench.target.name, body=runnable(bench.body))
+    found = operations.auto_map(bench.profile, bench.target.name, body=runnable(bench.body), by=bench.user)
     sure = [proposal for proposal in found.mappings if proposal.preselected]
     if not sure:
         raise operations.InvalidFields({"fields": ["No other column looks like a field that is still empty."]})
@@ -361,7 +361,3 @@ CHANGES: dict[str, Change] = {
     "fields.unstep": remove_step,
     "fields.raise": raise_step,
 }
-
-
-def target_choices() -> Iterable[tuple[str, str]]:
-    return [(target.name, target.label) for target in catalog.all_targets()]

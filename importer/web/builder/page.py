@@ -51,7 +51,7 @@ def _empty(request: PageRequest, profile: Any, *, status: int = 200) -> HttpResp
     source, trouble = source_of(profile)
     context = {
         "profile": profile, "queries": queries.listed(profile, request.user), "source": source, "trouble": trouble,
-        "target_choices": fields.target_choices(),
+        "target_choices": operations.target_choices(request.user),
     }  # fmt: skip
     return render(request, "importer/builder/empty.html", context, status=status)
 
@@ -98,7 +98,7 @@ def context_of(request: PageRequest, bench: Workbench) -> dict[str, Any]:
         "queries": queries.listed(bench.profile, request.user),
         "versions": versions,
         "sentence": sentence(bench),
-        "target_choices": fields.target_choices(),
+        "target_choices": operations.target_choices(bench.user),
         "transformation_choices": transformations.choices(),
         "write_rules": fields.WRITE_RULES.items(),
         "empty_values": fields.EMPTY_VALUES.items(),
