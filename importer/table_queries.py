@@ -22,15 +22,16 @@ from servicevault.tables import Table
 
 
 def identified(spec: QuerySpec) -> QuerySpec:
-    """The query with a column that names its rows: for a table the first of the key by which they are recognised."""
-    outputs = [field.target for field in spec.fields]
-    if not file_targets.is_table(spec.target_type) or not outputs or spec.source_identifier in outputs:
+    """The query with a column that names its rows: for a table the first of the key by which they are recognised.
+
+    Raises QueryError when the table is gone.
+    """
+    if not file_targets.is_table(spec.target_type):
         return spec
-    try:
-        key = _key(_table(spec), outputs)
-    except QueryError:
-        key = ()
-    return replace(spec, source_identifier=(key or tuple(outputs))[0])
+    table, outputs = _table(spec), [field.target for field in spec.fields]
+    if not outputs or spec.source_identifier in outputs:
+        return spec
+    return replace(spec, source_identifier=(_key(table, outputs) or tuple(outputs))[0])
 
 
 def key_problems(spec: QuerySpec) -> list[str]:

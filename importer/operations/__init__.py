@@ -3,7 +3,7 @@
 from .drafts import change_draft, discard_draft, open_draft, redo, save_draft, undo
 from .failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs, VersionConflict
 from .jobs import Again, again, cancel, held_rows, job_errors, job_report, release_held, resume, retry, start_import
-from .mapping import auto_map, coded_fields, parse_sql, sample_query, set_value_map
+from .mapping import auto_map, coded_fields, parse_sql, sample_query, set_value_map, target_named
 from .previews import (
     Judged,
     Previewed,
@@ -97,6 +97,7 @@ __all__ = [
     "start_import",
     "switch_query",
     "target_choices",
+    "target_named",
     "try_changes",
     "try_connection",
     "try_profile",

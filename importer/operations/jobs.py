@@ -10,16 +10,17 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from importer import planning
+from importer.errors import QueryError
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome, mode_of
 from importer.operations import consent, table_targets
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs
 from importer.operations.profiles import check_active
 from importer.options import InvalidOption, checked
+from importer.query.problems import QueryProblems
 from importer.query.spec import QuerySpec
 from permissions import approvals, audit, policy
 from permissions.models import Decision
-from servicevault import catalog
 from servicevault.jobs import lifecycle
 from servicevault.jobs.limits import MOST_UNFINISHED, unfinished_of
 from servicevault.jobs.models import ACTIVE, JobStatus
@@ -89,8 +90,10 @@ def _check_queries(profile: ImportProfile, given: Mapping[str, Any]) -> list[Que
     keys, types = given.get("selected_queries"), given.get("selected_types")
     try:
         known = planning.specs_of(profile)
-    except catalog.UnknownTarget as error:
-        raise InvalidFields({"target_type": [str(error)]}) from None
+    except QueryProblems:
+        raise
+    except QueryError as error:
+        raise InvalidFields({"queries": [str(error)]}) from None
     specs = [spec for spec in known if (not keys or spec.key in keys) and (not types or spec.target_type in types)]
     found = {f"queries.{spec.key}": problems for spec in specs if (problems := planning.target_problems(spec))}
     if found:

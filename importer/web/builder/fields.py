@@ -118,7 +118,7 @@ def _row(bench: Workbench, name: str, index: int | None, required: bool) -> Row:
     return Row(
         target=name,
         label=(known.label if known else "") or words(name),
-        type=known.type if known and known.type != "text" else "",
+        type=(known.sql_type or known.type) if known and known.type != "text" else "",
         help=_help(known),
         required=required,
         index=index,

@@ -40,7 +40,7 @@ def builder(request: PageRequest, pk: Any) -> HttpResponse:
     if request.method == "POST":
         try:
             return redirect("builder_query", profile.pk, queries.begin(request, profile).key)
-        except operations.InvalidFields as error:
+        except ImporterError as error:
             messages.error(request, str(error))
             return _empty(request, profile, status=422)
     found = queries.listed(profile, request.user)
