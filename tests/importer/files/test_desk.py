@@ -14,6 +14,7 @@ from typing import Any
 import openpyxl
 import psycopg
 import pytest
+from django.core.management import call_command
 
 from importer import runner
 from importer.errors import ImporterError
@@ -340,3 +341,25 @@ def test_thousands_of_rows_are_a_matter_of_few_statements(
     monkeypatch.setattr(psycopg.Connection, "execute", counted)
     assert run(job, accept_errors=False) == {"read": 4001, "created": 4001}
     assert len(statements) < 200, len(statements)
+
+
+@pytest.mark.req("F-020", "F-067")
+def test_the_command_takes_target_types_and_documents(
+    help_desk: psycopg.Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "people.csv").write_text("external_id,name,email\n7,Cora,cora@x.example\n")
+    (tmp_path / "tickets.csv").write_text("id,subject,body,who\n1,A,x,cora@x.example\n")
+    (tmp_path / "desk.json").write_bytes(document(accounts=[], tickets=[]))
+    call_command("import_file", str(tmp_path / "people.csv"), "--target-type", "customer_users", "--json")
+    mapping = ["id=external_id", "subject=title", "body=description", "who=customer_external_id:email"]
+    call_command(
+        "import_file", str(tmp_path / "tickets.csv"), "--target-type", "tickets", "--mapping", *mapping, "--json"
+    )
+    assert help_desk.execute("SELECT u.name FROM tickets t JOIN users u ON u.id = t.customer_id").fetchall() == [
+        ("Cora",)
+    ]
+    parts = ["customers=customer_users"]
+    call_command("import_file", str(tmp_path / "desk.json"), "--parts", *parts, "--source-key", "other", "--json")
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["status"] for each in told] == ["completed"] * 3
+    assert help_desk.execute("SELECT count(*) FROM users WHERE user_type = 'account_user'").fetchone() == (3,)
