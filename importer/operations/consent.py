@@ -9,7 +9,6 @@ from uuid import UUID
 
 from importer import planning
 from importer.models import ImportJob, ImportProfile, JobKind
-from importer.operations import table_targets
 from importer.operations.failures import Conflict
 from importer.options import MANY_UPDATES
 from importer.query.spec import QuerySpec
@@ -29,16 +28,17 @@ BOUND = (
 BOUND_OF_A_QUERY = ("key", "entity", "target_type", "spec", "value_maps", "position")
 
 
-def ask_if_needed(job: ImportJob, *, by: Any) -> bool:
+def ask_if_needed(job: ImportJob, *, by: Any, of_tables: bool = False) -> bool:
     """Make a new import wait when its profile, its options or the installation wants that (J22); whether it waits.
 
-    In the transaction that made the job. Raises Conflict when nobody could decide (G23).
+    With `of_tables` a table that it writes wants it. In the transaction that made the job. Raises Conflict when nobody
+    could decide (G23).
     """
     wanted = (
-        job.source_profile.requires_approval
+        of_tables
+        or job.source_profile.requires_approval
         or job.options.get("requires_approval")
         or preferences.value("IMPORT_REQUIRE_APPROVAL")
-        or table_targets.needs_approval(planning.specs_of_job(job), by)
     )
     if job.kind != JobKind.IMPORT or not wanted:
         return False

@@ -77,7 +77,7 @@ def _start(
                 retry_of=retry_of,
                 created_by=by,
             )
-            if not consent.ask_if_needed(job, by=by):
+            if not consent.ask_if_needed(job, by=by, of_tables=table_targets.needs_approval(specs, by)):
                 consent.record_started(job)
             return job
     except IntegrityError:
