@@ -100,8 +100,8 @@ def stage(connection: psycopg.Connection, rows: Iterable[tuple[int, Row]], *, ma
     `made` gives beside a row's JSON the values that Python makes of it, as JSON.
     """
     connection.execute("TRUNCATE pg_temp.stage, pg_temp.work")
-    columns = "n, key, ordinal, hash, problem, line, row, made"
-    with connection.cursor().copy(f"COPY pg_temp.stage ({columns}) FROM STDIN") as copy:
+    statement = "COPY pg_temp.stage (n, key, ordinal, hash, problem, line, row, made) FROM STDIN"
+    with connection.cursor().copy(statement) as copy:
         buffer = bytearray()
         for number, row in rows:
             buffer += b"%d\t%b\t%d\t\\\\x%b\t%b\t%b\t%b\t%b\n" % (
