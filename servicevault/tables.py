@@ -98,8 +98,19 @@ class Column:
 class ForeignKey:
     name: str
     columns: tuple[str, ...]
-    referred_table: str  # named as `Table.name`
+    referred_schema: str
+    referred_relation: str
     referred_columns: tuple[str, ...]
+
+    @property
+    def referred_table(self) -> str:
+        """As `Table.name`."""
+        return _named(self.referred_schema, self.referred_relation)
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Of the referred table."""
+        return sql.Identifier(self.referred_schema, self.referred_relation)
 
 
 @dataclass(frozen=True)
@@ -264,7 +275,7 @@ def find(name: str) -> Table:
         columns=columns,
         primary_key=next((tuple(names) for _, kind, _, _, names, _, _ in keys if kind == "p"), ()),
         foreign_keys=tuple(
-            ForeignKey(key, tuple(names), _named(referred_schema, referred), tuple(referred_names))
+            ForeignKey(key, tuple(names), referred_schema, referred, tuple(referred_names))
             for key, kind, referred_schema, referred, names, referred_names, _ in keys
             if kind == "f"
         ),

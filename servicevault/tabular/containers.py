@@ -40,6 +40,17 @@ def open_zip(stream: IO[bytes], limits: Limits) -> zipfile.ZipFile:
     return archive
 
 
+def files_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The files of an archive; what macOS and Windows put beside them unasked is none."""
+    return [
+        member
+        for member in archive.infolist()
+        if not member.is_dir()
+        and not member.filename.startswith("__MACOSX/")
+        and member.filename.rpartition("/")[2] not in {".DS_Store", "Thumbs.db", "desktop.ini"}
+    ]
+
+
 @contextmanager
 def opened(stream: IO[bytes], limits: Limits, member: str = "") -> Iterator[tuple[str, str, IO[bytes]]]:
     """Yield (container, inner name, content) of a file that may be compressed; workbooks stay as they are.
@@ -54,7 +65,7 @@ def opened(stream: IO[bytes], limits: Limits, member: str = "") -> Iterator[tupl
             yield "gzip", "", _checked(unpacked, _size(stream), limits)
     elif head.startswith(ZIP_MAGICS):
         archive = open_zip(stream, limits)
-        names = [member.filename for member in archive.infolist() if not member.is_dir()]
+        names = [member.filename for member in files_in(archive)]
         if is_workbook(names):
             stream.seek(0)
             yield "", "", stream

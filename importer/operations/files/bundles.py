@@ -34,12 +34,11 @@ def upload_zip(user: Any, content: Content, *, system: bool = False) -> list[Imp
         with stored_files.opened(stored, settings.IMPORT_TEMP_DIR) as file:
             archive = _opened(file)
             members: dict[str, zipfile.ZipInfo] = {}
-            for member in archive.infolist():
-                if not member.is_dir():
-                    table = rights.table_of(_table_name(member))
-                    rights.require(user, table.name, system=system)
-                    if members.setdefault(table.name, member) is not member:
-                        raise FileRejected(f"The archive holds several files for {table.name}; one is taken.")
+            for member in containers.files_in(archive):
+                table = rights.table_of(_table_name(member))
+                rights.require(user, table.name, system=system)
+                if members.setdefault(table.name, member) is not member:
+                    raise FileRejected(f"The archive holds several files for {table.name}; one is taken.")
             for table in tables.parents_first([rights.table_of(name) for name in members]):
                 with containers.packing_errors(), archive.open(members[table.name]) as inner:
                     made.append(_job(user, table.name, members[table.name].filename, inner, system=system))
@@ -58,7 +57,7 @@ def upload_zip(user: Any, content: Content, *, system: bool = False) -> list[Imp
 
 def _opened(file: Any) -> zipfile.ZipFile:
     archive = containers.open_zip(file, DEFAULT)
-    files = [member for member in archive.infolist() if not member.is_dir()]
+    files = containers.files_in(archive)
     packed = sum(member.compress_size for member in files)
     unpacked = sum(member.file_size for member in files)
     if not files or len(files) > MOST_FILES:

@@ -106,7 +106,7 @@ def members_of(content: IO[bytes]) -> dict[str, str] | None:
         return None
     try:
         with containers.open_zip(content, DEFAULT) as archive:
-            names = [member.filename for member in archive.infolist() if not member.is_dir()]
+            names = [member.filename for member in containers.files_in(archive)]
     except (FileRejected, zipfile.BadZipFile):
         return None  # said by whoever reads it
     finally:

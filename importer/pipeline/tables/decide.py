@@ -127,16 +127,13 @@ def _missing(plan: TablePlan, number: int) -> Finding:
         sql.SQL("{} = {}").format(name("f", referred), columns.comparable(field, value(field.name)))
         for referred, field in zip(key.referred_columns, fields, strict=True)
     )
-    schema, _, relation = key.referred_table.rpartition(".")
     text = (
         cell(fields[0].name)
         if len(fields) == 1
         else sql.SQL("concat_ws(', ', {})").format(sql.SQL(", ").join(cell(field.name) for field in fields))
     )
     return Finding(
-        sql.SQL("({} AND NOT EXISTS (SELECT FROM {} f WHERE {}))").format(
-            filled, name(schema or "public", relation), same
-        ),
+        sql.SQL("({} AND NOT EXISTS (SELECT FROM {} f WHERE {}))").format(filled, key.identifier, same),
         "foreign_key",
         f"{', '.join(key.columns)} names a row of {key.referred_table} that does not exist (rule {key.name}).",
         key.columns[0],

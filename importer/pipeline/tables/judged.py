@@ -117,16 +117,13 @@ def _is_plain(base: str) -> bool:
 def _refers(plan: TablePlan, number: int) -> sql.Composable:
     """Whether the row that the foreign key names is there still, if it names one."""
     key = plan.foreign[number]
-    schema, _, relation = key.referred_table.rpartition(".")
     own = [sql.SQL("j.{}").format(kept(column)) for column in key.columns]
     empty = sql.SQL(" OR ").join(sql.SQL("{} IS NULL").format(value) for value in own)
     same = sql.SQL(" AND ").join(
         sql.SQL("{} = {}").format(name("f", referred), columns.comparable(plan.load.fields[column].field, value))
         for column, referred, value in zip(key.columns, key.referred_columns, own, strict=True)
     )
-    return sql.SQL("({} OR EXISTS (SELECT FROM {} f WHERE {} OFFSET 0))").format(
-        empty, name(schema or "public", relation), same
-    )
+    return sql.SQL("({} OR EXISTS (SELECT FROM {} f WHERE {} OFFSET 0))").format(empty, key.identifier, same)
 
 
 def _digest(connection: psycopg.Connection, plan: TablePlan) -> str:

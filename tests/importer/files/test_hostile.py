@@ -47,6 +47,10 @@ def test_a_zip_loses_no_file_and_a_damaged_one_is_refused(clerk: Any) -> None:
         files.upload_zip(clerk, zipped(("a/products.csv", GOOD), ("b/public.products.csv", GOOD)))
     (job,) = files.upload_zip(clerk, zipped(("public.products.csv", GOOD)))
     assert job.file.table_name == "products"
+    (job,) = files.upload_zip(
+        clerk, zipped(("products.csv", GOOD), ("__MACOSX/._products.csv", "\0"), (".DS_Store", "\0"))
+    )
+    assert job.file.table_name == "products"  # what macOS puts beside a file unasked is none
     damaged = bytearray(zipped(("products.csv", GOOD)).getvalue())
     damaged[45] ^= 0xFF  # within the packed content
     with pytest.raises(FileRefused, match="damaged"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import psycopg
+import pytest
 
 from importer.models import ImportRecord
 from importer.operations import files
@@ -32,9 +33,20 @@ def test_rows_go_into_the_table_with_a_record_each(shop: psycopg.Connection) -> 
 def test_validation(shop: psycopg.Connection) -> None:
     job = uploaded("sku,stock,extra\nA-1,abc,x\nA-2,7,\n,-1,\n")
     report = files.validate(job, None, system=True)
-    print(report)
     assert report["totalRows"] == 3
     assert report["errorRows"] == 2
+
+
+@pytest.mark.req("F-079", "F-014")
+def test_a_key_may_lead_to_a_table_with_a_dot_in_its_name(shop: psycopg.Connection) -> None:
+    shop.execute('CREATE TABLE "big.lands" (code text PRIMARY KEY)')
+    shop.execute("""CREATE TABLE towns (id integer PRIMARY KEY, land text REFERENCES "big.lands" (code))""")
+    try:
+        shop.execute("""INSERT INTO "big.lands" VALUES ('DE')""")
+        job = imported("id,land\n1,DE\n2,XX\n3,\n", table="towns")
+        assert outcomes(job) == {"read": 3, "created": 2, "failed": 1}
+    finally:
+        shop.execute('DROP TABLE towns, "big.lands"')
 
 
 def test_columns_may_have_the_names_that_we_use_ourselves(shop: psycopg.Connection) -> None:
