@@ -133,7 +133,7 @@ def _desk(request: PageRequest) -> Desk:
     """The form within its bounds. Raises SuspiciousOperation without bounds: only a component posts here."""
     policy.require(request.user, PAGE)
     given = request.POST.copy()
-    given.setdefault("within", "")  # type: ignore[arg-type]
+    given.setdefault("within", "")
     return Desk.of(request.user, given)
 
 

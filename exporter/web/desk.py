@@ -97,7 +97,7 @@ class Desk:
 
         Raises Http404 for a table that is not there, SuspiciousOperation and PermissionDenied as `unseal` does.
         """
-        parameters = Parameters.unsealed(user, given["within"]) if "within" in given else None
+        parameters = Parameters.unsealed(user, given.get("within", "")) if "within" in given else None
         name = given.get("table", "")
         if parameters is not None and parameters.table_name != name:
             raise SuspiciousOperation("These bounds belong to another table.")

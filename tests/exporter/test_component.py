@@ -17,7 +17,8 @@ from exporter.models import ExportJob, ExportTemplate
 from servicevault.jobs.models import JobStatus
 from servicevault.models import Ticket
 from tests.conftest import person
-from tests.exporter.conftest import fill, permit
+from tests.exporter.conftest import permit
+from tests.exporter.conftest import run as run_sql
 
 PREVIEW, START = "/settings/data-export/component/preview", "/settings/data-export/component/start"
 PAGE = "/settings/data-export"
@@ -103,7 +104,7 @@ def test_the_file_of_a_component_obeys_its_bounds_when_it_is_written(
     assert (events(ready)["data-export:ready"]["rows"], b"hx-get" in ready.content) == (6, False)
     more = operations.run_again(job, by=dora)  # as the component asked for it
     assert more.within == job.within
-    fill(2)
+    run_sql("UPDATE goods SET active = true WHERE id = 1")
     assert run.work(more.pk) == JobStatus.FAILED  # seven rows by now: more than the page lets leave
     more.refresh_from_db()
     assert more.error_code == "EXPORT_001"
