@@ -258,6 +258,35 @@ def finished_job(profile: Any, alice: Any) -> Any:
 
 
 @pytest.fixture
+def rehearsed_job(finished_job: Any) -> Any:
+    """A rehearsal of Alice's: one person would be created, one changed, two fail for one reason."""
+    from uuid import uuid4
+
+    from importer.models import ImportJob, ImportRecord
+    from servicevault.jobs.models import JobStatus
+
+    job = ImportJob.objects.create(
+        profile=finished_job.profile, kind="rehearsal", mode="upsert", created_by=finished_job.created_by,
+        status=JobStatus.COMPLETED, started_at=finished_job.started_at, completed_at=finished_job.completed_at,
+    )  # fmt: skip
+    run = job.runs.create(
+        key="people", name="People", target_type="customer_users", source_table="public.people", position=0,
+        status="done", total=4, read=4, created=1, updated=1, failed=2,
+    )  # fmt: skip
+    problem = {"field": "email", "code": "not_an_email", "value": "nobody at home", "message": "This is no address."}
+    rows: list[dict[str, Any]] = [
+        {"action": "created", "after_image": {"id": "x", "name": "Cora Customer", "email": "cora@acme.example"}},
+        {"action": "updated", "target_id": uuid4(), "before_image": {"phone": "030 111", "timezone": "UTC"},
+         "after_image": {"phone": "030 222", "timezone": "Europe/Berlin"}, "changed_fields": ["phone", "timezone"]},
+        {"action": "failed", "code": "not_an_email", "problems": [problem]},
+        {"action": "failed", "code": "not_an_email", "problems": [problem]},
+    ]  # fmt: skip
+    for number, fields in enumerate(rows, 1):
+        ImportRecord.objects.create(run=run, batch_no=1, source_identifier=str(number), **fields)
+    return job
+
+
+@pytest.fixture
 def pending_job(profile: Any, alice: Any) -> Any:
     """A job of Alice's that no worker has taken yet."""
     from importer.models import ImportJob

@@ -39,6 +39,7 @@ FILERS: Statuses = (302, 403, 403, 200, 200)
 _SENT = {"pk": "sent"}  # a file that is not kept any more: the pages say so, and take nothing
 _TICKET = {"pk": "ticket"}
 _JOB = {"pk": "job"}
+_REHEARSAL = {"pk": "rehearsal"}
 _PROFILE = {"pk": "profile"}  # its source cannot be reached: the page says so
 _QUERY = _PROFILE | {"key": "query"}
 
@@ -58,6 +59,7 @@ MATRIX: dict[str, Address] = {
     ),
     "import": Address(IMPORTERS, NO_SUCH_METHOD),
     "import_jobs": Address(IMPORTERS, NO_SUCH_METHOD),
+    "import_monitor": Address(EVERYBODY_IN, (302, 302, 302, 302, 302)),
     "import_review": Address(IMPORTERS, NO_SUCH_METHOD),
     "import_templates": Address(IMPORTERS, NO_SUCH_METHOD),
     "template_import": Address((302, 403, 403, 403, 200), (302, 403, 403, 403, 422)),
@@ -91,6 +93,7 @@ MATRIX: dict[str, Address] = {
     "builder_query": Address(BUILDERS, NO_SUCH_METHOD, _QUERY),
     "builder_change": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
     "builder_save": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
+    "builder_sql": Address(NO_SUCH_METHOD, (302, 403, 403, 403, 302), _QUERY),  # Alice may not write SQL
     "builder_discard": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
     "builder_restore": Address(NO_SUCH_METHOD, BUILDERS_ON, _QUERY),
     "builder_result": Address(BUILDERS, NO_SUCH_METHOD, _QUERY),
@@ -107,6 +110,9 @@ MATRIX: dict[str, Address] = {
     "job": Address(IMPORTERS, NO_SUCH_METHOD, _JOB),
     "job_records": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _JOB),
     "job_record": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, {"pk": "job", "record": "record"}),
+    "job_plan": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _REHEARSAL),
+    "job_plan_download": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _REHEARSAL | {"form": "form"}),
+    "job_plan_run": Address(NO_SUCH_METHOD, STARTERS, _REHEARSAL),
     "job_cancel": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_resume": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_release_held": Address(NO_SUCH_METHOD, (302, 403, 403, 302, 302), _JOB),

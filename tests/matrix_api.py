@@ -30,6 +30,7 @@ API: dict[str, Address] = {
     "api_profile_test": Address(NO_METHOD, SOURCE, _OF),
     "api_profile_access": Address(CONFIGURE, NO_METHOD, _OF),
     "api_profile_duplicate": Address(NO_METHOD, REFUSED, _OF),
+    "api_profile_sync": Address(IN, NO_METHOD, _OF),
     "api_schema_of": Address(SOURCE, NO_METHOD, _OF),
     "api_introspect": Address((401, 403, 403, 422, 422), NO_METHOD, _OF),
     "api_introspect_emails": Address(SOURCE, NO_METHOD, _OF),
@@ -40,6 +41,7 @@ API: dict[str, Address] = {
     "api_query_draft": Address(CONFIGURE, NO_METHOD, _QUERY),
     "api_query_versions": Address(IN, NO_METHOD, _QUERY),
     "api_query_restore": Address(NO_METHOD, (401, 403, 403, 404, 404), _QUERY | {"number": "number"}),
+    "api_query_to_sql": Address(NO_METHOD, (401, 403, 403, 403, 400), _QUERY),  # Alice may not write SQL
     "api_builder_tables": Address(SOURCE, NO_METHOD, _OF),
     "api_builder_validate": Address(NO_METHOD, SOURCE, _OF),
     "api_builder_analyze_joins": Address(NO_METHOD, SOURCE, _OF),
@@ -79,8 +81,10 @@ API: dict[str, Address] = {
     "api_metrics": Address((401, 403, 403, 403, 200), (401, 405, 405, 405, 405)),
     "health": Address((200, 200, 200, 200, 200), (405, 405, 405, 405, 405)),
     "metrics": Address((401, 403, 403, 403, 200), (405, 405, 405, 405, 405)),
+    "api_job_plan": Address((401, 403, 403, 200, 200), NO_METHOD, {"pk": "rehearsal"}),
     "api_job_retry": Address(NO_METHOD, (401, 403, 403, 201, 201), _JOB),
     "api_records_retry": Address(NO_METHOD, REFUSED),
+    "api_records_bulk": Address((401, 403, 405, 405, 405), (401, 403, 405, 405, 405)),  # DELETE alone
     "api_records_approve": Address(NO_METHOD, REFUSED),
     "api_records": Address(IN, NO_METHOD),
     "api_record": Address((401, 403, 404, 200, 200), NO_METHOD, {"pk": "record"}),

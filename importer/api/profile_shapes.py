@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers
 
 from importer.models import ImportProfile, SSLMode, Visibility
 from importer.modes import AccountStrategy, AgentStrategy
+from importer.operations.sync import sync_of
 
 
 class ConnectionBody(serializers.Serializer[Any]):
@@ -106,9 +108,12 @@ class Profile(serializers.Serializer[Any]):
     source_key = serializers.CharField()
     source_timezone = serializers.CharField()
     timezone_confirmed = serializers.BooleanField()
+    sync = serializers.SerializerMethodField()
     visibility = serializers.CharField()
     last_tested_at = serializers.DateTimeField(allow_null=True)
     last_test_result = serializers.DictField(allow_null=True)
+    last_sync_at = serializers.SerializerMethodField(help_text="Always null: no import starts by the clock yet.")
+    next_sync_at = serializers.SerializerMethodField(help_text="Always null: no import starts by the clock yet.")
     created_by = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
@@ -118,6 +123,15 @@ class Profile(serializers.Serializer[Any]):
     def get_created_by(self, profile: ImportProfile) -> dict[str, str] | None:
         author = profile.created_by
         return {"id": str(author.pk), "name": str(author)} if author else None
+
+    def get_sync(self, profile: ImportProfile) -> dict[str, Any]:
+        return sync_of(profile).settings
+
+    def get_last_sync_at(self, profile: ImportProfile) -> datetime | None:
+        return None
+
+    def get_next_sync_at(self, profile: ImportProfile) -> datetime | None:
+        return None
 
     def get_recent_jobs(self, profile: ImportProfile) -> list[dict[str, Any]]:
         jobs = self.context.get("jobs", {}).get(profile.pk, [])

@@ -17,6 +17,7 @@ from importer.api.failures import shown
 from importer.api.profiles import ImportApi
 from importer.models import ImportProfile, ImportQuery
 from importer.operations import drafts, schema
+from importer.operations.queries import SavedQuery
 from importer.sources.schema import Relation
 from servicevault.api.documents import Message, envelope, page_of
 from servicevault.api.views import PageParameters, listed
@@ -50,10 +51,13 @@ class QueryApi(ImportApi):
         body = self.sent()
         version = body.get("version") if key and isinstance(body.get("version"), int) else None
         saved = operations.save_query(profile, body, by=self.request.user, key=key, version=version)
+        return self.answer(saved, "The query is stored." if saved.is_new else "The query is replaced.")
+
+    def answer(self, saved: SavedQuery, message: str) -> Response:
         assert saved.judged.compiled is not None
         return Response(
             {
-                "message": "The query is stored." if saved.is_new else "The query is replaced.",
+                "message": message,
                 "query": shapes.Query(saved.query).data,
                 "generated_sql": shapes.readable(saved.judged.compiled),
                 "warnings": [shown(problem) for problem in saved.judged.warnings],
@@ -155,15 +159,27 @@ class RestoreVersion(QueryApi):
         """Save an earlier form again, as the newest."""
         query = self.stored(self.profile(pk, "change"), key)
         saved = operations.restore_version(query, number, by=request.user)
-        assert saved.judged.compiled is not None
-        return Response(
-            {
-                "message": f"Version {number} is restored.",
-                "query": shapes.Query(saved.query).data,
-                "generated_sql": shapes.readable(saved.judged.compiled),
-                "warnings": [shown(problem) for problem in saved.judged.warnings],
-            }
+        return self.answer(saved, f"Version {number} is restored.")
+
+
+class Expected(serializers.Serializer[Any]):
+    version = serializers.IntegerField(required=False, min_value=1)
+
+
+class ConvertToSql(QueryApi):
+    @extend_schema(operation_id="convert_query_to_sql", request=Expected, responses={200: SAVED}, tags=["queries"])
+    def post(self, request: Request, pk: UUID, key: str) -> Response:
+        """Make a built query the SQL it stands for (Q25). There is no way back but an earlier version.
+
+        Its fields and value maps stay; tables, joins, filters and groups become text, relative dates the days they
+        mean now. With `version`, only when nobody saved it since.
+        """
+        profile = self.profile(pk, "change")
+        query = self.stored(profile, key)
+        saved = operations.convert_to_sql(
+            profile, operations.body_of(query), by=request.user, key=key, version=self.body(Expected).get("version")
         )
+        return self.answer(saved, f"The query is SQL now; its blocks are version {saved.query.version - 1}.")
 
 
 class Draft(QueryApi):

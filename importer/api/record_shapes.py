@@ -103,7 +103,10 @@ class RecordShown(Record):
     matching_fields = serializers.ListField(
         child=serializers.DictField(), help_text="Per field the source's value, the target's, and their similarity."
     )
-    candidates = serializers.ListField(child=serializers.DictField())
+    candidates = serializers.ListField(
+        child=serializers.DictField(), help_text="What it could be; target_version is null where that is gone."
+    )
+    decision = serializers.DictField(allow_null=True, help_text="What a person decided, who, when, and by which job.")
     matched_target_id = serializers.UUIDField(allow_null=True)
     duplicate_of = serializers.UUIDField(allow_null=True, help_text="Record that wrote the matched target before.")
     attempt = serializers.IntegerField()
@@ -128,13 +131,32 @@ class RecordShown(Record):
             "field_mappings": details.field_mappings(instance),
             "matching_rules": instance.run.plan.get("matching"),
             "matching_fields": details.matching_fields(instance),
-            "candidates": details.candidates(instance),
+            "candidates": self.candidates_of(instance),
+            "decision": _decision(instance),
             "matched_target_id": details.matched_target(instance),
             "duplicate_of": details.duplicate_of(instance),
             "attempt": tried.number,
             "superseded_by": tried.superseded_by,
             "error_detail": details.error_detail(instance) if monitors else None,
         }
+
+    def candidates_of(self, instance: ImportRecord) -> list[dict[str, Any]]:
+        versions = {str(pk): version for pk, version in self.context.get("versions", {}).items()}
+        found = details.candidates(instance)
+        return [{**candidate, "target_version": versions.get(str(candidate["id"]))} for candidate in found]
+
+
+def _decision(record: ImportRecord) -> dict[str, Any] | None:
+    verdict = getattr(record, "verdict", None)
+    if verdict is None or not verdict.decision:
+        return None
+    return {
+        "decision": verdict.decision,
+        "target_id": str(verdict.target_id) if verdict.target_id else None,
+        "decided_by": str(verdict.decided_by or ""),
+        "decided_at": verdict.decided_at,
+        "job_id": str(verdict.job_id) if verdict.job_id else None,
+    }
 
 
 def _without_detail(problem: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from importer.api import approvals, help, jobs, mapping, previews, profiles, queries, records, source
+from importer.api import approvals, bulk, help, jobs, mapping, plans, previews, profiles, queries, records, source, sync
 
 _OF = "profiles/<uuid:pk>"
 
@@ -17,6 +17,7 @@ urlpatterns = [
     path(f"{_OF}/test-connection", profiles.TestProfile.as_view(), name="api_profile_test"),
     path(f"{_OF}/access", profiles.ProfileAccess.as_view(), name="api_profile_access"),
     path(f"{_OF}/duplicate", profiles.Duplicate.as_view(), name="api_profile_duplicate"),
+    path(f"{_OF}/sync-config", sync.SyncConfig.as_view(), name="api_profile_sync"),
     path(f"{_OF}/schema", source.Schema.as_view(), name="api_schema_of"),
     path(f"{_OF}/introspect", source.Introspect.as_view(), name="api_introspect"),
     path(f"{_OF}/introspect-emails", source.EmailColumns.as_view(), name="api_introspect_emails"),
@@ -31,6 +32,7 @@ urlpatterns = [
         queries.RestoreVersion.as_view(),
         name="api_query_restore",
     ),
+    path(f"{_OF}/queries/<slug:key>/convert-to-sql", queries.ConvertToSql.as_view(), name="api_query_to_sql"),
     path(f"{_OF}/builder/tables", source.Tables.as_view(), name="api_builder_tables"),
     path(f"{_OF}/builder/validate", queries.Validate.as_view(), name="api_builder_validate"),
     path(f"{_OF}/builder/analyze-joins", queries.AnalyzeJoins.as_view(), name="api_builder_analyze_joins"),
@@ -53,15 +55,17 @@ urlpatterns = [
     path("jobs/<uuid:pk>", jobs.OneJob.as_view(), name="api_job"),
     path("jobs/<uuid:pk>/status", jobs.Status.as_view(), name="api_job_status"),
     path("jobs/<uuid:pk>/errors", jobs.Errors.as_view(), name="api_job_errors"),
+    path("jobs/<uuid:pk>/plan", plans.Plan.as_view(), name="api_job_plan"),
     path("jobs/<uuid:pk>/report", jobs.Report.as_view(), name="api_job_report"),
     path("jobs/<uuid:pk>/cancel", jobs.Cancel.as_view(), name="api_job_cancel"),
     path("jobs/<uuid:pk>/approve", approvals.Approve.as_view(), name="api_job_approve"),
     path("jobs/<uuid:pk>/reject", approvals.Reject.as_view(), name="api_job_reject"),
     path("jobs/<uuid:pk>/resume", jobs.Resume.as_view(), name="api_job_resume"),
     path("jobs/<uuid:pk>/retry", jobs.Retry.as_view(), name="api_job_retry"),
-    path("jobs/<uuid:pk>/release-held", records.ReleaseHeld.as_view(), name="api_job_release_held"),
+    path("jobs/<uuid:pk>/release-held", bulk.ReleaseHeld.as_view(), name="api_job_release_held"),
     path("records", records.Records.as_view(), name="api_records"),
-    path("records/bulk/retry", records.BulkRetry.as_view(), name="api_records_retry"),
-    path("records/bulk/approve", records.BulkApprove.as_view(), name="api_records_approve"),
+    path("records/bulk", bulk.BulkDelete.as_view(), name="api_records_bulk"),
+    path("records/bulk/retry", bulk.BulkRetry.as_view(), name="api_records_retry"),
+    path("records/bulk/approve", bulk.BulkApprove.as_view(), name="api_records_approve"),
     path("records/<uuid:pk>", records.OneRecord.as_view(), name="api_record"),
 ]

@@ -5,10 +5,11 @@ from .files import FileFinding, FileImport, FileUpload, ImportTemplate, TableRul
 from .jobs import Chunk, ImportJob, JobKind, QueryRun, RunStatus, sum_counters
 from .mappings import MappingMemory
 from .profiles import ImportProfile, ImportQuery, MappingVersion, SourceEntity, SSLMode, Visibility
-from .records import ExternalRef, ImportRecord, PendingReference
+from .records import Decision, ExternalRef, ImportRecord, PendingReference, Verdict
 
 __all__ = [
     "Chunk",
+    "Decision",
     "ExternalRef",
     "FileFinding",
     "FileImport",
@@ -29,6 +30,7 @@ __all__ = [
     "SSLMode",
     "SourceEntity",
     "TableRule",
+    "Verdict",
     "Visibility",
     "sum_counters",
 ]

@@ -70,6 +70,7 @@ class ImportProfile(models.Model):
     template_version = models.CharField(max_length=32, blank=True)
     views = models.JSONField(default=list, blank=True)  # named SELECTs of the applied pack
     parameters = models.JSONField(default=dict, blank=True)
+    sync = models.JSONField(default=dict, blank=True)  # when it shall run by the clock; see operations.sync
     has_custom_queries = models.BooleanField(default=False)
     requires_approval = models.BooleanField(default=False)
     visibility = models.CharField(max_length=12, choices=Visibility.choices, default=Visibility.ALL)

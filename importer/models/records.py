@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -12,7 +13,7 @@ from django.db.models.functions import Now
 from importer.modes import Outcome
 
 from .fields import KeyField, VerbatimJSONField
-from .jobs import QueryRun
+from .jobs import ImportJob, QueryRun
 from .profiles import SourceEntity
 
 
@@ -89,6 +90,32 @@ class ImportRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source_identifier} {self.action}"
+
+
+class Decision(models.TextChoices):
+    MATCH = "match"  # it is the target that was named
+    NEW = "new"  # it is nobody we know
+    SKIP = "skip"  # it is left out
+    APPROVE = "approve"  # the mode had skipped it
+    RETRY = "retry"  # it had failed
+
+
+class Verdict(models.Model):
+    """What a person did about a record afterwards; the record itself stays as it was written (R4-R6, R24)."""
+
+    record = models.OneToOneField(
+        ImportRecord, primary_key=True, on_delete=models.CASCADE, related_name="verdict", db_constraint=False
+    )
+    decision = models.CharField(max_length=8, choices=Decision.choices, blank=True)
+    target_id = models.UUIDField(null=True)  # of a match
+    job = models.ForeignKey(ImportJob, null=True, on_delete=models.SET_NULL, related_name="+")  # carries it out
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+    hidden_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    hidden_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.decision or 'hidden'} {self.record_id}"
 
 
 class PendingReference(models.Model):

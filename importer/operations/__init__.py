@@ -1,10 +1,11 @@
 """What people and programs can do with imports; pages, API, tasks and commands are short callers of these."""
 
-from .drafts import change_draft, discard_draft, open_draft, redo, save_draft, undo
+from .drafts import change_draft, discard_draft, draft_to_sql, open_draft, redo, save_draft, undo
 from .failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs, VersionConflict
 from .jobs import Again, again, cancel, held_rows, job_errors, job_report, release_held, resume, retry, start_import
 from .mapping import auto_map, coded_fields, parse_sql, sample_query, set_value_map
 from .previews import (
+    RAW_SQL,
     Judged,
     Previewed,
     analyze_joins,
@@ -31,6 +32,7 @@ from .profiles import (
     update_profile,
 )
 from .queries import (
+    convert_to_sql,
     delete_query,
     duplicate_query,
     rename_query,
@@ -42,6 +44,7 @@ from .queries import (
 from .schema import SourceMap, source_map
 
 __all__ = [
+    "RAW_SQL",
     "Again",
     "Conflict",
     "ConnectionTestFailed",
@@ -60,10 +63,12 @@ __all__ = [
     "change_draft",
     "coded_fields",
     "connection_of",
+    "convert_to_sql",
     "create_profile",
     "delete_profile",
     "delete_query",
     "discard_draft",
+    "draft_to_sql",
     "dumped",
     "duplicate_profile",
     "duplicate_query",

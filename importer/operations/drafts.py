@@ -10,7 +10,7 @@ from django.db import transaction
 from importer.models import ImportProfile, ImportQuery, QueryDraft
 from importer.operations.failures import InvalidFields
 from importer.operations.previews import body_of
-from importer.operations.queries import SavedQuery, save_query
+from importer.operations.queries import SavedQuery, convert_to_sql, save_query
 
 STEPS = 50
 MOST_BYTES = 512 * 1024  # of one body's text
@@ -96,6 +96,19 @@ def save_draft(draft: QueryDraft, *, by: Any, overwrite: bool = False) -> SavedQ
     """
     version = draft.base_version if draft.base_version and not overwrite else None
     saved = save_query(draft.profile, body_in(draft), by=by, key=draft.key, version=version)
+    return _begun_anew(draft, saved)
+
+
+def draft_to_sql(draft: QueryDraft, *, by: Any) -> SavedQuery:
+    """Save what the person sees, and behind it the SQL it stands for; the draft begins anew from that (Q25).
+
+    Raises what `convert_to_sql` raises; VersionConflict when somebody else saved since the draft was begun.
+    """
+    saved = convert_to_sql(draft.profile, body_in(draft), by=by, key=draft.key, version=draft.base_version or None)
+    return _begun_anew(draft, saved)
+
+
+def _begun_anew(draft: QueryDraft, saved: SavedQuery) -> SavedQuery:
     QueryDraft.objects.filter(pk=draft.pk).update(
         key=saved.query.key, steps=[body_of(saved.query)], place=0, base_version=saved.query.version
     )

@@ -159,11 +159,17 @@ class Again:
 
 @transaction.atomic
 def again(
-    records: QuerySet[ImportRecord], *, by: Any, applicable: Mapping[str, Collection[str] | None], mode: str
+    records: QuerySet[ImportRecord],
+    *,
+    by: Any,
+    applicable: Mapping[str, Collection[str] | None],
+    mode: str,
+    options: Mapping[str, Any] | None = None,
 ) -> Again:
     """One job that reads the rows of these records again and writes them in `mode` (R4, R5).
 
-    `applicable` names the outcomes that can be, each with the reasons it may have, None for any. Raises Conflict
+    `applicable` names the outcomes that can be, each with the reasons it may have, None for any; `options` are more
+    of the job's. Raises InvalidOption for one that cannot be right, Conflict
     when the records belong to several profiles or none can be, Denied or Http404 for a profile that is not the
     person's to run: to see records of all jobs is not to read everybody's source.
     """
@@ -181,7 +187,7 @@ def again(
     profile = profiles[0]
     if by is not None:
         profile = policy.fetch(ImportProfile.objects.all(), by, "retry", profile.pk)
-    job = _start(profile, {"rows": rows}, by=by, mode=mode, trigger="retry")
+    job = _start(profile, {**checked(options or {}), "rows": rows}, by=by, mode=mode, trigger="retry")
     count = sum(len(ids) for ids in rows.values())
     operation = "records_retried" if Outcome.FAILED in applicable else "records_approved"
     _record(operation, job, by=by, details={"records": count})

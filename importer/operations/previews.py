@@ -189,10 +189,13 @@ def preview_query(
     *,
     by: Any,
     limit: int = 10,
+    order: tuple[str, str] | None = None,
     steps: bool = False,
     reveal: bool = False,
 ) -> Previewed:
     """The first 1 to 100 rows of a query, its count and its SQL (Q13). Personal data is masked unless `reveal`.
+
+    `order` is an output column with asc or desc; without it the source chooses which rows are the first.
 
     Raises QueryProblems for a query with errors, QueryError for a limit out of range, Conflict for an inactive
     profile.
@@ -202,7 +205,7 @@ def preview_query(
     with looking(profile, by) as session:
         judged = judge(session, profile, body, schema, by=by)
         spec, compiled = judged.accepted()
-        sample = asking.preview(session, compiled, limit)
+        sample = asking.preview(session, compiled, limit, order)
         judged = replace(judged, rows=asking.count(session, compiled))
         counted = tuple(asking.steps(session, spec, schema)) if steps else ()
     if not reveal:

@@ -340,6 +340,7 @@ def duplicate_profile(
         setattr(copy, member, getattr(profile, member))
     if new_source:
         copy.source_key = free_source_key(copy.name)
+    copy.sync = {**profile.sync, "sync_enabled": False} if profile.sync else {}  # D2
     copy.created_by = copy.changed_by = by
     if profile.secret is not None:
         copy.secret = crypto.seal(crypto.reveal(profile.secret, owner=profile.pk), owner=copy.pk)

@@ -12,10 +12,12 @@ from django.db.models import Max
 from importer.errors import QueryError
 from importer.mapping import memory
 from importer.models import ImportProfile, ImportQuery, QueryVersion
-from importer.operations.failures import InvalidFields, VersionConflict
+from importer.operations.failures import Conflict, InvalidFields, VersionConflict
 from importer.operations.previews import RAW_SQL, Judged, judge
 from importer.operations.schema import looking, source_map
 from importer.query.dumping import dump_spec
+from importer.query.plain_sql import as_sql
+from importer.query.problems import QueryProblems
 from importer.query.spec import QuerySpec
 from permissions import audit, policy
 
@@ -63,9 +65,9 @@ def store_query(
         query = ImportQuery(
             profile=profile, entity=spec.entity or spec.key, position=0 if last is None else last + 1, version=0
         )
-    elif version is not None and version != query.version:
-        raise VersionConflict(query.name, changed_by=query.changed_by, changed_at=query.updated_at)
-    elif spec.target_type != query.target_type:
+    else:
+        _check_version(query, version)
+    if not is_new and spec.target_type != query.target_type:
         query.entity = spec.entity or spec.key  # another kind of thing: its ids are not those of the old one (E23a)
     if (
         spec.key != query.key
@@ -82,8 +84,55 @@ def store_query(
     query.save()
     keep_version(query, by)
     _touched(profile)
-    _record("query_saved", query, by, version=query.version)
+    _record("query_saved", query, by, version=query.version, kind=spec.kind)
     return query, is_new
+
+
+def convert_to_sql(
+    profile: ImportProfile, body: Mapping[str, Any], *, by: Any, key: str = "", version: int | None = None
+) -> SavedQuery:
+    """Save a built query as the SQL it stands for, from then on to be edited as text (Q25).
+
+    What the blocks say is saved before it, unless it is what is stored, so that the history gives it back.
+    Raises what `save_query` raises, Conflict for a query that is SQL already, and QueryProblems when the text would
+    not pass as SQL of a person: a view of a pack may use what people may not.
+    """
+    if by is not None:
+        policy.require(by, RAW_SQL)
+    schema = source_map(profile).schema
+    with looking(profile, by) as session:
+        built, compiled = judge(session, profile, body, schema, by=by).accepted()
+        if built.kind == "sql":
+            raise Conflict(f"“{built.name or built.key}” is written in SQL already.", hint="Edit its text.")
+        judged = judge(session, profile, dump_spec(as_sql(built, compiled)), schema, by=by)
+    if judged.errors:
+        reason = judged.errors[0]
+        raise QueryProblems(
+            [replace(reason, path="sql", message=f"It cannot go on as SQL of its own: {reason.message}", position=None)]
+        )
+    written, _ = judged.accepted()
+    with transaction.atomic():
+        query = ImportQuery.objects.filter(profile=profile, key=key or built.key).first()
+        if query is None or not _is_stored(query, built):
+            query, _ = store_query(profile, built, by=by, key=key, version=version)
+        elif not query.versions.filter(number=query.version).exists():
+            keep_version(query, query.changed_by)  # a pack stored it: nobody saved it before
+        else:
+            _check_version(query, version)
+        query, is_new = store_query(profile, written, by=by, key=query.key)
+    return SavedQuery(query, judged, is_new)
+
+
+def _is_stored(query: ImportQuery, spec: QuerySpec) -> bool:
+    """Whether the query is stored as this, name and entity aside."""
+    as_named = replace(spec, name=query.name, entity=query.entity, value_maps={})
+    maps = {name: dict(entries) for name, entries in spec.value_maps.items()}
+    return (dump_spec(as_named), maps) == (query.spec, query.value_maps)
+
+
+def _check_version(query: ImportQuery, version: int | None) -> None:
+    if version is not None and version != query.version:
+        raise VersionConflict(query.name, changed_by=query.changed_by, changed_at=query.updated_at)
 
 
 def _record(operation: str, query: ImportQuery, by: Any, **details: Any) -> None:

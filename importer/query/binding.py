@@ -111,7 +111,7 @@ class _Binder:
 
     def raw_relation(self, spec: QuerySpec) -> Relation | None:
         raw = read_raw(spec.sql, dict(spec.params))
-        self.problems.extend(problem.under("") if problem.path else problem for problem in raw.problems)
+        self.problems.extend(raw.problems)
         if raw.problems:
             return None
         alias = spec.base.alias or "query"

@@ -15,6 +15,7 @@ from psycopg.sql import Composable
 from importer.errors import QueryError
 
 from .composing import binary, call, cast, fragment, identifier, operator
+from .raw import RawQuery
 
 MAX_ROW_BYTES = 16 * 1024 * 1024  # a row whose JSON is longer is reported, not carried
 
@@ -87,6 +88,7 @@ class CompiledQuery:
     identifier: str  # output column with the external id
     key: KeyColumn | None = None
     members: tuple[tuple[str, Composable], ...] = ()  # (path in the spec, its SQL): whose fault an error is
+    raw: RawQuery | None = None  # the text a person wrote, which is the member "sql"
 
     @property
     def sql(self) -> sql.Composed:
@@ -105,6 +107,15 @@ class CompiledQuery:
 
     def member_at(self, position: int) -> str:
         """The path of the member whose SQL holds the 1-based `position` of the text that psycopg sends, or ""."""
+        return self._sent_before(position)[0]
+
+    def place_in_raw(self, position: int) -> int | None:
+        """Where in the text a person wrote that position lies, 0-based; None when it lies elsewhere."""
+        path, before = self._sent_before(position)
+        return self.raw.place_after(before) if self.raw is not None and path == "sql" else None
+
+    def _sent_before(self, position: int) -> tuple[str, str]:
+        """The member at a position of the sent text, and what was sent of it before that position."""
         numbers: dict[str, int] = {}
 
         def sent(text: str) -> str:
@@ -119,16 +130,24 @@ class CompiledQuery:
             start = whole.find(piece)
             while start >= 0:
                 if start < position <= start + len(piece):
-                    return path
+                    return path, whole[start : position - 1]
                 start = whole.find(piece, start + 1)
-        return ""
+        return "", ""
 
     def count(self) -> Statement:
         return sql.SQL("SELECT pg_catalog.count(*) FROM ({}) AS q").format(self.sql), self.params
 
-    def sample(self, limit: int) -> Statement:
-        """At most `limit` rows, whatever the text of the query holds."""
-        composed = sql.SQL("SELECT * FROM ({}) AS q LIMIT {}").format(self.sql, cast(sql.Placeholder("sample"), "int8"))
+    def sample(self, limit: int, order: tuple[str, str] | None = None) -> Statement:
+        """At most `limit` rows, whatever the text of the query holds; `order` is an output column with asc or desc."""
+        ordered: Composable = sql.SQL("")
+        if order is not None:
+            if order[0] not in self.columns:
+                raise QueryError(f"The query has no column `{order[0]}` to order by.", where="order_by")
+            way = sql.SQL("DESC NULLS LAST" if order[1] == "desc" else "ASC")
+            ordered = sql.SQL(" ORDER BY q.{} {}").format(identifier(order[0]), way)
+        composed = sql.SQL("SELECT * FROM ({}) AS q{} LIMIT {}").format(
+            self.sql, ordered, cast(sql.Placeholder("sample"), "int8")
+        )
         return composed, {**self.params, "sample": limit}
 
     def widest(self, rows: int) -> Statement:

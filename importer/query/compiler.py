@@ -122,8 +122,9 @@ class _Compiler:
         if len(set(columns)) != len(columns):
             raise QueryError("Two fields have the same target.", where="fields", code="duplicate_target")
         parts = Parts(self.views(), self.head(columns), self.conditions(), self.tail())
+        raw = self.bound.base.source if isinstance(self.bound.base.source, RawQuery) else None
         return CompiledQuery(
-            parts, self.params.values, columns, self.spec.source_identifier, self.key(), tuple(self.members)
+            parts, self.params.values, columns, self.spec.source_identifier, self.key(), tuple(self.members), raw
         )
 
     def compose(self, node: Node) -> sql.Composed:
@@ -205,6 +206,7 @@ class _Compiler:
                 pieces.append(self.params.bind(values[text], ("raw", text)))
             else:
                 pieces.append(sql.SQL(text.replace("%", "%%")))
+        self.members.append(("sql", sql.Composed(pieces)))
         return sql.Composed(pieces)
 
     def conditions(self) -> tuple[sql.Composable, ...]:

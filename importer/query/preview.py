@@ -72,11 +72,11 @@ class JoinAnalysis:
     impact: Literal["low", "medium", "high"]
 
 
-def preview(session: Session, compiled: CompiledQuery, limit: int = 10) -> Sample:
-    """The first rows of a query, at most `limit` (1-100)."""
+def preview(session: Session, compiled: CompiledQuery, limit: int = 10, order: tuple[str, str] | None = None) -> Sample:
+    """The first rows of a query, at most `limit` (1-100), by an output column when `order` names one."""
     if not 1 <= limit <= 100:
         raise QueryError("A preview shows 1 to 100 rows.", where="limit")
-    query, params = compiled.sample(limit)
+    query, params = compiled.sample(limit, order)
     started = time.monotonic()
     columns = tuple((column.name, column.type_name) for column in session.describe(query, params))
     rows = tuple(session.fetch_all(query, params))
@@ -110,7 +110,8 @@ def validate_on_source(session: Session, compiled: CompiledQuery) -> list[Proble
     except QueryError as error:
         position = getattr(error, "position", None)
         path = compiled.member_at(position) if position else ""
-        return [Problem(path or error.where, error.message, error.hint, "query_invalid")]
+        place = compiled.place_in_raw(position) if position else None
+        return [Problem(path or error.where, error.message, error.hint, "query_invalid", place)]
     return []
 
 

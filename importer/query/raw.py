@@ -90,6 +90,26 @@ class RawQuery:
     columns: tuple[str, ...] = ()  # output names; empty when they cannot be told without the source
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names the text uses, each once, in their order."""
+        return tuple(dict.fromkeys(part for kind, part in self.pieces if kind == "parameter"))
+
+    def place_after(self, sent: str) -> int:
+        """The 0-based place in the text as it was written behind its beginning `sent`, where parameters are $1, $2."""
+        place = 0
+        for kind, part in self.pieces:
+            if kind == "text":
+                taken = min(len(part), len(sent))
+                place, sent = place + taken, sent[taken:]
+                if taken < len(part):
+                    return place
+            elif number := re.match(r"\$[0-9]+", sent):
+                place, sent = place + len(part) + 1, sent[number.end() :]
+            else:
+                return place
+        return place
+
 
 @dataclass(frozen=True)
 class _Token:

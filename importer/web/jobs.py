@@ -145,7 +145,8 @@ def _jobs() -> Any:
 def _records(job: ImportJob) -> Any:
     # The source's rows themselves stay in the database: a page of fifty could weigh megabytes.
     wanted = ("source_identifier", "ordinal", "action", "code", "problems", "warnings", "matching", "run__name")
-    return ImportRecord.objects.filter(run__job=job).select_related("run").only("id", *wanted)
+    found = ImportRecord.objects.filter(run__job=job, verdict__hidden_at=None)
+    return found.select_related("run").only("id", *wanted)
 
 
 def _shown(records: Iterable[ImportRecord]) -> list[RecordView]:

@@ -61,6 +61,15 @@
     document.body.addEventListener("htmx:afterSettle", unhide);
     said = document.querySelector("[data-announce]")?.dataset.announce || "";
     document.body.addEventListener("htmx:afterSettle", announce);
+    // The monitor says when it no longer hears from the server; the next answer replaces the words.
+    const lost = ({ target }) => {
+      const health = target.closest?.("#import-monitor")?.querySelector("[data-monitor-health]");
+      if (!health) return;
+      health.classList.add("sv-red");
+      health.textContent = "No connection to the server; trying again every 3 s. The figures are old.";
+    };
+    document.body.addEventListener("htmx:sendError", lost);
+    document.body.addEventListener("htmx:responseError", lost);
     document.body.addEventListener("click", (event) => {
       if (event.target.closest("[data-theme-toggle]")) {
         try {

@@ -16,6 +16,7 @@
     held = {
       id: focused?.id,
       caret: focused?.selectionStart,
+      scroll: focused?.scrollTop,
       action: sent?.getAll("action").at(-1) || "",
       block: focused?.closest?.(".b-block")?.id,
       typed: inputs.filter((input) => input.form !== sender || !sent.getAll(input.name).includes(input.value)).map(({ id, value }) => [id, value]),
@@ -25,7 +26,7 @@
   };
   const restore = () => {
     if (!held) return;
-    const { id, caret, action, typed, open, top } = held;
+    const { id, caret, scroll, action, typed, open, top } = held;
     for (const [name, value] of typed) if (document.getElementById(name)) document.getElementById(name).value = value;
     // htmx listens to the new inputs when they have settled: what was not sent yet is said again then.
     setTimeout(() => typed.forEach(([name]) => {
@@ -39,7 +40,8 @@
     const empty = /add|group|condition/.test(action) ? [...(block?.querySelectorAll(".b-condition [data-combo], .b-card [data-combo]") || [])].filter((input) => !input.value) : [];
     if (again && again !== document.activeElement) {
       again.focus({ preventScroll: true });
-      if (caret != null && again.type === "text") again.setSelectionRange(caret, caret);
+      if (caret != null && ["text", "textarea"].includes(again.type)) again.setSelectionRange(caret, caret);
+      again.scrollTop = scroll;
     } else if (empty.length) empty.at(-1).focus();
     else if (document.activeElement === document.body) block?.querySelector("h2").focus({ preventScroll: true });
     held = null;
@@ -197,6 +199,7 @@
       const anchor = target.closest("a[href^='#b-']");
       const found = anchor && $(anchor.getAttribute("href"));
       if (found) { found.closest("details")?.setAttribute("open", ""); (found.querySelector("input:not([type=hidden]), select") || found).focus(); }
+      if (found?.setSelectionRange && anchor.dataset.at) found.setSelectionRange(+anchor.dataset.at, +anchor.dataset.at);
     });
     on("keydown", (event) => {
       const { key, target } = event;

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -233,3 +234,79 @@ def test_a_listed_profile_says_what_it_is_and_what_it_did(
         assert api.get(f"/profiles?search={words}").json()["meta"]["total"] == 1, words
     assert api.get("/profiles?search=nobody").json()["meta"]["total"] == 0
     assert api.get("/profiles?active=false").json()["meta"]["total"] == 0
+
+
+@pytest.mark.req("S1", "S7", "P7", "D2")
+def test_a_sync_is_stored_and_nothing_pretends_to_run_it(api: Program, shop: ImportProfile) -> None:
+    place = f"/profiles/{shop.pk}/sync-config"
+    guides = {
+        "sync_enabled": True, "sync_frequency": "daily", "sync_time": "02:00", "sync_timezone": "Europe/Berlin",
+        "sync_options": {"update_existing": True, "skip_existing": False, "batch_size": 100, "timeout_minutes": 30},
+    }  # fmt: skip
+    answer = api.put(place, guides)
+    assert answer.status_code == 200, answer.json()
+    stored = answer.json()
+    assert (stored["next_sync_at"], len(stored["next_runs"])) == (None, 5)
+    assert "not started by the clock yet" in stored["message"]
+    assert (stored["sync"]["sync_options"]["batch_size"], stored["sync"]["sync_options"]["missed_run"]) == (
+        100,
+        "run_once",
+    )
+    profile = api.get(f"/profiles/{shop.pk}").json()["profile"]
+    assert (profile["sync"]["sync_enabled"], profile["next_sync_at"], profile["last_sync_at"]) == (True, None, None)
+    weekly = api.put(place, {"sync_frequency": "weekly", "sync_weekday": "3"}).json()
+    assert weekly["sync"]["sync_weekday"] == "wednesday"
+    zone = ZoneInfo("Europe/Berlin")
+    due = [datetime.fromisoformat(run).astimezone(zone) for run in weekly["next_runs"]]
+    assert {(run.weekday(), run.hour, run.minute) for run in due} == {(2, 2, 0)}
+    copy = api.post(f"/profiles/{shop.pk}/duplicate", {"name": "Shop two"}).json()["profile"]
+    assert (copy["sync"]["sync_enabled"], copy["sync"]["sync_timezone"]) == (False, "Europe/Berlin")
+
+
+@pytest.mark.req("S7", "S3")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sync_frequency": "custom"}, {"sync_frequency": "custom", "cron_expression": "* * * * *"}, {"sync_time": "25:00"},
+        {"sync_frequency": "custom", "cron_expression": "0 0 31 2 *"}, {"sync_timezone": "Mars/North"},
+        {"sync_weekday": "someday"}, {"sync_day_of_month": 29}, {"sync_options": {"batch_sise": 10}},
+        {"sync_options": {"batch_size": 5}},
+    ],
+)  # fmt: skip
+def test_a_sync_that_cannot_be_kept_is_refused(api: Program, shop: ImportProfile, wrong: dict[str, Any]) -> None:
+    assert api.put(f"/profiles/{shop.pk}/sync-config", wrong).status_code == 422
+    shop.refresh_from_db()
+    assert shop.sync == {}
+
+
+@pytest.mark.req("Q25", "C10", "C12")
+def test_a_query_becomes_sql_by_the_api(
+    api: Program, program: Any, root: Any, shop: ImportProfile, people_query: dict[str, Any]
+) -> None:
+    place = f"/profiles/{shop.pk}/queries"
+    api.post(place, people_query)
+    assert api.post(f"{place}/people/convert-to-sql").status_code == 403
+    hers = program(root)
+    assert hers.post(f"{place}/people/convert-to-sql", {"version": 7}).json()["code"] == "version_conflict"
+    answer = hers.post(f"{place}/people/convert-to-sql")
+    assert answer.status_code == 200, answer.json()
+    query = answer.json()["query"]
+    assert (query["kind"], query["version"], query["params"]) == ("sql", 2, {"p0": "10"})
+    assert [field["source"] for field in query["fields"]] == ["external_id", "name", "email", "company"]
+    assert hers.post(f"{place}/people/convert-to-sql").status_code == 409
+    kinds = [item["query"]["kind"] for item in hers.get(f"{place}/people/versions").json()["data"]]
+    assert kinds == ["sql", "builder"]
+    assert hers.post(f"{place}/people/versions/1/restore").json()["query"]["kind"] == "builder"
+
+
+@pytest.mark.req("X19", "X21", "C12")
+def test_a_plan_is_read_row_by_row(api: Program, program: Any, bob: Any, rehearsed_job: Any, finished_job: Any) -> None:
+    place = f"/jobs/{rehearsed_job.pk}/plan"
+    plan = api.get(f"{place}?action=updated").json()
+    assert plan["data"][0]["diff"][1] == {"field": "timezone", "old": "UTC", "new": "Europe/Berlin"}
+    assert (plan["meta"]["total"], plan["summary"]["created"], plan["summary"]["failed"]) == (1, 1, 2)
+    assert plan["summary"]["errors"][0]["count"] == 2
+    assert "cora@acme.example" not in api.get(place).content.decode()
+    assert api.get(f"{place}?search=nobody").json()["meta"]["total"] == 2
+    assert program(bob).get(place).status_code == 403
+    assert api.get(f"/jobs/{finished_job.pk}/plan").json()["code"] == "conflict"

@@ -203,7 +203,7 @@ def test_the_languages_are_described(api: Program) -> None:
     assert "trim" in {item["name"] for item in api.get("/transformations").json()["transformations"]}
 
 
-@pytest.mark.req("R3", "R4", "R5", "R12", "J7", "J8")
+@pytest.mark.req("R3", "R4", "R5", "R6", "R12", "R13", "J7", "J8")
 def test_the_guides_bulk_calls_on_records(api: Program, alice: Any, finished_job: Any) -> None:
     alice.grants.create(permission="import.records.manage")
     records = {
@@ -218,6 +218,7 @@ def test_the_guides_bulk_calls_on_records(api: Program, alice: Any, finished_job
     body = {"record_ids": [waiting["id"]], "criteria": {"job_id": str(finished_job.pk), "import_action": "skipped"}}
     approved = api.post("/records/bulk/approve", body)
     assert (approved.status_code, approved.json()["job"], approved.json()["not_found"]) == (200, None, 1)
+    assert approved.json()["results"][0]["result"] == "not_found"
     retried = api.post(
         "/records/bulk/retry",
         {"record_ids": [failed["id"], waiting["id"]], "retry_options": {"mode": "create", "skip_duplicates": True}},
@@ -225,5 +226,15 @@ def test_the_guides_bulk_calls_on_records(api: Program, alice: Any, finished_job
     assert retried.status_code == 202, retried.json()
     assert (retried.json()["selected"], retried.json()["not_applicable"]) == (2, 1)
     assert (retried.json()["job"]["mode"], retried.json()["job"]["trigger"]) == ("create", "retry")
+    told = {item["record_id"]: item["result"] for item in retried.json()["results"]}
+    assert told == {failed["id"]: "queued", waiting["id"]: "not_applicable"}
+    assert api.get(f"/records/{failed['id']}").json()["decision"]["decision"] == "retry"
     assert api.post("/records/bulk/retry", {}).status_code == 422
+    body = {"record_ids": [failed["id"]], "rollback_target": True}
+    refused = api.call("delete", "/records/bulk", body)
+    assert (refused.status_code, "cannot be rolled back yet" in refused.content.decode()) == (422, True)
+    hidden = api.call("delete", "/records/bulk", {**body, "rollback_target": False}).json()
+    assert (hidden["succeeded"], hidden["results"][0]["result"]) == (1, "hidden")
+    assert api.get(f"/records/{failed['id']}").status_code == 404
+    assert finished_job.runs.get().failed == 1
     assert api.post(f"/jobs/{finished_job.pk}/retry").json()["code"] == "profile_busy"

@@ -54,7 +54,7 @@ def test_the_tickets_of_the_list_leave_by_keyboard_and_the_page_hears_of_it(
         check(tab, pictures, f"tickets-preview-{width}")
         tab.get_by_role("button", name="Export", exact=True).focus()
         tab.keyboard.press("Enter")
-        tab.get_by_text("Pending").wait_for()
+        tab.locator(".sv-part-job").get_by_text("Pending").wait_for()
         assert tab.evaluate("document.activeElement.textContent.trim()") == "Export"  # the focus stays
         check(tab, pictures, f"tickets-pending-{width}")
         assert run.work(ExportJob.objects.latest("number").pk) == JobStatus.COMPLETED

@@ -57,6 +57,27 @@ def tab(chromium: Any, live_server: Any) -> Iterator[Any]:
     context.close()
 
 
+WIDTHS = {"": (1440, 900), "-phone": (390, 844)}
+
+
+@pytest.fixture
+def picture() -> Callable[..., None]:
+    """`picture(tab, "import-1-connect")` keeps the page at two widths in the folder PICTURES, when one is named."""
+    folder = os.environ.get("PICTURES")
+
+    def take(tab: Any, name: str) -> None:
+        if not folder:
+            return
+        for suffix, (width, height) in WIDTHS.items():
+            tab.set_viewport_size({"width": width, "height": height})
+            tab.wait_for_timeout(700)
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is wider than {width}"
+            tab.screenshot(path=f"{folder}/{name}{suffix}.png")
+        tab.set_viewport_size({"width": 1280, "height": 720})
+
+    return take
+
+
 @pytest.fixture(scope="session")
 def builder_source(source_database: Callable[..., str]) -> ConnectionParams:
     return make_source(source_database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -479,6 +480,112 @@ def test_it_shows_a_query_written_in_sql_without_blocks(
     assert "Written in SQL" in page
     assert "b-base-table" not in page
     assert "<b>3</b>" in bench.result() or "First 3 rows" in bench.result()
+
+
+@pytest.fixture
+def author(tickets: Bench, alice: Any) -> Bench:
+    """Alice with her query of cases, saved, and the right to write SQL."""
+    alice.grants.create(permission="import.raw_sql")
+    tickets.change("filters.add").change("filters.set", place="0", field="cases.id", operator="<=", value="10")
+    tickets.client.post(tickets.url("builder_save"))
+    return tickets
+
+
+@pytest.mark.req("Q25", "Q26", "U21b")
+def test_it_goes_on_as_sql_and_back_by_the_history(author: Bench) -> None:
+    blocks = author.profile.queries.get().spec
+    assert "There is no way back to blocks but the history" in author.page(show="1")
+    answer = author.client.post(author.url("builder_sql"))
+    assert answer["Location"].endswith("#b-sql-edit")
+    query = author.profile.queries.get()
+    assert (query.spec["kind"], query.version) == ("sql", 2)
+    assert [(item["source"], item["target"]) for item in query.spec["fields"]] == [
+        ("external_id", "external_id"), ("title", "title"), ("description", "description"),
+    ]  # fmt: skip
+    page = author.page(show="1")
+    assert "WHERE ((&quot;t0&quot;.&quot;id&quot; &lt;= :p0))" in page
+    assert '<option value="title"' in page  # the columns of the text are what fields can take
+    assert "First 10 rows" in page
+    author.client.post(author.url("builder_restore"), {"number": "1"})
+    assert author.profile.queries.get().spec == blocks
+    assert "b-base-table" in author.page()
+
+
+@pytest.mark.req("Q25")
+def test_it_saves_unsaved_blocks_before_they_become_sql(author: Bench) -> None:
+    author.map(queue="cases.state")
+    author.client.post(author.url("builder_sql"))
+    versions = list(author.profile.queries.get().versions.order_by("number"))
+    assert [version.spec["kind"] for version in versions] == ["builder", "builder", "sql"]
+    assert "queue" in {item["target"] for item in versions[1].spec["fields"]}
+    assert "&quot;queue&quot;" in author.page()
+
+
+@pytest.mark.req("Q25")
+def test_it_stays_in_blocks_while_they_have_an_error(author: Bench) -> None:
+    author.change("filters.add")
+    author.client.post(author.url("builder_sql"))
+    assert author.profile.queries.get().spec["kind"] == "builder"
+    assert "It stays in blocks: The filter is not finished." in author.page()
+
+
+@pytest.mark.req("Q24", "Q10")
+def test_it_edits_the_text_and_says_where_it_is_wrong(author: Bench) -> None:
+    author.client.post(author.url("builder_sql"))
+    text = "SELECT id AS external_id,\n  titel AS title,\n  description\nFROM cases WHERE state = :state"
+    author.change("sql.set", sql=text.replace("\n", "\r\n"))
+    assert author.body["sql"] == text
+    assert author.body["params"] == {"state": ""}
+    author.change("sql.set", sql=text, **{"param-state": "1"})
+    result = author.result()
+    assert "Line 2, column 3:" in result
+    assert f'data-at="{text.index("titel")}"' in result
+    author.change("sql.set", sql=text.replace("titel", "title"), **{"param-state": "1"})
+    assert "First 15 rows" in author.result()
+    refused = author.change("sql.set", sql="SELECT 1; DROP TABLE cases").result()
+    assert "Line 1, column 9: Only one statement is allowed." in refused
+
+
+@pytest.mark.req("Q24", "C11")
+def test_it_lets_nobody_write_sql_without_the_right(author: Bench, alice: Any) -> None:
+    author.client.post(author.url("builder_sql"))
+    alice.grants.filter(permission="import.raw_sql").delete()
+    assert author.send("sql.set", sql="SELECT 1 AS external_id").status_code == 403
+    page = author.page()
+    assert "b-sql-edit" not in page
+    assert "import.raw_sql" in page
+    assert author.client.post(author.url("builder_sql")).status_code == 403
+    begun = {"target_type": "tickets", "kind": "sql"}
+    assert author.client.post(reverse("builder", args=[author.profile.pk]), begun).status_code == 403
+
+
+def test_it_begins_with_sql_and_maps_its_columns(author: Bench) -> None:
+    author.client.post(reverse("builder", args=[author.profile.pk]), {"target_type": "accounts", "kind": "sql"})
+    author.key = "accounts"
+    assert "The query has no SQL." in author.result()
+    author.change("sql.set", sql="SELECT id, name FROM orgs").change("fields.auto")
+    assert {(item["source"], item["target"]) for item in author.body["fields"]} == {
+        ("id", "external_id"), ("name", "name"),
+    }  # fmt: skip
+    assert "First 3 rows" in author.result()
+
+
+@pytest.mark.req("U20")
+def test_it_orders_and_limits_what_the_preview_shows(tickets: Bench) -> None:
+    tickets.change("order.set", column="external_id", direction="desc", limit="10")
+    result = tickets.result()
+    assert "First 10 rows by external_id, largest first" in result
+    shown = re.findall(r"<td>\s*(\d+)\s*</td>", result)
+    assert shown == [str(number) for number in range(30, 20, -1)]
+    tickets.client.post(tickets.url("builder_save"))
+    assert "preview" not in tickets.profile.queries.get().spec
+    assert tickets.body["preview"]["limit"] == 10
+    assert "Order by a field that is mapped" in tickets.change("order.set", column="nope", limit="10").page()
+
+
+@pytest.mark.req("U21c", "Q37")
+def test_it_marks_the_block_that_drops_rows(author: Bench) -> None:
+    assert "20 rows fewer" in author.result()
 
 
 # -- result ------------------------------------------------------------------------------------------------------

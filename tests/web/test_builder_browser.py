@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from importer import operations
 from importer.models import ImportJob, ImportProfile
 from tests.web.builder_desk import HOSTILE
+from tests.web.test_axe import look
 from tests.web.test_browser import log_in
 
+CASES = {"id": "external_id", "title": "title", "description": "description"}
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
 
 
@@ -149,6 +152,36 @@ def test_it_is_worked_with_the_keyboard(alice: Any, shop: ImportProfile, tab: An
     tab.get_by_role("tab", name="Preview").focus()
     tab.keyboard.press("ArrowRight")
     assert tab.get_by_role("tab", name="SQL").get_attribute("aria-selected") == "true"
+    assert tab.misdeeds == []
+
+
+@pytest.mark.req("Q25", "U21b", "U6", "U5")
+def test_it_goes_on_as_sql_by_keyboard(alice: Any, shop: ImportProfile, tab: Any, picture: Callable[..., None]) -> None:
+    alice.grants.create(permission="import.raw_sql")
+    fields = [{"source": f"cases.{name}", "target": target} for name, target in CASES.items()]
+    body = {"key": "cases", "base_table": "cases", "target_type": "tickets", "fields": fields}
+    operations.save_query(shop, body, by=alice)
+    log_in(tab, "alice")
+    settled(tab, lambda: tab.goto(reverse("builder_query", args=[shop.pk, "cases"])))
+    tab.get_by_role("tab", name="Preview").focus()
+    tab.keyboard.press("ArrowRight")
+    tab.locator("#b-to-sql summary").focus()
+    tab.keyboard.press("Enter")
+    tab.get_by_text("There is no way back to blocks but the history").wait_for()
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Enter")
+    text = tab.get_by_label("One SELECT, or WITH")
+    text.wait_for()
+    assert "FROM " in text.input_value()
+    picture(tab, "builder-sql")
+    text.focus()
+    settled(tab, lambda: text.fill("SELECT id AS external_id,\n  titel AS title, description FROM cases"))
+    tab.get_by_role("tab", name="Problems").focus()
+    tab.keyboard.press("Enter")
+    tab.get_by_role("link", name="Line 2, column 3").focus()
+    tab.keyboard.press("Enter")
+    assert tab.evaluate("[document.activeElement.id, document.activeElement.selectionStart]") == ["b-sql-edit", 28]
+    assert look(tab, tab.url.split("#")[0], "builder in SQL") == {}
     assert tab.misdeeds == []
 
 

@@ -28,7 +28,7 @@ def browsers(request: pytest.FixtureRequest, logged_in: Callable[[Any], Any], cl
 
 @pytest.fixture
 def places(
-    *, ticket: Any, finished_job: Any, profile: Any, waiting_file: Any, sent_file: Any, root: Any
+    *, ticket: Any, finished_job: Any, rehearsed_job: Any, profile: Any, waiting_file: Any, sent_file: Any, root: Any
 ) -> dict[str, str]:
     type(profile).objects.filter(pk=profile.pk).update(host="127.0.0.1", port=1)  # refuses at once
     saved = ExportTemplate.objects.create(
@@ -46,6 +46,7 @@ def places(
         "ticket": str(ticket.pk),
         "comment": str(ticket.comments.first().pk),
         "job": str(finished_job.pk),
+        "rehearsal": str(rehearsed_job.pk),
         "profile": str(profile.pk),
         "source_key": "old-desk",
         "entity": "tickets",

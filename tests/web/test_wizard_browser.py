@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from importer.models import ImportJob, ImportProfile
 from importer.sources.params import ConnectionParams
+from tests.web.test_axe import look
 from tests.web.test_browser import log_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
@@ -28,36 +30,55 @@ def connect(page: Any, params: ConnectionParams) -> None:
 
 @pytest.mark.req("U1", "U16", "U17", "U18", "U25", "U27")
 def test_it_leads_from_an_address_to_imported_tickets(
-    alice: Any, source_params: ConnectionParams, worker: Callable[[], ImportJob], tab: Any
+    alice: Any, source_params: ConnectionParams, worker: Callable[[], ImportJob], tab: Any, picture: Callable[..., None]
 ) -> None:  # fmt: skip
     log_in(tab, "alice")
     connect(tab, source_params)
     assert tab.get_by_label("Password").input_value() == source_params.password
     tab.get_by_role("button", name="Test connection").click()
     tab.get_by_role("heading", name="The connection works").wait_for()
+    picture(tab, "import-1-connect")
     assert tab.get_by_label("Password").input_value() == source_params.password  # survives the swap
     tab.get_by_role("button", name="Test and save").click()
     tab.get_by_text("Detected FreeScout Platform").wait_for()
+    picture(tab, "import-2-template")
     tab.get_by_role("button", name="Apply FreeScout Platform").click()
     tab.get_by_text("is applied").wait_for()
     profile = ImportProfile.objects.get()
+    for name, place in (("import-3-overview", ""), ("import-5-matching", "/matching"), ("builder", "/builder/tickets")):
+        tab.goto(f"/import/profiles/{profile.pk}{place}")
+        tab.wait_for_load_state("networkidle")
+        picture(tab, name)
     tab.goto(f"/import/profiles/{profile.pk}/value-maps")
+    picture(tab, "import-4-value-maps")
     tab.get_by_label("status 9 becomes").select_option("closed")
     tab.get_by_role("button", name="Save value maps").click()
     tab.get_by_text("Every value has a meaning.").wait_for()
     tab.get_by_role("link", name="Preview and rehearse").click()
     tab.get_by_role("link", name="Tickets 3").click()
     tab.get_by_text("template FreeScout Platform").wait_for()
+    picture(tab, "import-6-preview")
     tab.get_by_role("button", name="Rehearse").click()
     tab.get_by_text("Waiting for a worker").wait_for()
     assert worker().status == "completed"
     tab.get_by_text("nothing was written").first.wait_for()
+    picture(tab, "import-7-rehearsal")
+    tab.get_by_role("link", name="Plan").click()
+    tab.get_by_role("button", name=re.compile(r"^Import \d+ rows")).wait_for()
+    tab.locator(".sv-plan-rows summary").first.click()
+    picture(tab, "import-8-plan")
     tab.goto(f"/import/profiles/{profile.pk}/preview")
     tab.get_by_text("from rehearsal").wait_for()
     tab.get_by_role("button", name="Execute Import").click()
     tab.get_by_text("Waiting for a worker").wait_for()
+    tab.goto("/import/jobs")
+    tab.get_by_role("complementary", name="Your imports").get_by_text("1 active import").wait_for()
+    picture(tab, "import-9-monitor")
+    assert look(tab, "/import/jobs", "monitor") == {}
+    tab.get_by_role("complementary", name="Your imports").get_by_role("link", name="Details of job").first.click()
     assert worker().status == "completed"
     tab.get_by_text("Finished in").first.wait_for()
+    picture(tab, "job-live")
     tab.goto("/tickets")
     tab.get_by_role("link", name="Printer 3").wait_for()
     assert tab.misdeeds == []

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from importer.sources.schema import Table
-from importer.web.builder import fields, filters, grouping, joins, result
+from importer.web.builder import fields, filters, grouping, joins, ordering, sql
 from importer.web.builder.body import Body, alias_of
+from importer.web.builder.facts import Facts, told
 from importer.web.builder.workbench import Workbench
 
 
@@ -37,7 +38,7 @@ class JoinView:
         return f"b-joins-{self.number}-note"
 
 
-def blocks_of(bench: Workbench, facts: result.Facts) -> dict[str, Any]:
+def blocks_of(bench: Workbench, facts: Facts) -> dict[str, Any]:
     """Everything the middle of the page shows."""
     return {
         "base": bench.tables[0] if bench.tables else None,
@@ -53,8 +54,12 @@ def blocks_of(bench: Workbench, facts: result.Facts) -> dict[str, Any]:
         "having_tree": filters.tree_of(bench, "having"),
         "grouping": grouping.grouping_of(bench),
         "grouping_modes": grouping.MODES.items(),
+        "ordering": ordering.ordering_of(bench),
+        "ordering_columns": ordering.choices(bench),
+        "ordering_limits": ordering.LIMITS,
+        "sql_parameters": sql.parameters_of(bench),
         "facts": facts,
-        **result.told(bench, facts),
+        **told(bench, facts),
     }
 
 

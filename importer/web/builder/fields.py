@@ -12,7 +12,7 @@ from django.http import QueryDict
 
 from importer import operations
 from importer.web.builder import transformations
-from importer.web.builder.body import Body, columns_in, runnable, sources_of
+from importer.web.builder.body import Body, columns_in, sources_of
 from importer.web.builder.workbench import Ask, Change, Option, Workbench
 from servicevault import catalog
 
@@ -285,27 +285,6 @@ def ignore(bench: Workbench, post: QueryDict) -> Body:
     return copy.deepcopy(bench.body) | {"ignored_columns": list(ignored)}
 
 
-def map_automatically(bench: Workbench, post: QueryDict) -> Body:
-    """Fill the fields that have no mapping yet with the proposals that are sure enough; what is mapped stays."""
-    if bench.target is None:
-        raise operations.InvalidFields({"target_type": ["Say first what the rows become."]})
-    found = operations.auto_map(bench.profile, bench.target.name, body=runnable(bench.body))
-    sure = [proposal for proposal in found.mappings if proposal.preselected]
-    if not sure:
-        raise operations.InvalidFields({"fields": ["No other column looks like a field that is still empty."]})
-    body = copy.deepcopy(bench.body)
-    body["fields"] += [
-        {
-            "source": proposal.source,
-            "target": proposal.target,
-            "transformation": [{"name": name, "params": dict(params)} for name, params in proposal.transformation],
-            "write_rule": "overwrite",
-        }
-        for proposal in sure
-    ]
-    return body
-
-
 def add_step(bench: Workbench, post: QueryDict) -> Body:
     body, item = _mapped(bench, post)
     name = post.get("transformation", "")
@@ -356,7 +335,6 @@ CHANGES: dict[str, Change] = {
     "fields.remove": remove_field,
     "fields.keep": keep_as_custom,
     "fields.ignore": ignore,
-    "fields.auto": map_automatically,
     "fields.step": add_step,
     "fields.unstep": remove_step,
     "fields.raise": raise_step,

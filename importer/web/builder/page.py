@@ -17,16 +17,32 @@ from importer import operations
 from importer.errors import ImporterError
 from importer.models import QueryDraft
 from importer.query.problems import QueryProblems
-from importer.web.builder import fields, filters, grouping, joins, queries, result, tables, transformations
+from importer.web.builder import (
+    automapping,
+    facts,
+    fields,
+    filters,
+    grouping,
+    joins,
+    ordering,
+    queries,
+    result,
+    sql,
+    tables,
+    transformations,
+)
 from importer.web.builder.blocks import blocks_of
 from importer.web.builder.body import plain, unfinished
 from importer.web.builder.sentence import sentence
 from importer.web.builder.workbench import Ask, Change, Workbench, profile_for, source_of, workbench
+from permissions import policy
 from permissions.policy import Denied
 from servicevault.web.pages import PageRequest, members_only
 
 CHANGES: dict[str, Change] = {
-    **tables.CHANGES, **joins.CHANGES, **fields.CHANGES, **filters.CHANGES, **grouping.CHANGES,
+    **tables.CHANGES, **joins.CHANGES, **fields.CHANGES, **filters.CHANGES, **grouping.CHANGES, **ordering.CHANGES,
+    **automapping.CHANGES,
+    **sql.CHANGES,
 }  # fmt: skip
 VERSIONS_SHOWN = 20
 
@@ -51,7 +67,7 @@ def _empty(request: PageRequest, profile: Any, *, status: int = 200) -> HttpResp
     source, trouble = source_of(profile)
     context = {
         "profile": profile, "queries": queries.listed(profile, request.user), "source": source, "trouble": trouble,
-        "target_choices": fields.target_choices(),
+        "target_choices": fields.target_choices(), "may_write_sql": policy.has(request.user, operations.RAW_SQL),
     }  # fmt: skip
     return render(request, "importer/builder/empty.html", context, status=status)
 
@@ -70,7 +86,7 @@ def _page(request: PageRequest, bench: Workbench, *, status: int = 200, **more: 
     found = result.result_of(bench) if request.GET.get("show") == "1" else None
     context = context_of(request, bench) | {"result": found} | more
     if found is not None:
-        context |= result.told(bench, found.facts)
+        context |= facts.told(bench, found.facts)
     if bench.source is not None:
         used = {placed.full_name for placed in bench.tables}
         context |= tables.tree(used, bench.schema, request.GET)
@@ -86,7 +102,7 @@ def _page(request: PageRequest, bench: Workbench, *, status: int = 200, **more: 
 
 def context_of(request: PageRequest, bench: Workbench) -> dict[str, Any]:
     """What the blocks, the list on top and the foot need."""
-    facts = result.known_facts(bench)
+    known = facts.known_facts(bench)
     versions = list(bench.query.versions.select_related("saved_by")[:VERSIONS_SHOWN]) if bench.query else []
     return {
         "bench": bench,
@@ -104,10 +120,13 @@ def context_of(request: PageRequest, bench: Workbench) -> dict[str, Any]:
         "empty_values": fields.EMPTY_VALUES.items(),
         "group_words": filters.GROUP_WORDS.items(),
         "units": filters.UNITS,
+        "frozen_dates": sql.frozen_in(bench),
+        "may_write_sql": bench.may_write_sql,
+        "may_save_template": policy.has(request.user, "system.configure"),
         "preview_url": reverse("profile_preview", args=[bench.profile.pk]),
         "may_undo": bench.draft.place > 0,
         "may_redo": bench.draft.place < len(bench.draft.steps) - 1,
-        **blocks_of(bench, facts),
+        **blocks_of(bench, known),
     }
 
 
@@ -156,9 +175,10 @@ def _with(bench: Workbench, draft: QueryDraft) -> Workbench:
 
 def _at(bench: Workbench, block: str) -> str:
     page = reverse("builder_query", args=[bench.profile.pk, bench.draft.key])
-    anchors = {"base": "base", "target": "fields", "one": "one"}
+    anchors = {"target": "fields", "sql": "base"}
     name = anchors.get(block, block)
-    return f"{page}?show=1#b-{name}" if name in ("base", "joins", "fields", "filters", "one") else f"{page}?show=1"
+    has_place = name in ("base", "joins", "fields", "filters", "one", "order")
+    return f"{page}?show=1#b-{name}" if has_place else f"{page}?show=1"
 
 
 def _blocks(request: PageRequest, bench: Workbench, *, is_new: bool = False, **more: Any) -> HttpResponse:
@@ -200,7 +220,7 @@ def save(request: PageRequest, pk: Any, key: str) -> HttpResponse:
         return _blocks(request, bench) if request.htmx else redirect(_at(bench, ""))
     except (ImporterError, Denied) as error:
         return _refused(request, bench, error)
-    _keep_ignored(bench)
+    _keep_own(bench)
     bench = _with(bench, bench.draft)
     bench.query = saved.query
     if not request.htmx:
@@ -210,10 +230,10 @@ def save(request: PageRequest, pk: Any, key: str) -> HttpResponse:
     return _blocks(request, bench, is_new=True, saved_at=timezone.now())
 
 
-def _keep_ignored(bench: Workbench) -> None:
-    """Columns the person chose to ignore are no part of the query; the draft goes on knowing them."""
-    if ignored := bench.body.get("ignored_columns"):
-        bench.draft.steps = [{**bench.draft.steps[0], "ignored_columns": ignored}]
+def _keep_own(bench: Workbench) -> None:
+    """Columns to ignore and the order of the preview are no part of the query; the draft goes on knowing them."""
+    if own := {name: bench.body[name] for name in ("ignored_columns", "preview") if bench.body.get(name)}:
+        bench.draft.steps = [{**bench.draft.steps[0], **own}]
         bench.draft.save()
 
 

@@ -15,6 +15,7 @@ from importer.errors import ImporterError
 from importer.models import ImportProfile, ImportQuery, QueryDraft
 from importer.operations.drafts import is_changed
 from importer.web.builder.workbench import free_key, profile_for
+from permissions import policy
 from permissions.policy import Denied
 from servicevault import catalog
 from servicevault.web.pages import PageRequest, members_only
@@ -63,7 +64,11 @@ def begin(request: PageRequest, profile: ImportProfile) -> QueryDraft:
         raise operations.InvalidFields({"target_type": ["Say what the rows become."]}) from None
     name = request.POST.get("name", "").strip()[:255] or target.label
     key = free_key(profile, request.user, name if request.POST.get("name", "").strip() else target_type)
-    return operations.open_draft(profile, request.user, key, start={"name": name, "target_type": target_type})
+    start: dict[str, Any] = {"name": name, "target_type": target_type}
+    if request.POST.get("kind") == "sql":
+        policy.require(request.user, operations.RAW_SQL)
+        start |= {"kind": "sql", "sql": "", "params": {}}
+    return operations.open_draft(profile, request.user, key, start=start)
 
 
 @members_only

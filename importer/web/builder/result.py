@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from django.core.cache import cache
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -18,43 +17,22 @@ from importer.operations.previews import Judged
 from importer.operations.samples import transformed
 from importer.operations.schema import suggest_joins
 from importer.query import layout
-from importer.query.preview import Count
 from importer.query.problems import Problem, QueryProblems
-from importer.web.builder import fields, joins
+from importer.web.builder import fields, joins, ordering, sql
 from importer.web.builder.body import (
     Body,
     base_of,
-    conditions,
-    is_joined,
     original_path,
     runnable,
     unfinished,
 )
+from importer.web.builder.facts import Facts, keep_facts, told
 from importer.web.builder.workbench import Option, Workbench, workbench
 from servicevault.web.pages import PageRequest, members_only
 
-ROWS = 50  # U21b
 SAMPLES = 3
 LOOK_COLUMNS = 40  # shown while nothing is mapped yet
 LONG = 80  # characters; a longer cell opens on request
-KEPT_SECONDS = 3600
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What was found out about a body; kept so that the next page can show it at once."""
-
-    digest: str
-    counts: tuple[int, ...] = ()  # after the base table, after each join, after the filters, of folded rows
-    rows: Count | None = None
-    samples: dict[str, list[tuple[str | None, str | None]]] = field(default_factory=dict)  # by target: raw, result
-    problems: tuple[Problem, ...] = ()
-    proposals: tuple[joins.Proposal, ...] = ()
-    is_fresh: bool = True
-
-    @property
-    def errors(self) -> list[Problem]:
-        return [problem for problem in self.problems if problem.is_error]
 
 
 @dataclass(frozen=True)
@@ -88,18 +66,6 @@ class Result:
         return list(self.judged.compiled.params.items()) if self.judged and self.judged.compiled else []
 
 
-def _place(bench: Workbench) -> str:
-    return f"builder-facts:{bench.draft.pk}"
-
-
-def known_facts(bench: Workbench) -> Facts:
-    """What is known of the draft; not fresh when it was changed since."""
-    found: Facts | None = cache.get(_place(bench))
-    if found is None:
-        return Facts("", is_fresh=False)
-    return replace(found, is_fresh=found.digest == bench.digest)
-
-
 @members_only
 @require_safe
 def result_part(request: PageRequest, pk: Any, key: str) -> HttpResponse:
@@ -108,7 +74,7 @@ def result_part(request: PageRequest, pk: Any, key: str) -> HttpResponse:
     found = result_of(bench)
     context = {
         "bench": bench, "profile": bench.profile, "key": key, "result": found, "is_part": True,
-        **told(bench, found.facts),
+        "ordering": ordering.ordering_of(bench), "frozen_dates": sql.frozen_in(bench), **told(bench, found.facts),
     }  # fmt: skip
     response = render(request, "importer/builder/_result.html", context)
     response.headers["Cache-Control"] = "private, no-store"
@@ -127,11 +93,20 @@ def result_of(bench: Workbench) -> Result:
     if look:
         found = _as_columns(bench, found, look)
     left = [*unfinished(bench.body), *([] if body["fields"] or bench.is_sql else [_NO_FIELDS])]
-    known = [replace(problem, path=original_path(bench.body, problem.path)) for problem in found.facts.problems]
+    known = [_placed(bench, problem) for problem in found.facts.problems]
     listed = sorted([*left, *known], key=lambda problem: not problem.is_error)
     facts = replace(found.facts, problems=tuple(listed), proposals=tuple(_proposals(bench)))
-    cache.set(_place(bench), facts, KEPT_SECONDS)
+    keep_facts(bench, facts)
     return replace(found, facts=facts)
+
+
+def _placed(bench: Workbench, problem: Problem) -> Problem:
+    """The problem at its place in the body, and of a text with the line and column a person finds it at."""
+    if problem.path != "sql" or problem.position is None:
+        return replace(problem, path=original_path(bench.body, problem.path))
+    before = str(bench.body.get("sql") or "")[: problem.position]
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return replace(problem, message=f"Line {line}, column {column}: {problem.message}")
 
 
 _NO_FIELDS = Problem("fields", "No field is mapped yet.", "Map at least the required ones.", "no_fields")
@@ -151,10 +126,12 @@ def _asked(bench: Workbench, body: Body) -> Result:
 
 
 def _previewed(bench: Workbench, body: Body) -> operations.Previewed:
+    chosen = ordering.ordering_of(bench)
+    given: dict[str, Any] = {"by": bench.user, "limit": chosen.limit, "order": chosen.order}
     try:
-        return operations.preview_query(bench.profile, body, by=bench.user, limit=ROWS, steps=True)
+        return operations.preview_query(bench.profile, body, **given, steps=True)
     except SourceTimeout:  # the counts of large tables take too long; the rows alone may not
-        return operations.preview_query(bench.profile, body, by=bench.user, limit=ROWS)
+        return operations.preview_query(bench.profile, body, **given)
 
 
 def _judged(bench: Workbench, body: Body, problems: tuple[Problem, ...]) -> Result:
@@ -226,118 +203,3 @@ def readable(text: str) -> str:
     named = re.sub(r"%\((\w+)\)s|%%", lambda match: f":{match[1]}" if match[1] else "%", text)
     plain = re.sub(r"OPERATOR\(pg_catalog\.([^)]+)\)", r"\1", named).replace("pg_catalog.", "")
     return re.sub(r"%\((\w+)\)s", r":\1", layout.readable(plain))
-
-
-@dataclass(frozen=True)
-class Counted:
-    """The rows after a block, and whether it dropped or multiplied them."""
-
-    element: str
-    rows: int | None
-    before: int | None = None
-
-    @property
-    def is_narrowing(self) -> bool:
-        """Whether fewer rows are what the block is for."""
-        return self.element in ("filters", "one")
-
-    @property
-    def mark(self) -> str:
-        if self.rows is None or not self.before or self.rows == self.before:
-            return ""
-        if self.rows > self.before:
-            return f"rows \u00d7 {self.rows / self.before:.2f}".rstrip("0").rstrip(".")
-        return f"{self.before - self.rows:,} rows fewer"
-
-
-def counted(bench: Workbench, facts: Facts) -> list[Counted]:
-    """The counts of the blocks: base table, each join, filters, folded rows; None where one is not known."""
-    done = [number for number, join in enumerate(bench.body["joins"]) if is_joined(join)]
-    names = ["base", *(f"joins-{number}" for number in done), "filters", "one"]
-    known = dict(zip(names, facts.counts, strict=False))
-    if len(facts.counts) not in (len(names) - 1, len(names)):
-        known = {}  # of another number of joins
-    found, before = [], None
-    for name in ("base", *(f"joins-{number}" for number in range(len(bench.body["joins"]))), "filters", "one"):
-        rows = known.get(name)
-        found.append(Counted(name, rows, before))
-        before = rows if rows is not None else before
-    return found
-
-
-def anchor_of(bench: Workbench, path: str) -> str:
-    """The element a problem's path points at."""
-    numbers = re.findall(r"\[(\d+)\]", path)
-    root = re.match(r"[a-z_]*", path)
-    name = root[0] if root else ""
-    if name in ("filters", "having") and numbers:
-        return f"b-{name}-{'-'.join(numbers)}"
-    if name == "joins" and numbers:
-        return f"b-joins-{numbers[0]}"
-    if name == "fields" and numbers and int(numbers[0]) < len(bench.body["fields"]):
-        target = str(bench.body["fields"][int(numbers[0])].get("target") or "")
-        return f"b-fields-{fields.element_of(bench, target)}"
-    blocks = {
-        "base_table": "base",
-        "joins": "joins",
-        "filters": "filters",
-        "having": "one",
-        "group_by": "one",
-        "distinct_on": "one",
-    }
-    return f"b-{blocks.get(name, 'fields')}"
-
-
-@dataclass(frozen=True)
-class Note:
-    """What was found at one place of the blocks."""
-
-    place: str
-    problems: list[Problem]
-
-    @property
-    def element(self) -> str:
-        return f"b-{self.place}-note"
-
-
-def notes(bench: Workbench, facts: Facts) -> list[Note]:
-    """The findings by place; every place of the blocks is there, so that an old finding is taken away."""
-    places: dict[str, list[Problem]] = {f"joins-{number}": [] for number in range(len(bench.body["joins"]))}
-    for item in bench.body["fields"]:
-        places[f"fields-{fields.element_of(bench, str(item.get('target') or ''))}"] = []
-    for root in ("filters", "having"):
-        for place, _ in conditions(bench.body[root]):
-            places[f"{root}-{place.replace('.', '-')}"] = []
-    for problem in facts.problems if facts.is_fresh else ():
-        found = places.get(anchor_of(bench, problem.path).removeprefix("b-"))
-        if found is not None:
-            found.append(problem)
-    return [Note(place, problems) for place, problems in places.items()]
-
-
-@dataclass(frozen=True)
-class Linked:
-    """A problem with the place it is about."""
-
-    problem: Problem
-    anchor: str
-
-
-def linked(bench: Workbench, facts: Facts) -> list[Linked]:
-    return [Linked(problem, anchor_of(bench, problem.path)) for problem in facts.problems]
-
-
-def told(bench: Workbench, facts: Facts) -> dict[str, Any]:
-    """What the facts say, as the templates show it beside the blocks."""
-    samples = [
-        (
-            fields.element_of(bench, str(item.get("target") or "")),
-            facts.samples.get(str(item.get("target")), []),
-            bool(item.get("transformation")),
-        )
-        for item in bench.body["fields"]
-    ]
-    return {
-        "facts": facts, "counts": counted(bench, facts), "notes": notes(bench, facts), "samples": samples,
-        "linked": linked(bench, facts), "proposals": facts.proposals,
-    }  # fmt: skip

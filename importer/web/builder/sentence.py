@@ -18,9 +18,9 @@ _TAKES = {"first": "the first of {}", "last": "the last of {}", "aggregate": "{}
 def sentence(bench: Workbench) -> str:
     """What the query does, in words; what is left to do while it has no table."""
     body = bench.body
-    if not base_of(body):
+    if not base_of(body) and not bench.is_sql:
         return "Choose the table to start with: its rows become the rows of this query."
-    parts = [f"Reads {base_of(body)['table']}"]
+    parts = ["Reads what its SQL gives" if bench.is_sql else f"Reads {base_of(body)['table']}"]
     parts += [_join(join) for join in body["joins"]]
     if kept := _filters(body):
         parts.append(kept)

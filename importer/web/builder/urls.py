@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from importer.web.builder import page, queries, result, tables
+from importer.web.builder import page, queries, result, sql, tables
 
 urlpatterns = [
     path("builder", page.builder, name="builder"),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("builder/<slug:key>", page.query_page, name="builder_query"),
     path("builder/<slug:key>/change", page.change, name="builder_change"),
     path("builder/<slug:key>/save", page.save, name="builder_save"),
+    path("builder/<slug:key>/sql", sql.to_sql, name="builder_sql"),
     path("builder/<slug:key>/discard", page.discard, name="builder_discard"),
     path("builder/<slug:key>/restore", page.restore, name="builder_restore"),
     path("builder/<slug:key>/result", result.result_part, name="builder_result"),

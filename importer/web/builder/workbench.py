@@ -19,6 +19,7 @@ from importer.models import ImportProfile, ImportQuery, QueryDraft
 from importer.operations.drafts import body_in, is_changed
 from importer.query import nodes
 from importer.query.expressions import Scope, ScopeTable, parse, render
+from importer.query.raw import RawQuery, read_raw
 from importer.query.scope import family
 from importer.sources.schema import Column, PackView, SourceSchema, Table
 from importer.web.builder.body import Body, alias_of, base_of, columns_in, plain
@@ -27,6 +28,7 @@ from permissions import policy
 from servicevault import catalog
 from servicevault.web.pages import PageRequest
 
+SQL_ALIAS = "query"  # of the text of a query in SQL, as the compiler calls it
 DOWN_SECONDS = 30  # a source that did not answer is not asked again for each change
 
 
@@ -125,7 +127,18 @@ class Workbench:
         return next((found for schema, name in pairs if (found := self.find({"table": name, "schema": schema}))), None)
 
     @cached_property
+    def raw(self) -> RawQuery:
+        """The text of a query in SQL, read; empty for a built one."""
+        return read_raw(str(self.body.get("sql") or ""), self.body.get("params") or {}) if self.is_sql else RawQuery(())
+
+    @property
+    def may_write_sql(self) -> bool:
+        return policy.has(self.user, operations.RAW_SQL)
+
+    @cached_property
     def options(self) -> list[Option]:
+        if self.is_sql:
+            return [Option(render(nodes.Column(name)), name, "", SQL_ALIAS) for name in self.raw.columns]
         return [
             Option(
                 render(nodes.Column(column.name, placed.alias)),
@@ -140,7 +153,9 @@ class Workbench:
 
     @cached_property
     def scope(self) -> Scope:
-        """The tables of the query as expressions see them."""
+        """The tables of the query as expressions see them; of SQL, the columns of its text."""
+        if self.is_sql:
+            return Scope((ScopeTable(SQL_ALIAS, SQL_ALIAS, "", dict.fromkeys(self.raw.columns, "")),), aggregates=True)
         listed = [
             ScopeTable(
                 placed.alias,
