@@ -50,7 +50,7 @@ def test_the_tickets_of_the_list_leave_by_keyboard_and_the_page_hears_of_it(
         tab.keyboard.press("Enter")
         tab.get_by_role("button", name="Preview").focus()
         tab.keyboard.press("Enter")
-        tab.get_by_text("The first 1 of").wait_for()
+        tab.get_by_text("1 row, about").wait_for()
         check(tab, pictures, f"tickets-preview-{width}")
         tab.get_by_role("button", name="Export", exact=True).focus()
         tab.keyboard.press("Enter")
