@@ -22,6 +22,11 @@ def serves(spec: QuerySpec, keys: set[str]) -> bool:
     return any(spec.key == key_of(key) for key in keys)
 
 
+def is_derived(entity: str) -> bool:
+    """Whether the entity holds accounts that were made of what customers say."""
+    return entity.endswith(_DERIVED)
+
+
 def key_of(key: str) -> str:
     """Key and entity of the query that derives a query's accounts; keys have at most 64 characters."""
     if len(key) + len(_DERIVED) <= KEY_CHARACTERS:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from importer.options import InvalidOption
@@ -16,13 +17,16 @@ STRATEGIES = ("skip", "update", "error")
 ALIASES = {"uppercase": "upper", "lowercase": "lower"}
 OWN = (
     "on_duplicate", "duplicate_key", "validate_only", "batch_size", "error_policy", "validation_rules", "timeout",
-    "record_unchanged", "tables",
+    "record_unchanged", "tables", "source_key",
 )  # fmt: skip
 RULES = (
     "not_empty", "pattern", "min", "max", "min_length", "max_length", "one_of", "email", "url", "date", "unique",
 )  # fmt: skip
 MOST_RULES = 500
 MESSAGE_CHARACTERS = 500
+MOST_VALUES = 500  # of one value map
+MOST_PARTS = 100  # of one document
+SOURCE_KEY = "files"  # the source that files belong to which name none
 
 
 @dataclass(frozen=True)
@@ -37,17 +41,21 @@ class FileOptions:
     error_policy: Mapping[str, Any] | None = None
     rules: tuple[Mapping[str, Any], ...] = ()
     record_unchanged: bool = False
+    source_key: str = SOURCE_KEY
+    tables: Mapping[str, str] = field(default_factory=dict)  # part of a document → target type or table
 
 
 @dataclass(frozen=True)
 class FieldMapping:
-    """One column of the file into one of the table."""
+    """One column of the file into one of the table, or into one field of a target type."""
 
     source: str
     target: str
     transforms: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     skip_empty: bool = False
     default: Any = None
+    reference: Mapping[str, str] = field(default_factory=dict)  # by, entity, unresolved: how the row is found (E25)
+    value_map: Mapping[str, str | None] = field(default_factory=dict)  # what the file's values mean (E32)
 
     def as_json(self) -> dict[str, Any]:
         """The mapping in its stored form."""
@@ -60,6 +68,8 @@ class FieldMapping:
             "transform": steps or None,
             "skip_empty": self.skip_empty,
             "default": self.default,
+            **({"reference": dict(self.reference)} if self.reference else {}),
+            **({"value_map": dict(self.value_map)} if self.value_map else {}),
         }
 
 
@@ -95,6 +105,8 @@ def file_options(given: Mapping[str, Any]) -> FileOptions:
         error_policy=_policy(given.get("error_policy")),
         rules=_rules(given.get("validation_rules") or ()),
         record_unchanged=given.get("record_unchanged", False),
+        source_key=_source_key(given.get("source_key")),
+        tables=_tables(given.get("tables")),
     )
 
 
@@ -125,6 +137,7 @@ def _mapping(item: Any, place: int) -> FieldMapping:
     names = {
         "source_column": "source", "sourceColumn": "source", "target_column": "target", "targetColumn": "target",
         "transform": "transform", "skip_empty": "skip_empty", "skipEmpty": "skip_empty", "default": "default",
+        "reference": "reference", "value_map": "value_map", "valueMap": "value_map",
         "confidence": "", "reason": "", "level": "", "preselected": "",
     }  # fmt: skip
     if not isinstance(item, Mapping):
@@ -132,7 +145,7 @@ def _mapping(item: Any, place: int) -> FieldMapping:
     if unknown := [name for name in item if name not in names]:
         raise InvalidOption(
             f"A mapping has no “{unknown[0]}”.",
-            hint="Known: source_column, target_column, transform, skip_empty, default.",
+            hint="Known: source_column, target_column, transform, skip_empty, default, reference, value_map.",
             where=f"{where}.{unknown[0]}",
         )
     values = {names[name]: value for name, value in item.items()}
@@ -149,7 +162,35 @@ def _mapping(item: Any, place: int) -> FieldMapping:
         transforms=_steps(values.get("transform"), where),
         skip_empty=bool(values.get("skip_empty")),
         default=values.get("default"),
+        reference=_reference(values.get("reference"), where),
+        value_map=_value_map(values.get("value_map"), where),
     )
+
+
+def _reference(given: Any, where: str) -> Mapping[str, str]:
+    known = ("by", "entity", "unresolved")
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or set(given) - set(known) or not all(isinstance(v, str) for v in given.values()):
+        raise InvalidOption(
+            "reference is an object of texts.", hint=f"Known: {', '.join(known)}.", where=f"{where}.reference"
+        )
+    return {name: given[name] for name in known if given.get(name)}
+
+
+def _value_map(given: Any, where: str) -> Mapping[str, str | None]:
+    if given is None:
+        return {}
+    if (
+        not isinstance(given, Mapping)
+        or len(given) > MOST_VALUES
+        or not all(value is None or isinstance(value, str) for value in given.values())
+    ):
+        raise InvalidOption(
+            f"value_map is an object of at most {MOST_VALUES} source values and what they mean.",
+            where=f"{where}.value_map",
+        )
+    return {str(source): wanted for source, wanted in given.items()}
 
 
 def _steps(given: Any, where: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
@@ -165,6 +206,26 @@ def _steps(given: Any, where: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
             )
         found.append((ALIASES.get(name, name), params))
     return tuple(found)
+
+
+def _source_key(given: Any) -> str:
+    if given in (None, ""):
+        return SOURCE_KEY
+    if not isinstance(given, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", given):
+        raise _refused("source_key", "has 1 to 64 letters, digits, hyphens and underscores")
+    return given
+
+
+def _tables(given: Any) -> Mapping[str, str]:
+    if given is None:
+        return {}
+    if (
+        not isinstance(given, Mapping)
+        or len(given) > MOST_PARTS
+        or not all(isinstance(name, str) and name for name in given.values())
+    ):
+        raise _refused("tables", f"is an object of at most {MOST_PARTS} parts and the target type or table of each")
+    return dict(given)
 
 
 def _batch_size(given: Any) -> int | None:

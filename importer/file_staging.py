@@ -1,8 +1,8 @@
-"""A stored file's rows in the run's staging table, ready to be judged and loaded."""
+"""A stored file's rows in the staging tables of its runs, ready to be judged and loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
@@ -10,12 +10,15 @@ import psycopg
 from django.conf import settings
 from psycopg import sql
 
-from importer import file_planning
+from importer import file_parts, file_planning
 from importer.errors import JobFailed
-from importer.file_options import file_options
+from importer.file_parts import Part
+from importer.file_planning import FilePlan
 from importer.models import FileImport, ImportJob
 from importer.options import InvalidOption
-from importer.pipeline import chunks
+from importer.pipeline import chunks, keyed
+from importer.pipeline.keyed import KeyedPlan
+from importer.pipeline.readers import LinesReader, Reader, StagedReader
 from importer.pipeline.tables import stage
 from importer.pipeline.tables.judge import judge
 from importer.pipeline.tables.plan import TablePlan
@@ -29,50 +32,83 @@ from servicevault.tabular.errors import FileRejected
 STAGING_LOCK = chunks.LOCK_CLASS + 4
 
 
-def plan_of(file: FileImport, job: ImportJob) -> TablePlan:
-    """The plan of a job's file as of now. Raises JobFailed when table, mapping or right are gone meanwhile."""
+def plan_of(file: FileImport, part: Part, job: ImportJob) -> FilePlan:
+    """The plan of a part of a job's file as of now. Raises JobFailed when target, mapping or right are gone meanwhile."""
     user = job.created_by
     try:
         columns: tuple[str, ...] = ()
         if user is not None:
-            allowance = granted.import_allowance(user, file.table_name)
+            allowance = granted.import_allowance(user, part.table_name)
             if not allowance.can_import:
-                raise JobFailed(f"The right to import into {file.table_name} was taken away.", code="permission_denied")
+                raise JobFailed(f"The right to import into {part.table_name} was taken away.", code="permission_denied")
             columns = allowance.allowed_columns
-        return file_planning.plan_file(file, by=user, columns=columns)
+        return file_planning.plan_part(file, part, by=user, columns=columns)
     except UnknownTable as error:
         raise JobFailed(str(error), code="query_failed", hint="The table was dropped or renamed.") from error
     except InvalidOption as error:
         raise JobFailed(error.message, code="query_failed", hint=error.hint) from error
 
 
-def make_ready(connection: psycopg.Connection, file: FileImport, plan: TablePlan, run_id: int) -> None:
-    """Stage the file unless its validation has done so. Raises JobFailed when it cannot be read any more."""
-    staged_as, validated_as = file_planning.digests(file)
-    if file.staged_as == staged_as and file.validated_as == validated_as and stage.is_staged(connection, run_id):
-        return
+def reader_of(
+    file: FileImport, part: Part, plan: FilePlan, run_id: int, *, connect: Callable[[], psycopg.Connection]
+) -> Reader:
+    """What reads the part's rows, by lines for a table and by external ids for a target type.
+
+    To prepare it raises JobFailed when the file cannot be read any more.
+    """
+    if isinstance(plan, TablePlan):
+        return LinesReader(lambda connection: _lines_ready(connection, file, part, plan, run_id))
+
+    def fill(connection: psycopg.Connection) -> int:
+        _staged(connection, file, part, run_id)
+        assert isinstance(plan, KeyedPlan)
+        return keyed.fill(connection, plan, run_id)
+
+    return StagedReader(fill, connect, run_id)
+
+
+def _lines_ready(connection: psycopg.Connection, file: FileImport, part: Part, plan: TablePlan, run_id: int) -> None:
+    """Stage and judge the lines, unless the validation has done so; in a document others came before them since."""
+    was_staged = _staged(connection, file, part, run_id)
+    if not was_staged or file.parts is not None or file.validated_as != file_planning.validated_digest(file):
+        judge(connection, plan, run_id)
+
+
+def _staged(connection: psycopg.Connection, file: FileImport, part: Part, run_id: int) -> bool:
+    """Stage the part unless it is; says whether it was."""
+    if is_staged(connection, file, part, run_id):
+        return True
     try:
-        read(connection, file, run_id)
+        read(connection, file, part, run_id)
     except (FileGone, FileRejected) as error:
         raise JobFailed(str(error), code="file_rejected", hint="Upload the file again.") from error
-    judge(connection, plan, run_id)
+    return False
 
 
-def read(connection: psycopg.Connection, file: FileImport, run_id: int) -> None:
-    """Stage the file's rows in the open transaction; notes headers, notices and count at the file.
+def is_staged(connection: psycopg.Connection, file: FileImport, part: Part, run_id: int) -> bool:
+    """Whether the part's rows are there as it is to be read now."""
+    return part.staged_as == file_planning.staged_digest(file, part) and stage.is_staged(connection, run_id)
+
+
+def read(connection: psycopg.Connection, file: FileImport, part: Part, run_id: int) -> None:
+    """Stage the part's rows in the open transaction; notes headers, notices and count at the file.
 
     Raises FileRejected, FileGone.
     """
     connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (STAGING_LOCK, run_id))
-    with unsealed(file) as content, sandbox.lines(content, file_options(file.import_options).read) as (_, reading):
+    with (
+        unsealed(file) as content,
+        sandbox.lines(content, part.read_options(file.import_options)) as (_, reading),
+    ):
         stage.stage_lines(connection, run_id, reading.blocks)
-        file.headers = reading.headers
-        file.notices = [notice._asdict() for notice in reading.notices]
-        file.total_rows = reading.count
-        if file.only_rows is not None:
-            file.total_rows = stage.keep_only(connection, run_id, file.only_rows)
-    file.staged_as = file_planning.digests(file)[0]
-    file.save(update_fields=["headers", "notices", "total_rows", "staged_as"])
+        part.headers = reading.headers
+        part.notices = [notice._asdict() for notice in reading.notices]
+        part.total_rows = reading.count
+        if part.only_rows is not None:
+            part.total_rows = stage.keep_only(connection, run_id, part.only_rows)
+    part.staged_as = file_planning.staged_digest(file, part)
+    file_parts.put(file, [part])
+    file.save(update_fields=["headers", "notices", "total_rows", "staged_as", "parts"])
 
 
 @contextmanager

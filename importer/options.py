@@ -10,6 +10,7 @@ from importer.errors import ImporterError
 from importer.modes import mode_of, strategy_of
 
 Check = Callable[[Any], bool]
+MANY_UPDATES = 10_000  # from here on an import is risky (J23)
 
 
 class InvalidOption(ImporterError):

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from importer import derived_accounts
+from importer import derived_accounts, file_targets, source_entities, table_queries
 from importer.errors import JobFailed, QueryError
 from importer.mapping.fields import DEFAULT_ENTITY, mapped_fields
 from importer.models import ImportJob, ImportProfile, ImportQuery, MappingVersion, SourceEntity
@@ -22,6 +22,7 @@ from importer.modes import AgentStrategy, Mode, Strategy, strategy_of
 from importer.pipeline.binding import Bind
 from importer.pipeline.decide import decide
 from importer.pipeline.plan import LoadPlan, Mapped, Matching, digest
+from importer.pipeline.tables.plan import TablePlan
 from importer.query.binding import type_without_modifier
 from importer.query.compiled import CompiledQuery
 from importer.query.compiler import compile_query, restrict
@@ -46,6 +47,7 @@ class RunPlan:
     compiled: CompiledQuery
     load: LoadPlan
     source_table: str
+    table: TablePlan | None = None  # how its rows go into a table as it is (M14)
 
 
 def read_schema(session: SourceSession, profile: ImportProfile) -> SourceSchema:
@@ -65,7 +67,7 @@ def specs_of(profile: ImportProfile) -> list[QuerySpec]:
         served = {derived_accounts.key_of(spec.key): spec.key for spec in specs}
         place = {spec.key: wanted.get(served.get(spec.key, spec.key), len(wanted)) for spec in specs}
         return sorted(specs, key=lambda spec: (place[spec.key], catalog.get(spec.target_type).order))
-    return sorted(specs, key=lambda spec: catalog.get(spec.target_type).order)
+    return table_queries.parents_first(sorted(specs, key=lambda spec: catalog.get(spec.target_type).order))
 
 
 def specs_of_job(job: ImportJob) -> list[QuerySpec]:
@@ -101,6 +103,8 @@ def target_problems(spec: QuerySpec) -> list[str]:
         alternatives = target.derived_needs.get(name, ())
         if name not in names and not any(all(part in names for part in group) for group in alternatives):
             found.append(f"{target.label} need the field “{name}”.")
+    if file_targets.is_table(spec.target_type) and spec.fields and not found:
+        found += table_queries.key_problems(spec)
     return found
 
 
@@ -111,7 +115,7 @@ _VIEW_MEMBERS = ("name", "sql", "key", "key_source", "comment")
 
 def stored_spec(query: ImportQuery) -> QuerySpec:
     """A stored query with the key, name, entity and value maps it has now."""
-    spec = parse_spec(query.spec, target_types=catalog.names())
+    spec = table_queries.identified(parse_spec(query.spec, target_types=catalog.names()))
     return replace(
         spec, key=query.key, name=query.name, entity=query.entity, value_maps=query.value_maps or spec.value_maps
     )
@@ -158,30 +162,28 @@ def plan_draft(
     Raises QueryError when the query cannot be loaded.
     """
     names = {spec.entity or spec.key, *(other.entity or other.key for other in specs_of(profile))}
-    entities = {entity.entity: entity for entity in SourceEntity.objects.filter(source_key=profile.source_key)}
+    entities = source_entities.known(profile.source_key)
     # Ids that no row has: of an entity that was never imported nothing is known, and nothing is found.
     for number, name in enumerate(sorted({*names, DEFAULT_ENTITY} - set(entities)), start=1):
         target_type = spec.target_type if name == (spec.entity or spec.key) else ""
         entities[name] = SourceEntity(pk=-number, source_key=profile.source_key, entity=name, target_type=target_type)
     compiled, mapped = _read_as(profile, spec, schema, session, now=timezone.now(), known=names | set(entities))
-    load = _load_plan(profile, spec, mapped, entities, version_id=0, mode=mode or profile.import_mode, options={})
+    chosen = mode or profile.import_mode
+    if file_targets.is_table(spec.target_type):
+        table = table_queries.plan_query(profile, spec, mapped, mode=chosen)
+        return RunPlan(spec.key, spec.name or spec.key, spec, compiled, table.load, spec.base.name or "sql", table)
+    load = _load_plan(profile, spec, mapped, entities, version_id=0, mode=chosen, options={})
     return RunPlan(spec.key, spec.name or spec.key, spec, compiled, load, spec.base.name or "sql")
 
 
 def _entities(profile: ImportProfile, specs: Iterable[QuerySpec]) -> Mapping[str, SourceEntity]:
     """The source's entities by name, those of earlier jobs and other profiles of the source included (E23a)."""
-    wanted = [(spec.entity or spec.key, spec.target_type) for spec in specs] + [(DEFAULT_ENTITY, "accounts")]
-    for name, target_type in wanted:
-        entity, _ = SourceEntity.objects.get_or_create(
-            source_key=profile.source_key, entity=name, defaults={"target_type": target_type}
+    try:
+        return source_entities.claimed(
+            profile.source_key, [(spec.entity or spec.key, spec.target_type) for spec in specs]
         )
-        if entity.target_type != target_type:
-            raise JobFailed(
-                f"The entity “{name}” feeds {entity.target_type}; a query wants to feed {target_type} with it.",
-                code="query_failed",
-                hint="Give one of the two queries another entity.",
-            )
-    return {entity.entity: entity for entity in SourceEntity.objects.filter(source_key=profile.source_key)}
+    except source_entities.EntityTaken as error:
+        raise JobFailed(error.message, code=error.code, hint="Give one of the two queries another entity.") from error
 
 
 def _run_plan(
@@ -196,7 +198,14 @@ def _run_plan(
     profile = job.source_profile
     try:
         compiled, mapped = _read_as(profile, spec, schema, session, now=job.created_at, known=known)
-        version = _version(profile, spec, entities[spec.entity or spec.key])
+        entity = entities[spec.entity or spec.key]
+        version = _version(profile, spec, entity)
+        if file_targets.is_table(spec.target_type):
+            table = table_queries.plan_query(
+                profile, spec, mapped, mode=job.mode, entity_id=entity.pk, version_id=version.pk,
+                by=job.created_by, record_unchanged=bool(job.options.get("record_unchanged")),
+            )  # fmt: skip
+            return RunPlan(spec.key, spec.name or spec.key, spec, compiled, table.load, spec.base.name or "sql", table)
         load = _load_plan(profile, spec, mapped, entities, version_id=version.pk, mode=job.mode, options=job.options)
     except QueryError as error:
         hint = _grants(profile, spec, session) or error.hint
@@ -223,6 +232,7 @@ def _read_as(
     known: Collection[str],
 ) -> tuple[CompiledQuery, tuple[Mapped, ...]]:
     """The statement of a query and what becomes of its columns. Raises QueryError for what would fail every row."""
+    spec = table_queries.identified(spec)
     if problems := target_problems(spec):
         raise QueryError(problems[0])
     compiled = compile_query(spec, schema, now=now, timezone=profile.source_timezone)
@@ -244,16 +254,12 @@ def _load_plan(
     options: Mapping[str, Any],
 ) -> LoadPlan:
     target = catalog.get(spec.target_type)
-    searched: dict[str, tuple[int, ...]] = {}
-    for other in entities.values():
-        if other.entity != DEFAULT_ENTITY:
-            searched[other.target_type] = (*searched.get(other.target_type, ()), other.pk)
     load = LoadPlan(
         target=target,
         mapped=mapped,
         entity_id=entities[spec.entity or spec.key].pk,
         version_id=version_id,
-        searched=searched,
+        searched=source_entities.searched(entities),
         entity_ids={name: found.pk for name, found in entities.items()},
         mode=Mode(mode),
         matching=_matching(profile, options, target),

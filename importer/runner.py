@@ -18,13 +18,15 @@ from django.db import connection as django_connection
 from django.db import transaction
 from django.utils import timezone
 
-from importer import failed_queries, file_staging, gateway, planning
+from importer import failed_queries, file_parts, file_staging, gateway, planning, table_queries
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus
 from importer.pipeline import chunks, late_links, rehearsal, slices
+from importer.pipeline.keyed import KeyedPlan
 from importer.pipeline.load import Counts
-from importer.pipeline.readers import FileReader, reader_for
+from importer.pipeline.readers import Reader, reader_for, rows_into
 from importer.pipeline.run import Stopped, Worker
+from importer.pipeline.tables.plan import TablePlan
 from importer.pipeline.yielding import GaveWay
 from importer.runs import make_runs
 from importer.sources.audit import require_unprivileged
@@ -204,6 +206,7 @@ class _Session:
             return
         self._say("Connecting to the source")
         with self._source() as source:
+            table_queries.check_right(planning.specs_of_job(self.job), self.job.created_by)
             plans = planning.plan_job(self.job, source)
             runs = make_runs(self.job, plans, source)
             if self.job.kind == JobKind.REHEARSAL:
@@ -225,7 +228,7 @@ class _Session:
                 for plan in plans:
                     self._import(plan, plans, runs[plan.key], worker, source)
                 failed_queries.raise_if_any(self.job, plans)
-                self._finish(plans, worker)
+                self._finish([plan.load.entity_id for plan in plans], worker)
             finally:
                 worker.close()
 
@@ -242,9 +245,16 @@ class _Session:
             failed_queries.fail(run, f"Query “{plan.name}” waits for “{parent.name}”, which failed.")
             return
         self._say(f"Importing {plan.name}")
-        reader = reader_for(source, plan.compiled, connect=connect_target, run_id=run.pk)
+        reader: Reader
+        if plan.table is not None:
+            most = table_queries.most_rows(plan.table, self.job.created_by)
+            reader = rows_into(plan.table, source, plan.compiled, run.pk, most=most)
+        else:
+            reader = reader_for(source, plan.compiled, connect=connect_target, run_id=run.pk)
         try:
-            worker.run(run.pk, plan.load, reader, plan.compiled.sql_hash)
+            worker.run(run.pk, plan.table or plan.load, reader, plan.compiled.sql_hash)
+            if plan.table is not None:
+                file_staging.advance_sequences(worker.connection, plan.table)
         except ImporterError as error:
             if self.stop.is_set() or not failed_queries.is_of_query(error):
                 raise
@@ -252,27 +262,33 @@ class _Session:
             failed_queries.fail(run, failed_queries.explained(error, plan, source))
 
     def _attempt_file(self) -> None:
-        """Load a file: its rows are staged already, unless the validation's are gone."""
-        file, run = self.job.file, self.job.runs.get()
+        """Load a file, part by part: its rows are staged already, unless the validation's are gone."""
+        file, runs = self.job.file, file_parts.runs_of(self.job)
         self._say("Reading the file")
-        plan = file_staging.plan_of(file, self.job)
+        plans = [(part, file_staging.plan_of(file, part, self.job)) for part in file_parts.parts_of(file)]
         worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
         self.fence = worker.fence
         try:
-            self._say(f"Importing {file.original_filename}")
-            reader = FileReader(lambda connection: file_staging.make_ready(connection, file, plan, run.pk))
-            worker.run(run.pk, plan, reader, file.validated_as)
-            file_staging.advance_sequences(worker.connection, plan)
+            for part, plan in plans:
+                self._say(f"Importing {part.place or file.original_filename}")
+                run = runs[part.key]
+                reader = file_staging.reader_of(file, part, plan, run.pk, connect=connect_target)
+                if isinstance(plan, TablePlan):
+                    worker.run(run.pk, plan, reader, file.validated_as)
+                    file_staging.advance_sequences(worker.connection, plan)
+                else:
+                    worker.run(run.pk, plan.load, reader, file.validated_as)
+            linked = [plan.load.entity_id for _, plan in plans if isinstance(plan, KeyedPlan)]
             file_staging.note_results(file, self.job.counters())
-            self._finish([])
+            self._finish(linked, worker)
         finally:
             worker.close()
 
-    def _finish(self, plans: list[planning.RunPlan], worker: Worker | None = None) -> None:
+    def _finish(self, entity_ids: list[int], worker: Worker | None = None) -> None:
         """End the job, once: the sums must add up, references that found nothing are tried again (J18, E28)."""
-        if worker is not None:
+        if worker is not None and entity_ids:
             self._say("Linking late references")
-            late_links.link(worker.connection, str(self.job.pk), entity_ids=[plan.load.entity_id for plan in plans])
+            late_links.link(worker.connection, str(self.job.pk), entity_ids=entity_ids)
         counters = self.job.counters()
         outcomes = sum(counters[name] for name in ("created", "updated", "unchanged", "skipped", "failed", "review"))
         if counters["read"] != outcomes:

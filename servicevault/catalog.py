@@ -10,7 +10,7 @@ values is written by developers, never composed from what people type. It may na
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -30,6 +30,7 @@ class Reference:
     choose_by: str = ""  # field whose value narrows `types`
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # value of `choose_by` → types
     also_placeholder: bool = False  # the profile's placeholder agent stands in when one is set
+    spare: tuple[str, str] | None = None  # (field, natural key): by what a file that brings no id names the row
 
 
 @dataclass(frozen=True)
@@ -149,11 +150,17 @@ class UnknownTarget(LookupError):
 
 
 _targets: dict[str, Target] = {}
+_makers: dict[str, Callable[[str], Target]] = {}
 _lookups: dict[str, Lookup] = {}
 
 
 def register(target: Target) -> None:
     _targets[target.name] = target
+
+
+def register_maker(prefix: str, make: Callable[[str], Target]) -> None:
+    """Targets named `<prefix>:<rest>` are made of their rest when they are asked for; `make` raises UnknownTarget."""
+    _makers[prefix] = make
 
 
 def register_lookup(lookup: Lookup) -> None:
@@ -173,7 +180,10 @@ def lookup(name: str) -> Lookup:
 
 
 def get(name: str) -> Target:
-    """The registered target. Raises UnknownTarget, naming those that exist."""
+    """The registered target, or one that is made now. Raises UnknownTarget, naming those that exist."""
+    prefix, _, rest = name.partition(":")
+    if rest and prefix in _makers:
+        return _makers[prefix](rest)
     try:
         return _targets[name]
     except KeyError:

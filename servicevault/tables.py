@@ -208,6 +208,20 @@ _INDEXES = """
 """
 
 
+def parents_first(found: Iterable[Table]) -> list[Table]:
+    """Tables behind those their foreign keys name; a ring is taken as it comes."""
+    left, done = sorted(found, key=lambda table: table.name), list[Table]()
+    while left:
+        names = {table.name for table in left}
+        free = [
+            table for table in left if not {key.referred_table for key in table.foreign_keys} & (names - {table.name})
+        ]
+        free = free or left[:1]
+        done += free
+        left = [table for table in left if table not in free]
+    return done
+
+
 def listed() -> list[Listed]:
     """Every table that is not internal, sorted by name; one query. Who may use them is asked elsewhere."""
     with connection.cursor() as cursor:

@@ -136,7 +136,11 @@ TICKETS = Target(
         Field("tags", "tags", max_length=64),
         Field("ticket_number", max_length=64),
         Field("account_external_id", column="account_id", reference=_ACCOUNT),
-        Field("customer_external_id", column="customer_id", reference=Reference(types=("customer_users",))),
+        Field(
+            "customer_external_id",
+            column="customer_id",
+            reference=Reference(types=("customer_users",), spare=("customer_email", "email")),
+        ),
         Field(
             "assigned_user_external_id",
             column="agent_id",
@@ -198,6 +202,7 @@ TICKET_COMMENTS = Target(
                 types=("agents", "customer_users"),
                 choose_by="author_kind",
                 choices={"agent": ("agents",), "customer": ("customer_users",)},
+                spare=("author_email", "email"),
             ),
         ),
         *_texts("author_name", "author_email"),

@@ -17,15 +17,17 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of(
             "get", "profile_duplicate profile_access profile_delete builder builder_tables builder_table builder_query"
         ),
-        *of("get", "builder_result builder_offers job job_records job_record"),
+        *of("get", "builder_result builder_offers job job_records job_record job_plan job_plan_download"),
         *of("post", "profile_new profile_switch profile_edit profile_template profile_template_remove"),
         *of("post", "profile_template_upgrade profile_value_maps profile_matching profile_preview profile_duplicate"),
         *of("post", "profile_access profile_delete profile_start builder builder_change builder_save builder_discard"),
-        *of("post", "builder_restore builder_list job_cancel job_resume job_release_held"),
+        *of("post", "builder_restore builder_list builder_sql job_cancel job_resume job_release_held job_plan_run"),
         *of("get", "template_import template_export template_delete profile_template_save"),
         *of("post", "template_import template_copy template_delete profile_template_save"),
     ],
     ("system.import",): [
+        *of("post", "api_query_to_sql"),
+        *of("get", "api_profile_sync"),
         *of("get", "template_export template_delete"),
         *of("post", "template_copy template_delete api_job_release_held"),
         *of("get", "import_templates api_profiles api_profile api_profile_access api_schema_of api_introspect"),
@@ -36,7 +38,10 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
             "get", "api_builder_tables api_value_maps api_profile_preview api_mappings api_expressions api_target_types"
         ),
         *of("get", "api_transformations api_jobs api_job api_job_status api_job_errors api_job_report api_records"),
-        *of("get", "api_record api_templates api_template api_template_export api_profile_upgrade api_detect api_fit"),
+        *of(
+            "get",
+            "api_record api_job_plan api_templates api_template api_template_export api_profile_upgrade api_detect api_fit",
+        ),
         *of(
             "post", "api_profiles api_test_connection api_parse_url api_profile_test api_profile_duplicate api_queries"
         ),
@@ -79,10 +84,14 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
     ],
     roles.EXECUTE: [
         *of("post", "profile_start job_resume api_profile_import api_profile_rehearse api_job_resume api_job_retry"),
+        *of("post", "job_plan_run"),
+    ],
+    ("import.raw_sql",): [
+        *of("post", "builder_sql api_query_to_sql"),
     ],
     ("import.jobs.monitor",): [
-        *of("get", "job_records job_record api_job_errors"),
-        *of("post", "job_cancel api_job_cancel"),
+        *of("get", "job_records job_record job_plan job_plan_download api_job_errors api_job_plan"),
+        *of("post", "job_cancel job_plan_run api_job_cancel"),
     ],
     ("pages.settings.data_export",): ["get data_export", *of("post", "data_export_start data_export_save")],
     ("pages.exports",): [

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from importer import operations
 from importer.api.profiles import ImportApi
 from importer.pipeline.transforms import KINDS
 from importer.query.functions import FUNCTIONS
@@ -43,13 +44,26 @@ class Expressions(ImportApi):
         )
 
 
+class TargetParameters(serializers.Serializer[object]):
+    name = serializers.CharField(required=False, max_length=255, help_text="one target type, or table:<name>")
+
+
 class TargetTypes(ImportApi):
     @extend_schema(
-        operation_id="list_target_types", responses=envelope("TargetTypes", target_types=LIST), tags=["builder"]
+        operation_id="list_target_types",
+        parameters=[TargetParameters],
+        responses=envelope(
+            "TargetTypes", target_types=LIST, tables=serializers.ListField(child=serializers.CharField())
+        ),
+        tags=["builder"],
     )
     def get(self, request: Request) -> Response:
-        """What rows can become, with the fields of each (M10, E14)."""
-        return Response({"target_types": [target_json(target) for target in catalog.all_targets()]})
+        """What rows can become, with the fields of each (M10, E14); `tables` may be asked for by name (M14)."""
+        wanted = self.query(TargetParameters).get("name", "")
+        operations.require_target(wanted, request.user)
+        found = [operations.target_named(wanted)] if wanted else list(catalog.all_targets())
+        choices = [name for name, _ in operations.target_choices(request.user) if name.startswith("table:")]
+        return Response({"target_types": [target_json(target) for target in found], "tables": choices})
 
 
 def target_json(target: catalog.Target) -> dict[str, object]:
@@ -63,7 +77,7 @@ def target_json(target: catalog.Target) -> dict[str, object]:
             {
                 "name": field.name,
                 "label": field.label or field.name.replace("_", " ").capitalize(),
-                "type": field.type,
+                "type": field.sql_type or field.type,
                 "must_map": field.must_map,
                 "not_empty": field.not_empty,
                 "max_length": field.max_length,

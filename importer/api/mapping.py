@@ -40,7 +40,7 @@ class AutoMap(QueryApi):
         if not given.get("query") and not given.get("columns"):
             raise serializers.ValidationError({"columns": ["Send columns, or the query so far."]})
         found = operations.auto_map(
-            profile, given["target_type"], body=given.get("query"), columns=given.get("columns", ())
+            profile, given["target_type"], body=given.get("query"), columns=given.get("columns", ()), by=request.user
         )
         return Response(
             {

@@ -66,6 +66,8 @@ def judge(source_type: str, field: Field) -> Fit:
         return Fit("incompatible", reason=f"{source_type} holds bytes; {field.name} does not.")
     if kind == "unknown":
         return _OK
+    if field.type == "column":
+        return _of_column(kind, source_type, field)
     if field.reference is not None:
         if kind in {"text", "number", "uuid"}:
             return _OK
@@ -84,6 +86,14 @@ def judge(source_type: str, field: Field) -> Fit:
     if not known[kind]:
         return _OK
     return Fit("convertible", known[kind], f"{source_type} is read by “{known[kind]}”.")
+
+
+def _of_column(kind: Kind, source_type: str, field: Field) -> Fit:
+    """How values fit a column of any table: texts are read as values of it, row by row."""
+    wanted = kind_of(field.sql_type)
+    if kind == "text" or wanted in {kind, "text", "json", "unknown"} or (kind, wanted) == ("number", "boolean"):
+        return _OK
+    return Fit("incompatible", reason=f"{source_type} cannot become {field.name}, which is {field.sql_type}.")
 
 
 def _noun(field_type: str) -> str:

@@ -18,19 +18,26 @@ import psycopg
 from psycopg import sql
 
 from importer.modes import Outcome
-from importer.pipeline import early, staging, work
+from importer.pipeline import early, staging
 from importer.pipeline.binding import Bind
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.prepare import prepared
 from importer.pipeline.readers import fetched_at_once
-from importer.pipeline.rehearsal import Plan, RehearsalLoader
+from importer.pipeline.rehearsal import Plan, TrialLoader
+from importer.pipeline.slices import Statement
 from importer.pipeline.staging import Row
+from importer.pipeline.tables import decide as table_decide
+from importer.pipeline.tables import judge as table_judge
+from importer.pipeline.tables import repeats, stage
+from importer.pipeline.tables import write as table_write
+from importer.pipeline.tables.plan import TablePlan, kept
 from importer.sources.session import SourceSession
 from servicevault.catalog import Field
 
 MOST_ROWS = 200  # X5
 MAX_ROW_BYTES = 8 * 1024 * 1024
 LOCK_SECONDS = 2  # a preview never waits long for somebody's lock
+_STAGED = 2**41  # number of a run that there is none of: what is staged is temporary
 _RUN = 0  # of the records inside the transaction; no run has it
 _WRITTEN = {Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED}
 
@@ -79,13 +86,15 @@ def sample(source: SourceSession, plan: Plan, *, connect: Callable[[], psycopg.C
 
     `connect` opens a connection to the target as the pipeline uses it.
     """
+    if plan.table is not None:
+        return _into_table(source, plan, plan.table, connect=connect, limit=min(limit, MOST_ROWS))
     rows = _first_rows(source, plan, min(limit, MOST_ROWS))
     load = replace(plan.load, record_unchanged=True)  # every row leaves a record, so every row is known
     with connect() as inside:
         try:
             inside.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(f"{LOCK_SECONDS}s"))
             inside.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            loader = _Sampler(inside, load, run_id=_RUN, job_id=str(uuid.uuid4()))
+            loader = TrialLoader(inside, load, run_id=_RUN, job_id=str(uuid.uuid4()))
             loader.write(rows, batch=0)
             records = _records(inside)
             stored = _stored(inside, load, records)
@@ -116,37 +125,48 @@ def impact(sampled: Sample, total: int) -> Impact:
     )
 
 
-class _Sampler(RehearsalLoader):
-    """Writes into a transaction that is rolled back, without a job beside it."""
-
-    _pending = None  # nothing is linked later
-    _default: Any = None
-
-    def _give_default_account(self) -> None:
-        column = self.plan.target.default_account
-        if not column or self.connection.execute(self._lacking).fetchone() is None:
-            return
-        if self._default is None:
-            self._default = self._default_account()
-        self.connection.execute(
-            sql.SQL("UPDATE pg_temp.work SET {0} = %s WHERE {0} IS NULL AND action = 'created'").format(
-                work.stored(column)
-            ),
-            (self._default,),
+def _into_table(
+    source: SourceSession, plan: Plan, table: TablePlan, *, connect: Callable[[], psycopg.Connection], limit: int
+) -> Sample:
+    """The same for a table: judged and compared, nothing written, no number of the table used up."""
+    query, params = plan.compiled.first_rows(limit, max_row_bytes=MAX_ROW_BYTES)
+    cells = source.stream(query, params, size=fetched_at_once(source, plan.compiled), raw=True)
+    with connect() as inside:
+        try:
+            stage.stage_lines(inside, _STAGED, stage.lines_of(cells), temporary=True)
+            table_judge.judge(inside, table, _STAGED, temporary=True)
+            has_repeats = repeats.are_known(inside, _STAGED)
+            stage.create_slice_tables(inside, table_decide.work_table(table))
+            stage.take(inside, _STAGED, stage.Span(None, stage.END), made=early.maker(table.load))
+            Statement.of(lambda bind: table_decide.decide(table, bind, run_id=_STAGED, repeats=has_repeats)).run(inside)
+            Statement.of(lambda bind: table_write.compare(table, bind)).run(inside)
+            values = sql.SQL(", ").join(
+                sql.SQL("{}, {}").format(sql.Literal(name.replace("%", "%%")), sql.SQL("w.{}").format(kept(name)))
+                for name in table.mapped
+            )
+            found = inside.execute(
+                sql.SQL(
+                    "SELECT s.row, w.action, w.code, w.problems, w.warnings, w.changed, json_build_object({}) "
+                    "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n ORDER BY w.n"
+                ).format(values),
+                {},
+            ).fetchall()
+        finally:
+            inside.rollback()
+    rows = tuple(
+        SampledRow(
+            identifier=str(read.get(table.identifier) or ""),
+            outcome=Outcome(action),
+            source={mapped.field.name: read.get(mapped.column) for mapped in table.load.mapped},
+            target=stored if Outcome(action) in _WRITTEN else {},
+            code=code,
+            problems=problems or (),
+            warnings=warnings or (),
+            changed=changed or (),
         )
-
-    def _default_account(self) -> Any:
-        row = self.connection.execute(
-            "SELECT e.target_id FROM external_refs e JOIN accounts a ON a.id = e.target_id "
-            "WHERE e.entity_id = %s AND e.external_id = '__default__'",
-            (self.plan.entity_ids["__default__"],),
-        ).fetchone()
-        if row is None:
-            row = self.connection.execute(
-                "INSERT INTO accounts (id, name) VALUES (gen_random_uuid(), %s) RETURNING id",
-                (self.plan.default_account_name,),
-            ).fetchone()
-        return row[0] if row else None
+        for read, action, code, problems, warnings, changed, stored in found
+    )
+    return Sample(table.mapped, rows, Counter(row.outcome for row in rows))
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------

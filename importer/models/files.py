@@ -10,9 +10,13 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from servicevault import catalog
 from servicevault.stored_files import Stored
 
 from .jobs import ImportJob
+
+OF_DESK = "desk:"  # before a target type, where a table's name could be meant too
+DOCUMENT = f"{OF_DESK}document"
 
 
 class FileImport(models.Model):
@@ -31,6 +35,7 @@ class FileImport(models.Model):
     field_mappings = models.JSONField(null=True)  # null: the proposals of high confidence
     detected = models.JSONField(default=dict)
     headers = models.JSONField(default=list)
+    parts = models.JSONField(null=True)  # of a document with several tables, see `file_parts`; null: the file is one
     total_rows = models.BigIntegerField(null=True)  # null while counting
     notices = models.JSONField(default=list)  # warnings of the reader
     staged_as = models.CharField(max_length=64, blank=True)  # digest of the options by which the rows were staged
@@ -47,6 +52,21 @@ class FileImport(models.Model):
         return self.original_filename
 
     @property
+    def goes_to(self) -> str:
+        """What people call the target: a table's name, or "Tickets"; of a document the names of all."""
+        named = [(self.target_type, self.table_name)]
+        if self.parts is not None:
+            named = [(part["target_type"], part["table_name"]) for part in self.parts]
+        return ", ".join(dict.fromkeys(catalog.get(kind).label if kind else table for kind, table in named))
+
+    @property
+    def page_query(self) -> str:
+        """What the page of data import is asked for, to send another file like this one."""
+        if self.parts is not None:
+            return DOCUMENT
+        return f"{OF_DESK}{self.target_type}" if self.target_type else self.table_name
+
+    @property
     def stored(self) -> Stored:
         return Stored(self.path, bytes(self.key), self.file_size, self.sha256)
 
@@ -55,7 +75,9 @@ class FileFinding(models.Model):
     """One error or warning of a file's validation, as F-027 tells it; the first page is the report itself."""
 
     file = models.ForeignKey(FileImport, on_delete=models.CASCADE, related_name="findings", db_index=False)
+    part = models.CharField(max_length=255, blank=True)  # of a document
     severity = models.CharField(max_length=8)  # error, warning
+    position = models.PositiveSmallIntegerField(default=0)  # of the part
     row = models.BigIntegerField()  # physical line; 0: the file as a whole
     record = models.BigIntegerField(null=True)
     place = models.IntegerField()  # of the column in the file: rows are told in its order
@@ -66,8 +88,8 @@ class FileFinding(models.Model):
     value = models.TextField(null=True)
 
     class Meta:
-        ordering = ["row", "place", "id"]
-        indexes = [models.Index(fields=["file", "severity", "row", "place"], name="filefinding_order")]
+        ordering = ["position", "row", "place", "id"]
+        indexes = [models.Index(fields=["file", "severity", "position", "row", "place"], name="filefinding_order")]
 
     def __str__(self) -> str:
         return f"{self.row}: {self.code}"
@@ -94,7 +116,8 @@ class ImportTemplate(models.Model):
     """How files of one kind are read and mapped, to be used again (F-069)."""
 
     name = models.CharField(max_length=120)
-    table_name = models.CharField(max_length=255)
+    table_name = models.CharField(max_length=255)  # for a target type: its table
+    target_type = models.CharField(max_length=64, blank=True)
     field_mappings = models.JSONField(default=list)
     import_options = models.JSONField(default=dict)
     is_public = models.BooleanField(default=False)
@@ -110,6 +133,11 @@ class ImportTemplate(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def goes_to(self) -> str:
+        """What people call the target of its files."""
+        return catalog.get(self.target_type).label if self.target_type else self.table_name
 
 
 class TableRule(models.Model):

@@ -3,7 +3,7 @@
 from .drafts import change_draft, discard_draft, draft_to_sql, open_draft, redo, save_draft, undo
 from .failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs, VersionConflict
 from .jobs import Again, again, cancel, held_rows, job_errors, job_report, release_held, resume, retry, start_import
-from .mapping import auto_map, coded_fields, parse_sql, sample_query, set_value_map
+from .mapping import auto_map, coded_fields, parse_sql, sample_query, set_value_map, target_named
 from .previews import (
     RAW_SQL,
     Judged,
@@ -42,6 +42,8 @@ from .queries import (
     switch_query,
 )
 from .schema import SourceMap, source_map
+from .table_targets import choices as target_choices
+from .table_targets import require as require_target
 
 __all__ = [
     "RAW_SQL",
@@ -86,6 +88,7 @@ __all__ = [
     "release_held",
     "rename_query",
     "reorder_queries",
+    "require_target",
     "restore_version",
     "resume",
     "retry",
@@ -98,6 +101,8 @@ __all__ = [
     "source_map",
     "start_import",
     "switch_query",
+    "target_choices",
+    "target_named",
     "try_changes",
     "try_connection",
     "try_profile",

@@ -10,6 +10,7 @@ from uuid import UUID
 from importer import planning
 from importer.models import ImportJob, ImportProfile, JobKind
 from importer.operations.failures import Conflict
+from importer.options import MANY_UPDATES
 from importer.query.spec import QuerySpec
 from permissions import approvals, audit, policy, preferences
 from permissions.models import Approval
@@ -18,7 +19,6 @@ from servicevault.jobs import lifecycle
 from servicevault.jobs.models import JobStatus
 
 SUBJECT = "import"
-MANY_UPDATES = 10_000
 PEOPLE = {"customer_users", "agents"}
 PERSONAL = PEOPLE | {"accounts", "tickets", "ticket_comments"}
 BOUND = (
@@ -28,13 +28,15 @@ BOUND = (
 BOUND_OF_A_QUERY = ("key", "entity", "target_type", "spec", "value_maps", "position")
 
 
-def ask_if_needed(job: ImportJob, *, by: Any) -> bool:
+def ask_if_needed(job: ImportJob, *, by: Any, of_tables: bool = False) -> bool:
     """Make a new import wait when its profile, its options or the installation wants that (J22); whether it waits.
 
-    In the transaction that made the job. Raises Conflict when nobody could decide (G23).
+    With `of_tables` a table that it writes wants it. In the transaction that made the job. Raises Conflict when nobody
+    could decide (G23).
     """
     wanted = (
-        job.source_profile.requires_approval
+        of_tables
+        or job.source_profile.requires_approval
         or job.options.get("requires_approval")
         or preferences.value("IMPORT_REQUIRE_APPROVAL")
     )

@@ -10,12 +10,15 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from importer import failed_queries, planning
+from importer.errors import QueryError
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome, mode_of
-from importer.operations import consent
+from importer.operations import consent, table_targets
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs
 from importer.operations.profiles import check_active
 from importer.options import InvalidOption, checked
+from importer.query.problems import QueryProblems
+from importer.query.spec import QuerySpec
 from permissions import approvals, audit, policy
 from permissions.models import Decision
 from servicevault.jobs import lifecycle
@@ -61,7 +64,8 @@ def _start(
         chosen = mode_of(mode or wanted or profile.import_mode)
     except ValueError:
         raise InvalidOption(f"“{mode}” is not a mode.", hint="Use create, update or upsert.") from None
-    _check_queries(profile, given.get("selected_queries") or ())
+    specs = _check_queries(profile, given)
+    table_targets.check_start(specs, by, is_rehearsal=dry_run)
     try:
         with transaction.atomic():
             job = ImportJob.objects.create(
@@ -73,7 +77,7 @@ def _start(
                 retry_of=retry_of,
                 created_by=by,
             )
-            if not consent.ask_if_needed(job, by=by):
+            if not consent.ask_if_needed(job, by=by, of_tables=table_targets.needs_approval(specs, by)):
                 consent.record_started(job)
             return job
     except IntegrityError:
@@ -81,15 +85,20 @@ def _start(
         raise ProfileBusy(profile, list(running)) from None
 
 
-def _check_queries(profile: ImportProfile, selected: Collection[str]) -> None:
-    """Raise InvalidFields listing what keeps queries from being loaded, whatever the data (M9)."""
-    found = {
-        f"queries.{spec.key}": problems
-        for spec in planning.specs_of(profile)
-        if (not selected or spec.key in selected) and (problems := planning.target_problems(spec))
-    }
+def _check_queries(profile: ImportProfile, given: Mapping[str, Any]) -> list[QuerySpec]:
+    """The queries a job would run. Raises InvalidFields listing what keeps them from being loaded (M9)."""
+    keys, types = given.get("selected_queries"), given.get("selected_types")
+    try:
+        known = planning.specs_of(profile)
+    except QueryProblems:
+        raise
+    except QueryError as error:
+        raise InvalidFields({"queries": [str(error)]}) from None
+    specs = [spec for spec in known if (not keys or spec.key in keys) and (not types or spec.target_type in types)]
+    found = {f"queries.{spec.key}": problems for spec in specs if (problems := planning.target_problems(spec))}
     if found:
         raise InvalidFields(found)
+    return specs
 
 
 def resume(job: ImportJob) -> ImportJob:

@@ -15,7 +15,7 @@ from importer.mapping.sampling import Impact, Sample
 from importer.mapping.value_maps import Observed, ObservedValues, Suggestion
 from importer.models import ImportProfile, ImportQuery
 from importer.modes import Outcome
-from importer.operations import masking
+from importer.operations import masking, table_targets
 from importer.operations.failures import InvalidFields
 from importer.operations.previews import check_sql, read_query
 from importer.operations.profiles import check_active
@@ -76,11 +76,13 @@ def auto_map(
     body: Mapping[str, Any] | None = None,
     columns: Sequence[str] = (),
     taken: Sequence[str] = (),
+    by: Any = None,
 ) -> AutoMap:
     """Proposals for the fields of a target: from a query's tables, or from plain column names (M8, M17).
 
     Mappings people confirmed for this source come first. What is mapped in the query, and `taken`, stays as it is.
     """
+    table_targets.require(target_type, by)
     target = target_named(target_type)
     remembered = memory.recall(memory.of_source(profile.source_key), target_type)
     if body is None:
@@ -145,6 +147,7 @@ def sampled(
 ) -> Sampled:
     """`sample_query` in a session that is open already. Raises Denied for SQL the person may not write."""
     check_sql(profile, spec, by)
+    table_targets.require(spec.target_type, by)
     plan = plan_draft(profile, spec, session, schema, mode=mode)
     taken = sampling.sample(session, plan, connect=connect_target, limit=sampling.MOST_ROWS)
     rows = count(session, plan.compiled, EXACT_SECONDS)

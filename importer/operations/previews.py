@@ -9,11 +9,12 @@ from typing import Any
 from django.db.models import Q
 from django.utils import timezone
 
+from importer import table_queries
 from importer.errors import ImporterError
 from importer.mapping.compatibility import type_problems
 from importer.mapping.fields import field_problems
 from importer.models import ImportProfile, ImportQuery
-from importer.operations import masking
+from importer.operations import masking, table_targets
 from importer.operations.profiles import check_active
 from importer.operations.schema import looking, source_map, table_of
 from importer.query import preview as asking
@@ -128,7 +129,12 @@ def judge(
     except QueryProblems as error:
         return Judged(None, None, tuple(error.problems))
     check_sql(profile, spec, by)
-    target = catalog.get(spec.target_type)
+    table_targets.require(spec.target_type, by)
+    try:
+        target = catalog.get(spec.target_type)
+    except catalog.UnknownTarget as error:
+        return Judged(spec, None, (Problem("target_type", str(error), code="unknown_target"),))
+    spec = table_queries.identified(spec)
     problems = validate(spec, schema, target_fields=target.known, must_map=needed_fields(spec)) + field_problems(spec)
     if any(problem.is_error for problem in problems):
         return Judged(spec, _compiled_or_none(spec, profile, schema), tuple(problems))

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from importer import file_staging
+from importer import file_parts, file_staging
 from importer.errors import ImporterError
 from importer.mapping.fields import mapped_fields
 from importer.mapping.tracing import FieldTrace, trace
@@ -174,7 +174,10 @@ def _of_row(record: ImportRecord) -> QuerySet[ImportRecord]:
 def _plan(record: ImportRecord) -> LoadPlan:
     run = record.run
     if run.job.source_kind == "file":
-        return file_staging.plan_of(run.job.file, run.job).load
+        part = next((each for each in file_parts.parts_of(run.job.file) if each.key == run.key), None)
+        if part is None:
+            raise ImporterError("The file has no such part any more.")
+        return file_staging.plan_of(run.job.file, part, run.job).load
     if run.mapping_version is None:
         raise ImporterError("No mapping made this row.")
     mapping = run.mapping_version.mapping

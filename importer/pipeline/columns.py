@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -85,6 +85,23 @@ def typed(field: Field, text: sql.Composable, cells: Cells, zone: sql.Composable
             return _valid(field, _array(text), bind)
         case _:
             return _valid(field, text, bind)
+
+
+_OF_TYPES = {
+    "integer": ("int4", "integer"),
+    "numeric": ("numeric", "numeric"),
+    "timestamptz": ("timestamptz", "timestamp with time zone"),
+}
+
+
+def column_of(field: Field) -> Field | None:
+    """The field as a column of its type, where a file writes such values in a way of its own."""
+    if field.type not in _OF_TYPES or field.reference or field.choices:
+        return None
+    base, sql_type = _OF_TYPES[field.type]
+    return replace(
+        field, type="column", base=base, sql_type=f"numeric({field.precision})" if field.precision else sql_type
+    )
 
 
 def comparable(field: Field, value: sql.Composable) -> sql.Composable:

@@ -12,7 +12,7 @@ from psycopg import sql
 from importer.modes import AgentStrategy, Mode
 from importer.pipeline import checks, matching, references
 from importer.pipeline.binding import Bind, fragment, name
-from importer.pipeline.findings import Finding, findings_array, row_findings
+from importer.pipeline.findings import Finding, findings_array, row_findings, with_reading
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.prepare import cell, prepared
 from importer.pipeline.work import Conflicts, renumbered, stored, stored_columns, values
@@ -38,6 +38,8 @@ def decide(plan: LoadPlan, bind: Bind) -> sql.Composed:
         for code, condition in plan.target.warnings.items()
     ]
     conflicts = matching.conflicts(plan)
+    if plan.refuses_existing:
+        broken.append(_duplicate(plan, bind))
     warnings += [renumbered(key, index) for index, (key, _) in enumerate(conflicts) if key.on_conflict == "renumber"]
     columns = stored_columns(plan)
     return sql.SQL(
@@ -64,6 +66,19 @@ def decide(plan: LoadPlan, bind: Bind) -> sql.Composed:
         judged=_judged(
             plan, bind, failures=failures + unresolved + broken, held=held, warnings=warnings, conflicts=conflicts
         ),
+    )
+
+
+def _duplicate(plan: LoadPlan, bind: Bind) -> Finding:
+    """The row is here already, or another row of the source has its id."""
+    return Finding(
+        sql.SQL("coalesce(p.ordinal > 0 OR i.alive OR (m.best >= {} AND m.ties = 1), false)").format(
+            bind(plan.matching.threshold, "numeric")
+        ),
+        "duplicate",
+        f"The row is in {plan.target.label} already, or comes twice.",
+        "external_id" if "external_id" in plan.fields else next(iter(plan.matching.primary), ""),
+        name("p", "key"),
     )
 
 
@@ -101,7 +116,7 @@ def _judged(
         sql.SQL("{} AS turn").format(
             sql.SQL("greatest({})").format(sql.SQL(", ").join(ranks)) if ranks else sql.SQL("1")
         ),
-        sql.SQL("{} AS failures").format(findings_array(failures, bind)),
+        sql.SQL("{} AS failures").format(with_reading(findings_array(failures, bind))),
         sql.SQL("{} AS held").format(findings_array(held, bind)),
         sql.SQL("{} AS warnings").format(findings_array(warnings, bind)),
         sql.SQL("{} AS source_number").format(
@@ -167,8 +182,9 @@ def _identity(plan: LoadPlan, bind: Bind) -> sql.Composable:
 def _verdict(plan: LoadPlan, bind: Bind, conflicts: Conflicts) -> sql.Composable:
     """SQL giving "action code" for a row of `q`."""
     threshold, floor = plan.matching.threshold, plan.matching.review_floor
-    branches = [
-        ("q.ordinal > 0", "skipped duplicate_in_source"),
+    repeated = [] if plan.refuses_existing else [("q.ordinal > 0", "skipped duplicate_in_source")]
+    branches: list[tuple[str, str | None]] = [
+        *repeated,
         ("q.failures IS NOT NULL", None),
         ("q.turn > 1", DEFER),
         ("q.held IS NOT NULL", "review unmapped_value"),

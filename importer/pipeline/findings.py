@@ -13,6 +13,7 @@ from importer.pipeline import columns
 from importer.pipeline.binding import Bind, name
 from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.prepare import canonical_text, cell, checked_steps, fault, feeds, is_local, stored_type, value
+from servicevault.catalog import Field
 
 SHOWN_CHARACTERS = 200  # of a value in an error message
 
@@ -65,6 +66,11 @@ def findings_array(findings: list[Finding], bind: Bind) -> sql.Composable:
     )
 
 
+def with_reading(found: sql.Composable) -> sql.Composable:
+    """A row that its file's reader could not read whole fails with what that said; nothing else is asked of it."""
+    return sql.SQL("CASE WHEN left(p.problem, 1) = '[' THEN p.problem::jsonb ELSE {} END").format(found)
+
+
 def row_findings(plan: LoadPlan, bind: Bind) -> tuple[list[Finding], list[Finding], list[Finding]]:
     """Problems that fail a row, problems that hold it for a person, and warnings; over `p` only."""
     failures = [
@@ -83,7 +89,10 @@ def row_findings(plan: LoadPlan, bind: Bind) -> tuple[list[Finding], list[Findin
     for mapped in plan.mapped:
         failures += _step_findings(mapped, bind, warns=False)
         warnings += _step_findings(mapped, bind, warns=True)
-        failures += _column_findings(plan, mapped) if mapped.field.type == "column" else _type_findings(mapped, bind)
+        column = mapped.field if mapped.field.type == "column" else None
+        if plan.of_file and column is None and not mapped.value_map:
+            column = columns.column_of(mapped.field)
+        failures += _column_findings(plan, column) if column else _type_findings(mapped, bind)
         held += _unmapped_values(mapped, bind)
         warnings += _value_warnings(plan, mapped, bind)
     failures += _field_rules(plan, bind)
@@ -147,11 +156,11 @@ def _type_findings(mapped: Mapped, bind: Bind) -> list[Finding]:
     return found
 
 
-def _column_findings(plan: LoadPlan, mapped: Mapped) -> list[Finding]:
+def _column_findings(plan: LoadPlan, field: Field) -> list[Finding]:
     """What is wrong with the cell of a column of any table."""
-    if mapped.field.base in columns.TEXTS:
+    if field.base in columns.TEXTS:
         return []
-    field, text = mapped.field, cell(mapped.field.name)
+    text = cell(field.name)
     found, wrong = [], sql.SQL("{} IS NOT NULL AND {} IS NULL").format(text, value(field.name))
     before: list[sql.Composable] = []
     for condition, code, said in columns.wrong(field, plan.cells):

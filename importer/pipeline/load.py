@@ -45,7 +45,7 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
 
     def pieces(self, reader: Reader, chunk: chunks.Claim, max_rows: int) -> Iterator[Slice]:
         """The slices of what is left of the chunk."""
-        rows = staging.read_rows(reader.pairs(chunk.start, chunk.hi))
+        rows = reader.rows(chunk.start, chunk.hi)
         return staging.slices(rows, max_rows=max_rows, shrunk=lambda: self.shrunk)
 
     def write(self, rows: list[Row], *, batch: int) -> Counts:
@@ -149,8 +149,9 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
         staging.stage(self.connection, rows)
         code, message, column = explain(error)
         self.connection.execute(
-            "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, code, source_hash, "
-            "source_data, problems) SELECT gen_random_uuid(), %(run)s, %(batch)s, s.key, s.ordinal, 'failed', %(code)s::text, s.hash, "
+            "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, source_row, ordinal, action, code, "
+            "source_hash, source_data, problems) "
+            "SELECT gen_random_uuid(), %(run)s, %(batch)s, s.key, s.line, s.ordinal, 'failed', %(code)s::text, s.hash, "
             "CASE WHEN pg_input_is_valid(%(row)s::text, 'json') THEN %(row)s::text::json END, "
             "jsonb_build_array(jsonb_build_object('code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text, 'detail', %(detail)s::text)) "
             "FROM pg_temp.stage s",

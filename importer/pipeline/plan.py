@@ -79,6 +79,9 @@ class LoadPlan:
     recreate_deleted: bool = False
     record_unchanged: bool = False
     cells: Cells = attribute(default_factory=Cells)  # how a file writes numbers and dates
+    of_file: bool = False  # its cells are texts that people wrote
+    refuses_existing: bool = False  # a row that is here already, or comes twice, fails (F-057)
+    draws_numbers: bool = True  # a rehearsal uses up none of the numbers that rows are given
 
     @property
     def fields(self) -> Mapping[str, Mapped]:

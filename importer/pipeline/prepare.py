@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
@@ -53,9 +53,14 @@ def prepared(plan: LoadPlan, bind: Bind, source: sql.Composable = STAGE) -> sql.
 
     The rows come from `stage`, or from `source`, which has its columns. Fields without a mapping are NULL. The cell of field f is the column `cell:f`.
     """
-    return sql.SQL("SELECT p.n, p.key, p.ordinal, p.problem, {columns} FROM ({values}) p OFFSET 0").format(
-        columns=sql.SQL(", ").join(_derived_columns(plan)), values=_values(plan, bind, source)
+    return sql.SQL("SELECT p.n, p.key, p.ordinal, p.problem{columns} FROM ({values}) p OFFSET 0").format(
+        columns=_after(_derived_columns(plan)), values=_values(plan, bind, source)
     )
+
+
+def _after(columns: Iterable[sql.Composable]) -> sql.Composable:
+    """The columns behind others: there may be none, where nothing is mapped yet."""
+    return sql.SQL("").join(sql.SQL(", {}").format(column) for column in columns)
 
 
 def cell(field_name: str) -> sql.Composable:
@@ -106,13 +111,13 @@ def _cells(plan: LoadPlan, bind: Bind, source: sql.Composable) -> sql.Composable
         for mapped in plan.mapped
         if is_local(mapped)
     ]
+    opened = sql.SQL("CROSS JOIN LATERAL json_to_record(s.row) AS j({})").format(columns)
     return sql.SQL(
-        "SELECT s.n, s.key, s.ordinal, s.problem, {cells} FROM {source} s "
-        "CROSS JOIN LATERAL json_to_record(s.row) AS j({columns}){early}{steps} OFFSET 0"
+        "SELECT s.n, s.key, s.ordinal, s.problem{cells} FROM {source} s {opened}{early}{steps} OFFSET 0"
     ).format(
         source=source,
-        cells=sql.SQL(", ").join(found),
-        columns=columns,
+        cells=_after(found),
+        opened=opened if plan.mapped else sql.SQL(""),
         early=_made(plan),
         steps=sql.SQL("").join(step for chain in chains.values() for step in chain.steps),
     )
@@ -222,8 +227,8 @@ def _values(plan: LoadPlan, bind: Bind, source: sql.Composable) -> sql.Composabl
         columns.append(sql.SQL("{} AS {}").format(_typed(plan, mapped, text, bind), name(slot(field.name))))
         columns.append(sql.SQL("{} AS {}").format(text, name(f"cell:{field.name}")))
         columns += [name("c", extra) for extra in _extras(mapped)]
-    return sql.SQL("SELECT c.n, c.key, c.ordinal, c.problem, {columns} FROM ({cells}) c OFFSET 0").format(
-        columns=sql.SQL(", ").join(columns), cells=_cells(plan, bind, source)
+    return sql.SQL("SELECT c.n, c.key, c.ordinal, c.problem{columns} FROM ({cells}) c OFFSET 0").format(
+        columns=_after(columns), cells=_cells(plan, bind, source)
     )
 
 
@@ -259,6 +264,13 @@ def _typed(plan: LoadPlan, mapped: Mapped, text: sql.Composable, bind: Bind) -> 
         return text
     if field.choices or mapped.value_map:
         return _chosen(mapped, text, bind)
+    if plan.of_file and (column := of_tables.column_of(field)):
+        found = of_tables.typed(column, text, plan.cells, bind(plan.timezone, "text"), bind)
+        if field.type != "timestamptz":
+            return found
+        return sql.SQL("(SELECT CASE WHEN m.t BETWEEN {} THEN m.t END FROM (SELECT {} AS t) m)").format(
+            _SHOWABLE, found
+        )
     if field.name == "ticket_number" and plan.number_prefix:
         return sql.SQL("{} || {}").format(bind(plan.number_prefix, "text"), text)
     match field.type:

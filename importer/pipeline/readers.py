@@ -1,7 +1,7 @@
-"""Readers: where a query's rows come from, always as (key, JSON text) pairs in key order.
+"""Readers: where rows come from, always in the order of their keys.
 
 A query whose rows are found by a unique key of its base table is read by ranges of that key, straight from
-the source. Anything else (a grouped query, raw SQL, later a file) is staged whole first; then the ranges are
+the source. Anything else (a grouped query, raw SQL, a file) is staged whole first; then the ranges are
 ranges of the staged result.
 """
 
@@ -13,12 +13,15 @@ from typing import Protocol
 
 import psycopg
 
+from importer.errors import JobFailed
 from importer.pipeline import staging
+from importer.pipeline.staging import Row
 from importer.pipeline.tables import stage
+from importer.pipeline.tables.judge import judge
+from importer.pipeline.tables.plan import TablePlan
 from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
 
-Pairs = Iterator[tuple[bytes | None, bytes | None]]
 MAX_ROW_BYTES = 32 * 1024 * 1024  # a larger row fails by itself instead of filling the worker's memory
 FETCHED_BYTES = 4 * 1024 * 1024  # in memory beside the slice
 FETCHED_ROWS = 50
@@ -32,8 +35,8 @@ class Reader(Protocol):
     def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
         """The last key of each chunk, and the number of rows where it is known."""
 
-    def pairs(self, lo: str | None, hi: str | None) -> Pairs:
-        """The rows after `lo` up to and with `hi`."""
+    def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
+        """The rows after `lo` up to and with `hi`, in key order."""
 
 
 class RangeReader:
@@ -49,9 +52,9 @@ class RangeReader:
         found = self.session.fetch_all(*self.compiled.boundaries(chunk_rows))
         return [str(key) for (key, *_) in found], None
 
-    def pairs(self, lo: str | None, hi: str | None) -> Pairs:
+    def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
         query, params = self.compiled.rows(lo, hi, max_row_bytes=MAX_ROW_BYTES)
-        yield from self.session.stream(query, params, size=self.fetched, raw=True)
+        return staging.read_rows(self.session.stream(query, params, size=self.fetched, raw=True))
 
     @cached_property
     def fetched(self) -> int:
@@ -59,34 +62,28 @@ class RangeReader:
 
 
 class StagedReader:
-    """Reads the whole result once into a table of the run, then ranges of that table."""
+    """Reads a whole result once into a table of the run, in the order of its keys, then ranges of that table."""
 
     how = "staged"
 
     def __init__(
-        self, session: SourceSession, compiled: CompiledQuery, connect: Callable[[], psycopg.Connection], run_id: int
+        self, fill: Callable[[psycopg.Connection], int], connect: Callable[[], psycopg.Connection], run_id: int
     ) -> None:
-        self.session = session
-        self.compiled = compiled
+        self.fill = fill
         self.connect = connect
         self.run_id = run_id
 
     def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
-        query, params = self.compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)
-        count = staging.stage_whole(
-            connection,
-            run_id,
-            self.session.stream(query, params, size=fetched_at_once(self.session, self.compiled), raw=True),
-        )
+        count = self.fill(connection)
         return staging.staged_bounds(connection, run_id, chunk_rows), count
 
-    def pairs(self, lo: str | None, hi: str | None) -> Pairs:
+    def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
         with self.connect() as connection:
-            yield from staging.staged_rows(connection, self.run_id, lo, hi)
+            yield from staging.told_apart(staging.staged_rows(connection, self.run_id, lo, hi))
 
 
-class FileReader:
-    """Reads a file that is staged whole, without its rows passing through Python; see `tables.stage`."""
+class LinesReader:
+    """Lets a table's file be read by its lines, without its rows passing through Python; see `tables.stage`."""
 
     how = "file"
 
@@ -97,7 +94,7 @@ class FileReader:
         self.ready(connection)
         return stage.bounds(connection, run_id, chunk_rows), stage.count_rows(connection, run_id)
 
-    def pairs(self, lo: str | None, hi: str | None) -> Pairs:
+    def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
         return iter(())
 
 
@@ -113,4 +110,34 @@ def reader_for(
     """The reader that fits the query."""
     if compiled.key is not None:
         return RangeReader(session, compiled)
-    return StagedReader(session, compiled, connect, run_id)
+
+    def fill(connection: psycopg.Connection) -> int:
+        query, params = compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)
+        stream = session.stream(query, params, size=fetched_at_once(session, compiled), raw=True)
+        return staging.stage_whole(connection, run_id, stream)
+
+    return StagedReader(fill, connect, run_id)
+
+
+def rows_into(
+    plan: TablePlan, session: SourceSession, compiled: CompiledQuery, run_id: int, *, most: int | None
+) -> Reader:
+    """The reader of a query whose rows go into a table: staged and judged as those of a file are.
+
+    To prepare it raises JobFailed for more than `most` rows.
+    """
+
+    def ready(connection: psycopg.Connection) -> None:
+        query, params = compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)
+        stream = session.stream(query, params, size=fetched_at_once(session, compiled), raw=True)
+        stage.stage_lines(connection, run_id, stage.lines_of(stream))
+        count = stage.count_rows(connection, run_id)
+        if most is not None and count > most:
+            raise JobFailed(
+                f"The query has {count:,} rows; at most {most:,} may be imported into {plan.table.name} at once.",
+                code="source_limit",
+                hint="Filter it, or ask for a higher limit.",
+            )
+        judge(connection, plan, run_id)
+
+    return LinesReader(ready)

@@ -9,7 +9,7 @@ transaction (`yielding`), and the rehearsal begins anew.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -17,20 +17,22 @@ from typing import Any, Protocol
 import psycopg
 from psycopg import sql
 
-from importer.pipeline import chunks, late_links, staging
+from importer.pipeline import chunks, late_links, staging, work
 from importer.pipeline.defaults import default_run
 from importer.pipeline.load import Counts, Loader, Statement, count
 from importer.pipeline.observed import observed_columns
 from importer.pipeline.plan import LoadPlan
-from importer.pipeline.readers import MAX_ROW_BYTES, Pairs, fetched_at_once
+from importer.pipeline.readers import MAX_ROW_BYTES, fetched_at_once
 from importer.pipeline.run import Stopped
+from importer.pipeline.staging import Row
+from importer.pipeline.tables.plan import TablePlan
 from importer.pipeline.yielding import Yielding
 from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
 
 REHEARSAL_LOCK = chunks.LOCK_CLASS + 3
 RECORD_VALUES = (
-    "batch_no", "source_identifier", "ordinal", "action", "code", "target_id", "source_hash", "source_data",
+    "batch_no", "source_identifier", "source_row", "ordinal", "action", "code", "target_id", "source_hash", "source_data",
     "before_image", "after_image", "changed_fields", "problems", "warnings", "confidence", "matching",
 )  # fmt: skip
 
@@ -44,6 +46,8 @@ class Plan(Protocol):
     def compiled(self) -> CompiledQuery: ...
     @property
     def load(self) -> LoadPlan: ...
+    @property
+    def table(self) -> TablePlan | None: ...
 
 
 class Run(Protocol):
@@ -143,6 +147,39 @@ class RehearsalLoader(Loader):
         )
 
 
+class TrialLoader(RehearsalLoader):
+    """Writes into a transaction that is rolled back, without a job beside it."""
+
+    _pending = None  # nothing is linked later
+    _default: Any = None
+
+    def _give_default_account(self) -> None:
+        column = self.plan.target.default_account
+        if not column or self.connection.execute(self._lacking).fetchone() is None:
+            return
+        if self._default is None:
+            self._default = self._default_account()
+        self.connection.execute(
+            sql.SQL("UPDATE pg_temp.work SET {0} = %s WHERE {0} IS NULL AND action = 'created'").format(
+                work.stored(column)
+            ),
+            (self._default,),
+        )
+
+    def _default_account(self) -> Any:
+        row = self.connection.execute(
+            "SELECT e.target_id FROM external_refs e JOIN accounts a ON a.id = e.target_id "
+            "WHERE e.entity_id = %s AND e.external_id = '__default__'",
+            (self.plan.entity_ids["__default__"],),
+        ).fetchone()
+        if row is None:
+            row = self.connection.execute(
+                "INSERT INTO accounts (id, name) VALUES (gen_random_uuid(), %s) RETURNING id",
+                (self.plan.default_account_name,),
+            ).fetchone()
+        return row[0] if row else None
+
+
 def rehearse(
     plans: Sequence[Plan],
     runs: Mapping[str, Run],
@@ -173,7 +210,7 @@ def rehearse(
                     run_id = runs[plan.key].pk
                     _begin(outside, run_id)
                     loader = RehearsalLoader(inside, plan.load, run_id=shadow(run_id), job_id=job_id, beside=loads)
-                    rows = staging.read_rows(_ordered(inside, source, plan.compiled, run_id))
+                    rows = _ordered(inside, source, plan.compiled, run_id)
                     for number, piece in enumerate(staging.slices(rows, max_rows=batch_rows)):
                         counts = loader.write(piece.rows, batch=number)
                         _carry_out(inside, outside, run_id, number)
@@ -283,15 +320,14 @@ def _columns() -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(column) for column in RECORD_VALUES)
 
 
-def _ordered(inside: psycopg.Connection, source: SourceSession, compiled: CompiledQuery, run_id: int) -> Pairs:
+def _ordered(inside: psycopg.Connection, source: SourceSession, compiled: CompiledQuery, run_id: int) -> Iterator[Row]:
     """The query's rows in key order: from the source, or staged in the transaction that will be rolled back."""
     query, params = compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)
     stream = source.stream(query, params, size=fetched_at_once(source, compiled), raw=True)
     if compiled.key is not None:
-        yield from stream
-        return
+        return staging.read_rows(stream)
     staging.stage_whole(inside, run_id, stream)
-    yield from staging.staged_cursor(inside, run_id)
+    return staging.told_apart(staging.staged_cursor(inside, run_id))
 
 
 def _carry_out(inside: psycopg.Connection, outside: psycopg.Connection, run_id: int, batch: int) -> None:

@@ -27,7 +27,8 @@ class Row:
     key: bytes
     data: bytes  # JSON text, as the source sent it
     ordinal: int = 0  # 1, 2, ... when the key was seen before
-    problem: str = ""  # what already stops it
+    problem: str = ""  # what already stops it: a code, or what a file's reader said of it, as JSON
+    line: int | None = None  # of a file
     digest: bytes = b""
 
     @property
@@ -45,18 +46,25 @@ class Slice:
 
 def read_rows(cells: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[Row]:
     """Rows of (key, JSON) pairs in key order: hashed, repeats of a key numbered, unreadable ones marked."""
+    return told_apart(
+        Row(
+            key or b"(row %d)" % number,
+            b"{}" if data is None else data,
+            problem="row_too_large" if data is None else "" if key else "external_id_empty",
+        )
+        for number, (key, data) in enumerate(cells, start=1)
+    )
+
+
+def told_apart(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, which come in key order: hashed, repeats of a key numbered."""
     previous: bytes | None = None
     ordinal = 0
-    for number, (found_key, found_data) in enumerate(cells, start=1):
-        row = Row(found_key or b"(row %d)" % number, b"{}" if found_data is None else found_data)
-        if not found_key:
-            row.problem = "external_id_empty"
-        if found_data is None:
-            row.problem = "row_too_large"
+    for row in rows:
         ordinal = ordinal + 1 if row.key == previous else 0
         row.ordinal, previous = ordinal, row.key
         row.digest = hashlib.sha256(row.data).digest()
-        if NUL in row.data and _has_nul(row.data):
+        if holds_nul(row.data):
             row.data, row.problem = row.data.replace(NUL, b"\\ufffd"), "nul_byte"
         yield row
 
@@ -85,7 +93,8 @@ def create_slice_tables(connection: psycopg.Connection, work: sql.Composed) -> N
     """The temporary tables of this connection; made anew for each query because `work` follows its columns."""
     connection.execute("DROP TABLE IF EXISTS pg_temp.stage, pg_temp.incoming, pg_temp.work")
     connection.execute(
-        'CREATE TEMPORARY TABLE stage (n integer, key text COLLATE "C", ordinal integer, hash bytea, problem text, row json, made json)'
+        'CREATE TEMPORARY TABLE stage (n integer, key text COLLATE "C", ordinal integer, hash bytea, problem text, '
+        "line bigint, row json, made json)"
     )
     connection.execute('CREATE TEMPORARY TABLE incoming (n integer, key text COLLATE "C", hash bytea)')
     connection.execute(work)
@@ -97,15 +106,17 @@ def stage(connection: psycopg.Connection, rows: Iterable[tuple[int, Row]], *, ma
     `made` gives beside a row's JSON the values that Python makes of it, as JSON.
     """
     connection.execute("TRUNCATE pg_temp.stage, pg_temp.work")
-    with connection.cursor().copy("COPY pg_temp.stage (n, key, ordinal, hash, problem, row, made) FROM STDIN") as copy:
+    statement = "COPY pg_temp.stage (n, key, ordinal, hash, problem, line, row, made) FROM STDIN"
+    with connection.cursor().copy(statement) as copy:
         buffer = bytearray()
         for number, row in rows:
-            buffer += b"%d\t%b\t%d\t\\\\x%b\t%b\t%b\t%b\n" % (
+            buffer += b"%d\t%b\t%d\t\\\\x%b\t%b\t%b\t%b\t%b\n" % (
                 number,
                 _escaped(stored_key(row.key)),
                 row.ordinal,
                 row.digest.hex().encode(),
-                row.problem.encode() or b"\\N",
+                _escaped(row.problem.encode()) or b"\\N",
+                b"\\N" if row.line is None else b"%d" % row.line,
                 row.data.replace(b"\\", b"\\\\") if b"\\" in row.data else row.data,
                 b"\\N" if made is None else made(row.data).replace(b"\\", b"\\\\"),
             )
@@ -151,14 +162,34 @@ def run_table(run_id: int) -> sql.Identifier:
     return sql.Identifier(f"importer_stage_{run_id}")
 
 
-def stage_whole(connection: psycopg.Connection, run_id: int, cells: Iterable[tuple[bytes | None, bytes | None]]) -> int:
-    """Copy a whole result into the run's table; returns the number of rows.
+def ordered_table(run_id: int) -> sql.Identifier:
+    return sql.Identifier(f"importer_stage_{run_id}_ordered")
+
+
+def create_ordered(connection: psycopg.Connection, run_id: int, *, temporary: bool = False) -> sql.Identifier:
+    """The empty table for a whole result in the order of its keys.
 
     Logged, not UNLOGGED: a server crash empties an unlogged table, and a resumed job would find nothing.
     """
-    table = run_table(run_id)
+    table = ordered_table(run_id)
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
-    connection.execute(sql.SQL('CREATE TABLE {} (n bigint, key text COLLATE "C", row text)').format(table))
+    connection.execute(
+        sql.SQL('CREATE {} {} (n bigint, key text COLLATE "C", line bigint, problem text, row text)').format(
+            sql.SQL("TEMPORARY TABLE" if temporary else "TABLE"), table
+        )
+    )
+    return table
+
+
+def seal_ordered(connection: psycopg.Connection, run_id: int) -> None:
+    """Let ranges of keys be found quickly, once the rows are in."""
+    connection.execute(sql.SQL("CREATE INDEX ON {} (key, n)").format(ordered_table(run_id)))
+    connection.execute(sql.SQL("ANALYZE {}").format(ordered_table(run_id)))
+
+
+def stage_whole(connection: psycopg.Connection, run_id: int, cells: Iterable[tuple[bytes | None, bytes | None]]) -> int:
+    """Copy a whole result into the run's table; returns the number of rows."""
+    table = create_ordered(connection, run_id)
     count = 0
     with connection.cursor().copy(sql.SQL("COPY {} (n, key, row) FROM STDIN").format(table)) as copy:
         for count, (key, data) in enumerate(cells, start=1):
@@ -170,8 +201,7 @@ def stage_whole(connection: psycopg.Connection, run_id: int, cells: Iterable[tup
                     b"\\N" if data is None else data.replace(b"\\", b"\\\\"),
                 )
             )
-    connection.execute(sql.SQL("CREATE INDEX ON {} (key, n)").format(table))
-    connection.execute(sql.SQL("ANALYZE {}").format(table))
+    seal_ordered(connection, run_id)
     return count
 
 
@@ -181,35 +211,43 @@ def staged_bounds(connection: psycopg.Connection, run_id: int, chunk_rows: int) 
         sql.SQL(
             "SELECT max(key) FROM (SELECT key, (row_number() OVER (ORDER BY key, n) - 1) / %s AS block FROM {}) k "
             "GROUP BY block ORDER BY block"
-        ).format(run_table(run_id)),
+        ).format(ordered_table(run_id)),
         (chunk_rows,),
     )
     return list(dict.fromkeys(key for (key,) in found))
 
 
-def staged_rows(
-    connection: psycopg.Connection, run_id: int, lo: str | None, hi: str | None
-) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """(key, JSON) pairs of a range of the staged result, in key order; streamed in its own transaction."""
+_STAGED = sql.SQL("SELECT key, row, line, problem FROM {} ")
+
+
+def staged_rows(connection: psycopg.Connection, run_id: int, lo: str | None, hi: str | None) -> Iterator[Row]:
+    """A range of the staged result, in key order; streamed in its own transaction."""
     with connection.cursor() as cursor:
-        rows = cursor.stream(
+        found = cursor.stream(
             sql.SQL(
-                "SELECT key, row FROM {} WHERE (%(lo)s::text IS NULL OR key > %(lo)s) "
-                "AND (%(hi)s::text IS NULL OR key <= %(hi)s) ORDER BY key, n"
-            ).format(run_table(run_id)),
+                "{} WHERE (%(lo)s::text IS NULL OR key > %(lo)s) AND (%(hi)s::text IS NULL OR key <= %(hi)s) "
+                "ORDER BY key, n"
+            ).format(_STAGED.format(ordered_table(run_id))),
             {"lo": lo, "hi": hi},
         )
-        for key, data in rows:
-            yield key.encode(), None if data is None else data.encode()
+        yield from _staged(found)
 
 
-def staged_cursor(connection: psycopg.Connection, run_id: int) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """All (key, JSON) pairs of the staged result in key order, inside the connection's open transaction."""
+def staged_cursor(connection: psycopg.Connection, run_id: int) -> Iterator[Row]:
+    """The whole staged result in key order, inside the connection's open transaction."""
     with connection.cursor(name=f"staged_{run_id}") as cursor:
         cursor.itersize = 500
-        cursor.execute(sql.SQL("SELECT key, row FROM {} ORDER BY key, n").format(run_table(run_id)))
-        for key, data in cursor:
-            yield key.encode(), None if data is None else data.encode()
+        cursor.execute(sql.SQL("{} ORDER BY key, n").format(_STAGED.format(ordered_table(run_id))))
+        yield from _staged(cursor)
+
+
+def _staged(found: Iterable[tuple[str, str | None, int | None, str | None]]) -> Iterator[Row]:
+    """Rows as they were staged. One of a database that has no key, or is too large, is marked here."""
+    unnamed = 0
+    for key, data, line, said in found:
+        unnamed += not key
+        problem = said or ("row_too_large" if data is None else "" if key else "external_id_empty")
+        yield Row(key.encode() or b"(row %d)" % unnamed, (data or "{}").encode(), problem=problem, line=line)
 
 
 def repeats_table(run_id: int) -> sql.Identifier:
@@ -223,8 +261,8 @@ def judged_table(run_id: int) -> sql.Identifier:
 def drop_run_table(connection: psycopg.Connection, run_id: int) -> None:
     """Drop all that is staged of the run."""
     connection.execute(
-        sql.SQL("DROP TABLE IF EXISTS {}, {}, {}").format(
-            run_table(run_id), repeats_table(run_id), judged_table(run_id)
+        sql.SQL("DROP TABLE IF EXISTS {}, {}, {}, {}").format(
+            run_table(run_id), ordered_table(run_id), repeats_table(run_id), judged_table(run_id)
         )
     )
 
@@ -237,8 +275,10 @@ def stored_key(key: bytes) -> bytes:
     return start + b"..." + hashlib.sha256(key).hexdigest().encode()
 
 
-def _has_nul(data: bytes) -> bool:
+def holds_nul(data: bytes) -> bool:
     """Whether the JSON text holds an escaped NUL; an escaped backslash before "u0000" is not one."""
+    if NUL not in data:
+        return False
     start = data.find(NUL)
     while start >= 0:
         before = 0

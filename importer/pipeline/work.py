@@ -98,7 +98,8 @@ def values(plan: LoadPlan, conflicts: Conflicts) -> Iterator[tuple[str, sql.Comp
 def _number(plan: LoadPlan, column: str, conflicts: Conflicts) -> sql.Composable:
     """The source's number; a fresh one when it is empty or another row has it; NULL keeps an existing row's (E13)."""
     key = next(key for key in plan.target.unique_keys if key.column == column)
-    fresh = sql.SQL("CASE WHEN i.target_id IS NULL OR NOT i.alive THEN {} END").format(fragment(key.fresh))
+    given = key.fresh if plan.draws_numbers else "gen_random_uuid()::text"
+    fresh = sql.SQL("CASE WHEN i.target_id IS NULL OR NOT i.alive THEN {} END").format(fragment(given))
     if column not in plan.fields:
         return fresh
     index = next(index for index, (other, _) in enumerate(conflicts) if other.column == column)

@@ -12,7 +12,7 @@ from importer.pipeline.work import stored, stored_columns
 from servicevault import catalog
 
 _RECORD_COLUMNS = (
-    "id, run_id, batch_no, source_identifier, ordinal, action, code, target_id, source_hash, source_data, "
+    "id, run_id, batch_no, source_identifier, source_row, ordinal, action, code, target_id, source_hash, source_data, "
     "before_image, after_image, changed_fields, problems, warnings, confidence, matching"
 )
 
@@ -83,7 +83,10 @@ def update_changed(plan: LoadPlan, bind: Bind) -> sql.Composed:
 
 
 def link_existing(plan: LoadPlan, bind: Bind) -> sql.Composed:
-    """Point the source row at the target it updated or equals, and remember the row's hash."""
+    """Point the source row at the target it updated or equals, and remember the row's hash.
+
+    A row that was skipped because its target exists is linked without its hash: it was not compared.
+    """
     return sql.SQL(
         "WITH known AS (UPDATE external_refs e SET source_hash = s.hash, mapping_version_id = {version}, "
         "record_id = CASE WHEN w.action = 'unchanged' THEN e.record_id ELSE w.record_id END, target_id = w.target_id, "
@@ -96,7 +99,9 @@ def link_existing(plan: LoadPlan, bind: Bind) -> sql.Composed:
         entity=bind(plan.entity_id, "bigint"),
         job=sql.Placeholder("job"),
         linked=_new_links(
-            plan, bind, "NOT w.known AND (w.action IN ('updated', 'unchanged') OR w.code = 'placeholder_agent')"
+            plan,
+            bind,
+            "NOT w.known AND (w.action IN ('updated', 'unchanged') OR w.code IN ('placeholder_agent', 'exists'))",
         ),
     )
 
@@ -142,13 +147,16 @@ def remember_unresolved(plan: LoadPlan, bind: Bind) -> sql.Composed | None:
 
 
 def _record_start() -> sql.Composable:
-    return sql.SQL("w.record_id, %(run)s, %(batch)s, w.key, w.ordinal, w.action, w.code, w.target_id, s.hash, s.row")
+    return sql.SQL(
+        "w.record_id, %(run)s, %(batch)s, w.key, s.line, w.ordinal, w.action, w.code, w.target_id, s.hash, s.row"
+    )
 
 
 def _new_links(plan: LoadPlan, bind: Bind, condition: str) -> sql.Composable:
     return sql.SQL(
         "INSERT INTO external_refs (entity_id, external_id, target_id, source_hash, mapping_version_id, record_id, job_id, "
-        "source_number) SELECT {entity}, w.key, w.target_id, s.hash, {version}, w.record_id, %(job)s, w.source_number "
+        "source_number) SELECT {entity}, w.key, w.target_id, CASE WHEN w.action <> 'skipped' THEN s.hash END, {version}, "
+        "w.record_id, %(job)s, w.source_number "
         "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n WHERE {condition} ORDER BY w.n"
     ).format(
         entity=bind(plan.entity_id, "bigint"),

@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.views.decorators.http import require_http_methods
 
 from importer import operations
+from importer.file_targets import is_table
 from importer.models import ImportProfile
 from importer.modes import Mode, Strategy
 from importer.operations.profile_preview import ProfilePreview, QueryPreview, preview_profile
@@ -60,6 +61,7 @@ def preview_page(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     context |= {"current": current, "mode": mode, "limit": limit, "limits": ROWS, "problem": problem}
     context |= {"modes": Mode.choices, "strategies": Strategy.choices, "batch_sizes": BATCH_SIZES}
     context |= {"may_reveal": policy.has(request.user, REVEAL), "is_revealed": reveal}
+    context["feeds_tables"] = [query.name for query in enabled if is_table(query.target_type)]
     context["why_not"] = why_not_start(request.user, profile, queries=len(enabled), active=state.active)
     if current is not None:
         try:

@@ -41,8 +41,11 @@ def open_zip(stream: IO[bytes], limits: Limits) -> zipfile.ZipFile:
 
 
 @contextmanager
-def opened(stream: IO[bytes], limits: Limits) -> Iterator[tuple[str, str, IO[bytes]]]:
-    """Yield (container, inner name, content) of a file that may be compressed; workbooks stay as they are."""
+def opened(stream: IO[bytes], limits: Limits, member: str = "") -> Iterator[tuple[str, str, IO[bytes]]]:
+    """Yield (container, inner name, content) of a file that may be compressed; workbooks stay as they are.
+
+    Of an archive with several files, `member` is the one that is wanted.
+    """
     stream.seek(0)
     head = stream.read(8)
     stream.seek(0)
@@ -56,10 +59,12 @@ def opened(stream: IO[bytes], limits: Limits) -> Iterator[tuple[str, str, IO[byt
             stream.seek(0)
             yield "", "", stream
             return
+        if member in names:
+            names = [member]
         if len(names) != 1:
             raise FileRejected(f"The zip archive holds {len(names)} files. Send an archive with exactly one file.")
-        with packing_errors(), archive.open(names[0]) as member:
-            yield "zip", names[0], _checked(member, _size(stream), limits)
+        with packing_errors(), archive.open(names[0]) as content:
+            yield "zip", names[0], _checked(content, _size(stream), limits)
     else:
         yield "", "", stream
 

@@ -30,7 +30,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 def opened(stream: IO[bytes], options: ReadOptions, limits: Limits = DEFAULT) -> Iterator[tuple[Detection, Reading]]:
     """Yield what the file is and its records; valid while the context is. Raises FileRejected."""
     refuse_hidden_archive(stream)
-    with containers.opened(stream, limits) as (container, inner_name, content):
+    with containers.opened(stream, limits, options.member) as (container, inner_name, content):
         format_, found = _detect(content, options, limits)
         found = replace(found, container=container, inner_name=inner_name)
         settled = settle(options, found)

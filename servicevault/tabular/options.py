@@ -49,6 +49,8 @@ class ReadOptions:
     # Set by detection, no option of people: `sep=;` is the first line; every cell is quoted.
     separator_line: bool = False
     quotes_all: bool = False
+    # Of an archive with several files: which of them is read.
+    member: str = ""
 
     @classmethod
     def parse(cls, given: Mapping[str, Any], *, others: Collection[str] = ()) -> ReadOptions:

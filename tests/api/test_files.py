@@ -324,3 +324,52 @@ def test_jobs_are_listed_newest_first_and_cancelled(bella: Any, boss: Any, logge
     assert [job["job_id"] for job in cancelled["jobs"]] == [made[0]]
     assert logged_in(boss).get(f"{DATA}/import/jobs").json()["total_count"] == 3
     assert browser.get(f"{DATA}/export/{made[0]}/debug").status_code == 404
+
+
+@pytest.mark.req("F-020", "F-021", "F-043", "F-067", "C8")
+def test_tickets_and_whole_documents_go_the_same_way(
+    bella: Any, logged_in: Any, worker: Callable[[str], ImportJob], people: psycopg.Connection
+) -> None:
+    browser = logged_in(bella)
+    refused = post(browser, "/import/upload", sent("external_id,title\n1,A\n", target_type="tickets"))
+    assert (refused.status_code, refused.json()["code"], refused.json()["table_name"]) == (403, "IMPORT_003", "tickets")
+    for table in ("tickets", "users"):
+        ImportPermission.objects.create(user=bella, table_name=table)
+    nowhere = post(browser, "/import/upload", sent("external_id\n1\n"))
+    assert (nowhere.status_code, list(nowhere.json()["errors"])) == (422, ["table_name"])
+    letters = post(browser, "/import/upload", sent("external_id\n1\n", target_type="letters"))
+    assert (letters.status_code, list(letters.json()["errors"])) == (422, ["target_type"])
+    body = {"headers": ["Ticket ID", "Subject"], "sample_rows": [["1", "A"]], "target_type": "tickets"}
+    proposed = post(browser, "/tables/tickets/suggest-mapping", body).json()
+    assert [each["target_column"] for each in proposed["mappings"]] == ["external_id", "title"]
+    assert proposed["unmapped_required"] == ["description"]
+
+    desk = {
+        "tickets": [{"external_id": 1, "title": "A", "description": "x", "customer_external_id": 7}],
+        "contacts": [{"external_id": 7, "name": "Cora", "email": "cora@acme.example"}],
+    }
+    options = {"tables": {"tickets": "tickets", "contacts": "customer_users"}}
+    answer = post(browser, "/import/upload", sent(json.dumps(desk), "desk.json", import_options=options))
+    assert answer.status_code == 201, answer.content
+    job = answer.json()
+    assert [(part["place"], part["target_type"], part["table_name"]) for part in job["parts"]] == [
+        ("contacts", "customer_users", "users"),
+        ("tickets", "tickets", "tickets"),
+    ]
+    mapped = browser.put(
+        f"{DATA}/import/{job['job_id']}",
+        json.dumps({"field_mappings": {"people": []}}),
+        content_type="application/json",
+    )
+    assert (mapped.status_code, list(mapped.json()["errors"])) == (422, ["field_mappings"])
+    report = post(browser, f"/import/{job['job_id']}/validate").json()
+    assert (report["isValid"], [part["wouldCreate"] for part in report["parts"]]) == (True, [1, 1])
+    assert post(browser, f"/import/{job['job_id']}/start").status_code == 202
+    assert worker(job["job_id"]).status == "completed"
+    assert people.execute("SELECT u.email FROM tickets t JOIN users u ON u.id = t.customer_id").fetchall() == [
+        ("cora@acme.example",)
+    ]
+    report = post(
+        browser, "/import/validate-file", sent("external_id,title,description\n2,B,\n", target_type="tickets")
+    ).json()
+    assert (report["isValid"], report["totalRows"], ImportJob.objects.count()) == (True, 1, 1)

@@ -346,3 +346,65 @@ def test_the_page_asks_few_questions(browser: Any, django_assert_max_num_queries
     with django_assert_max_num_queries(32):
         browser.get(f"{PAGE}?table=people")
     assert reverse("data_import") == PAGE
+
+
+# -- the help desk
+
+
+@pytest.fixture
+def desk_clerk(browser: Any, bella: Any) -> Any:
+    """Bella may also import tickets, people and accounts."""
+    bella.grants.create(permission="system.import.execute")
+    for table in ("tickets", "users", "accounts"):
+        ImportPermission.objects.create(user=bella, table_name=table)
+    return browser
+
+
+@pytest.mark.req("F-153", "F-020", "U50")
+def test_tickets_are_chosen_beside_tables_and_mapped_to_their_customers(desk_clerk: Any) -> None:
+    page = desk_clerk.get(PAGE).content.decode()
+    assert re.search(
+        r'"Help desk".*Tickets.*Several of these in one document.*as they are".*"Other tables".*people', page, re.S
+    )
+    chosen = text_of(desk_clerk.get(f"{PAGE}?table=desk:tickets"))
+    assert "Fields of Tickets" in chosen
+    assert "Source of the ids" in chosen
+    assert desk_clerk.get(f"{PAGE}?table=desk:letters").status_code == 404
+    csv = "Ticket ID,Subject,Body,Status,Customer\n1,Printer,on fire,Wartend,cora@acme.example\n2,Mouse,gone,xyz,\n"
+    way = sent(desk_clerk, csv, name="tickets.csv", table="desk:tickets", source_key="old-desk")
+    page = desk_clerk.get(f"{way}/map")
+    fields = form_of(page)
+    assert [fields[f"target_{number}"] for number in range(4)] == ["external_id", "title", "description", "status"]
+    assert "Wartend = pending" in page.content.decode()
+    assert "“xyz”" in text_of(page)
+    mapped = form_of(page, target_4="customer_external_id:email", values_3="Wartend = pending; xyz = closed", act="go")
+    assert desk_clerk.post(f"{way}/map", mapped)["Location"] == f"{way}/check"
+    report = text_of(desk_clerk.get(f"{way}/check"))
+    assert "Every row is right" in report, report
+    assert "By external_id" in report
+    job = ImportJob.objects.get()
+    assert (job.file.import_options["source_key"], job.file.goes_to) == ("old-desk", "Tickets")
+    assert {"target_column": "customer_external_id", "reference": {"by": "email"}}.items() <= job.file.field_mappings[
+        4
+    ].items()
+
+
+@pytest.mark.req("F-067", "U50", "U52")
+def test_a_document_is_mapped_part_by_part(desk_clerk: Any) -> None:
+    document = (
+        '{"tickets": [{"external_id": 1, "title": "A", "description": "x", "status": "lost", "customer_external_id": 7}],'
+        ' "contacts": [{"external_id": 7, "name": "Cora", "email": "cora@acme.example"}]}'
+    )
+    assert "A document with several parts" in text_of(desk_clerk.get(f"{PAGE}?table=desk:document"))
+    nothing = send(desk_clerk, '{"letters": [{"a": 1}]}', name="desk.json", table="desk:document")
+    assert nothing.status_code == 422
+    assert "No part of the file is called like" in text_of(nothing)
+    way = sent(desk_clerk, document, name="desk.json", table="desk:document")
+    read = text_of(desk_clerk.get(f"{way}/read"))
+    assert "Customer users (contacts) 1 Tickets 1" in read
+    page = desk_clerk.get(f"{way}/map?part=tickets")
+    assert form_of(page)["target_4"] == "customer_external_id"
+    assert desk_clerk.post(f"{way}/map", {"act": "go", "part": "tickets"} | form_of(page)).status_code == 302
+    report = text_of(desk_clerk.get(f"{way}/check"))
+    assert "By part" in report
+    assert "tickets 1" in report  # the line of the ticket whose status nobody knows

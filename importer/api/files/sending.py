@@ -24,13 +24,13 @@ class FileApi(ApiView):
 class Upload(FileApi):
     @extend_schema(
         operation_id="upload_file",
-        request=shapes.form(("table_name",), requires_approval={"type": "boolean"}),
+        request=shapes.form(requires_approval={"type": "boolean"}),
         responses={201: shapes.UploadedJob},
         tags=["file imports"],
     )
     def post(self, request: Request) -> Response:
-        """Keep a file for a table. Nothing is imported before it is validated and started."""
-        given = self.body(shapes.TableForm)
+        """Keep a file for a table or a target type. Nothing is imported before it is validated and started."""
+        given = self.body(shapes.TargetForm)
         content, name = shapes.content_of(given)
         sent = parts.find(request.user, given["upload_id"]) if given.get("upload_id") else None
         if sent is not None:
@@ -39,7 +39,7 @@ class Upload(FileApi):
             request.user,
             content,
             name,
-            table_name=given["table_name"],
+            **shapes.goes_to(given),
             options=given["import_options"],
             mappings=given["field_mappings"],
             requires_approval=given["requires_approval"],
@@ -48,8 +48,7 @@ class Upload(FileApi):
         if sent is not None:
             parts.discard(sent)
         job.refresh_from_db()
-        proposed = files.suggest_mapping(given["table_name"], job.file.headers, [], request.user)
-        return Response(files.described(job) | {"suggested_mappings": proposed["mappings"]}, status=201)
+        return Response(files.described(job) | files.proposed(job, request.user), status=201)
 
 
 class Parse(FileApi):
@@ -60,8 +59,7 @@ class Parse(FileApi):
         """What a file is, and its first ten rows; nothing stays stored."""
         given = self.body(shapes.FormBody)
         content, _ = shapes.content_of(given)
-        options, table = given["import_options"], given.get("table_name", "")
-        return Response(files.parse(request.user, content, options=options, table_name=table))
+        return Response(files.parse(request.user, content, options=given["import_options"], **shapes.goes_to(given)))
 
 
 class ValidateFile(FileApi):
@@ -70,20 +68,20 @@ class ValidateFile(FileApi):
     @extend_schema(
         operation_id="validate_file",
         parameters=[shapes.ReportParameters],
-        request=shapes.form(("table_name",)),
+        request=shapes.form(),
         responses=shapes.REPORT,
         tags=["file imports"],
     )
     def post(self, request: Request) -> Response:
         """Judge every row of a file without keeping it."""
         limit = self.query(shapes.ReportParameters)["errors_limit"]
-        given = self.body(shapes.TableForm)
+        given = self.body(shapes.TargetForm)
         content, name = shapes.content_of(given)
         report = files.validate_file(
             request.user,
             content,
             name,
-            table_name=given["table_name"],
+            **shapes.goes_to(given),
             options=given["import_options"],
             mappings=given["field_mappings"],
             limit=limit,
@@ -104,4 +102,6 @@ class SuggestMapping(ApiView):
     def post(self, request: Request, table_name: str) -> Response:
         """Which column of a file belongs to which of the table, with confidence and reason."""
         given = self.body(shapes.SuggestBody)
-        return Response(files.suggest_mapping(table_name, given["headers"], given["sample_rows"], request.user))
+        kind = given.get("target_type", "")
+        goes_to = {"target_type": kind} if kind else {"table_name": table_name}
+        return Response(files.suggest_mapping(given["headers"], given["sample_rows"], request.user, **goes_to))

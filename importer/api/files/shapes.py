@@ -34,7 +34,13 @@ def form(required: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
         "file": _FILE,
         "text": {**_TEXT, "description": "Pasted text in place of a file, at most 1 MB."},
         "upload_id": {**_TEXT, "format": "uuid", "description": "A complete upload in place of a file."},
-        "table_name": _TEXT,
+        "table_name": {**_TEXT, "description": "The table the rows go into as they are."},
+        "target_type": {
+            **_TEXT,
+            "description": "In place of a table: accounts, agents, customer_users, tickets, ticket_comments or time_entries. "
+            "Rows have external ids, name each other by them and are matched with what is here. With neither of both, "
+            "import_options.tables says which part of the file goes where.",
+        },
         "import_options": {**_TEXT, "description": "JSON text."},
         "field_mappings": {**_TEXT, "description": "JSON text."},
         **more,
@@ -48,6 +54,7 @@ class FormBody(serializers.Serializer[Any]):
     file = serializers.FileField(required=False, allow_empty_file=True)
     text = serializers.CharField(required=False, max_length=MOST_TEXT, trim_whitespace=False, allow_blank=True)
     table_name = serializers.CharField(required=False, max_length=NAME, trim_whitespace=False)
+    target_type = serializers.CharField(required=False, max_length=64)
     import_options = serializers.CharField(required=False, allow_blank=True, max_length=MOST_TEXT)
     field_mappings = serializers.CharField(required=False, allow_blank=True, max_length=MOST_TEXT)
     upload_id = serializers.UUIDField(required=False)
@@ -62,8 +69,20 @@ class FormBody(serializers.Serializer[Any]):
         return attrs | {"import_options": options, "field_mappings": _json(attrs, "field_mappings")}
 
 
-class TableForm(FormBody):
-    table_name = serializers.CharField(max_length=NAME, trim_whitespace=False)
+class TargetForm(FormBody):
+    """A form that says where the file goes."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        found = super().validate(attrs)
+        if not found.get("table_name") and not found.get("target_type") and not (found["import_options"] or {}).get("tables"):  # fmt: skip
+            said = "Say where the file goes: table_name, target_type, or import_options.tables for a document."
+            raise serializers.ValidationError({"table_name": [said]})
+        return found
+
+
+def goes_to(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The destination a body names, as operations take it."""
+    return {name: given.get(name, "") for name in ("table_name", "target_type")}
 
 
 def _json(attrs: Mapping[str, Any], name: str) -> Any:
@@ -90,6 +109,7 @@ def content_of(given: Mapping[str, Any]) -> tuple[Any, str]:
 class Finding(serializers.Serializer[Any]):
     """One error or warning of one cell, row or file."""
 
+    part = serializers.CharField(required=False, help_text="of a document")
     row = serializers.IntegerField()
     record = serializers.IntegerField(allow_null=True, required=False)
     record_id = serializers.UUIDField(required=False)
@@ -106,6 +126,8 @@ class Mapping_(serializers.Serializer[Any]):  # noqa: N801 - Mapping is a type o
     source_column = serializers.CharField()
     target_column = serializers.CharField()
     transform = AnyField(allow_null=True, required=False)
+    reference = serializers.DictField(required=False, help_text="of a reference: by what its row is found")
+    value_map = serializers.DictField(required=False, help_text="what the file's values mean")
     confidence = serializers.FloatField(required=False)
     reason = serializers.CharField(required=False)
 
@@ -149,6 +171,18 @@ SUGGESTED = envelope(
 )
 
 
+class DocumentPart(serializers.Serializer[Any]):
+    """One table of a document: where it is in the file, and where it goes (F-067)."""
+
+    place = serializers.CharField()
+    table_name = serializers.CharField()
+    target_type = serializers.CharField(allow_null=True)
+    headers = serializers.ListField(child=serializers.CharField())
+    total_rows = serializers.IntegerField(allow_null=True)
+    field_mappings = serializers.ListField(child=serializers.DictField())
+    suggested_mappings = serializers.ListField(child=serializers.DictField(), required=False)
+
+
 class UploadedJob(serializers.Serializer[Any]):
     """A file's job (F-021)."""
 
@@ -163,6 +197,7 @@ class UploadedJob(serializers.Serializer[Any]):
     detected = serializers.DictField()
     total_rows = serializers.IntegerField(allow_null=True)
     headers = serializers.ListField(child=serializers.CharField())
+    parts = DocumentPart(many=True, help_text="of a document; empty for a file that is one table")
     suggested_mappings = serializers.ListField(child=serializers.DictField(), required=False)
     import_options = serializers.DictField()
     field_mappings = serializers.ListField(child=serializers.DictField(), allow_null=True)
@@ -234,6 +269,9 @@ class SuggestBody(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=NAME, trim_whitespace=False, allow_blank=True), max_length=2_000
     )
     sample_rows = AnyField(default=list)
+    target_type = serializers.CharField(
+        required=False, max_length=64, help_text="of the help desk, in place of the table as it is"
+    )
 
     def validate_sample_rows(self, value: Any) -> list[Any]:
         """Rows are lists of cells, or objects by header."""

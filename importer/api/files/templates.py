@@ -18,21 +18,29 @@ from servicevault.api.views import ApiView
 
 class Parameters(SliceParameters):
     table_name = serializers.CharField(required=False, max_length=shapes.NAME)
+    target_type = serializers.CharField(required=False, max_length=64)
 
 
 class TemplateBody(serializers.Serializer[Any]):
+    partial_body = False  # what is absent stays as it is
     name = serializers.CharField(max_length=120)
-    table_name = serializers.CharField(max_length=shapes.NAME, trim_whitespace=False)
+    table_name = serializers.CharField(max_length=shapes.NAME, trim_whitespace=False, required=False)
+    target_type = serializers.CharField(max_length=64, required=False, help_text="in place of a table")
     field_mappings = shapes.AnyField(default=list)
     import_options = serializers.DictField(default=dict)
     is_public = serializers.BooleanField(default=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not self.partial_body and bool(attrs.get("table_name")) == bool(attrs.get("target_type")):
+            raise serializers.ValidationError({"table_name": ["A template is for a table or for a target type."]})
+        return attrs
 
 
 class ChangedTemplate(TemplateBody):
     """What is absent stays as it is."""
 
+    partial_body = True
     name = serializers.CharField(max_length=120, required=False)
-    table_name = serializers.CharField(max_length=shapes.NAME, trim_whitespace=False, required=False)
     field_mappings = shapes.AnyField(required=False)
     import_options = serializers.DictField(required=False)
     is_public = serializers.BooleanField(required=False)
@@ -46,7 +54,7 @@ class TemplateShape(serializers.ModelSerializer[ImportTemplate]):
     class Meta:
         model = ImportTemplate
         fields = (
-            "id", "name", "table_name", "field_mappings", "import_options", "is_public", "usage_count",
+            "id", "name", "table_name", "target_type", "field_mappings", "import_options", "is_public", "usage_count",
             "last_used_at", "created_by", "created_at", "updated_at",
         )  # fmt: skip
 
@@ -63,7 +71,7 @@ class Templates(ApiView):
     def get(self, request: Request) -> Response:
         """Your own templates and public ones, by name."""
         given = self.query(Parameters)
-        found = templates.visible(request.user, table_name=given.get("table_name", ""))
+        found = templates.visible(request.user, **shapes.goes_to(given))
         return sliced(found, given, "templates", lambda template: TemplateShape(template).data)
 
     @extend_schema(

@@ -1,4 +1,4 @@
-"""`manage.py import_file`: a file into a table, in this process."""
+"""`manage.py import_file`: a file into a table or a target type, in this process."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from importer.management import crew
 from importer.management.console import BarSink, counters_table, report_console
 from importer.models import ImportJob
 from importer.operations import files
+from servicevault import catalog
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
 
@@ -26,14 +27,31 @@ EMPTY: dict[str, Any] = {"job_id": None, "status": "failed", "seconds": 0, "rows
 
 
 class Command(BaseCommand):
-    help = "Import a CSV, JSON, Excel, XML or YAML file into a table: validate every row, then load, then report."
+    help = (
+        "Import a CSV, JSON, Excel, XML or YAML file into a table or into tickets, customers and so on: validate every "
+        "row, then load, then report."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
-        parser.add_argument("--table", required=True, help="for example products, or archive.products")
-        parser.add_argument(
-            "--mapping", nargs="+", default=[], metavar="SOURCE=TARGET", help="columns of the file and of the table"
+        goal = parser.add_mutually_exclusive_group(required=True)
+        goal.add_argument("--table", default="", help="for example products, or archive.products")
+        goal.add_argument("--target-type", default="", metavar="TYPE", help=", ".join(catalog.names()))
+        goal.add_argument(
+            "--parts",
+            nargs="+",
+            default=[],
+            metavar="PART=TARGET",
+            help="of a document: a record path, sheet or file of an archive, and the target type or table of it",
         )
+        parser.add_argument(
+            "--mapping",
+            nargs="+",
+            default=[],
+            metavar="SOURCE=TARGET",
+            help="columns of the file and of the target; customer_external_id:email finds a row by its address",
+        )
+        parser.add_argument("--source-key", default="", help="the source that external ids belong to (default files)")
         parser.add_argument("--options", default="{}", metavar="JSON", help='for example \'{"delimiter": ";"}\'')
         parser.add_argument("--on-duplicate", choices=("skip", "update", "error"), help="default: skip")
         parser.add_argument("--key", nargs="+", default=[], metavar="COLUMN", help="by which rows are recognised")
@@ -65,6 +83,7 @@ class Command(BaseCommand):
                 content,
                 path.name,
                 table_name=options["table"],
+                target_type=options["target_type"],
                 options=_options(options),
                 mappings=_mappings(options["mapping"]),
                 system=as_system,
@@ -135,16 +154,27 @@ def _options(options: dict[str, Any]) -> dict[str, Any]:
         raise ImporterError("--options is no JSON object.", code="validation_error")
     if options["on_duplicate"]:
         given["on_duplicate"] = options["on_duplicate"]
+    if options["source_key"]:
+        given["source_key"] = options["source_key"]
+    if options["parts"]:
+        given["tables"] = {
+            place: target or place for place, _, target in (each.partition("=") for each in options["parts"])
+        }
     if options["key"]:
         given["duplicate_key"] = options["key"]
     return given
 
 
-def _mappings(pairs: list[str]) -> list[dict[str, str]] | None:
+def _mappings(pairs: list[str]) -> list[dict[str, Any]] | None:
     if not pairs:
         return None
-    parts = [pair.partition("=") for pair in pairs]
-    return [{"source_column": source, "target_column": target or source} for source, _, target in parts]
+    found: list[dict[str, Any]] = []
+    for source, _, said in (pair.partition("=") for pair in pairs):
+        target, _, by = said.partition(":")
+        found.append({"source_column": source, "target_column": target or source})
+        if by:
+            found[-1]["reference"] = {"by": by}
+    return found
 
 
 def _person(email: str) -> Any:

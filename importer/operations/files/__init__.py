@@ -17,9 +17,10 @@ from .failures import (
     UnknownTable,
 )
 from .findings import findings_file, groups, is_current
-from .looking import TargetColumn, first_rows, keys, map_anew, targets, validate_sample
+from .looking import TargetColumn, first_rows, keys, map_anew, match_fields, named, proposed, targets, validate_sample
+from .recognising import upload_document
 from .retries import correctable
-from .rights import require, table_of
+from .rights import allowance_of, require, seen_allowance, table_of
 from .starting import start
 from .telling import (
     described,
@@ -29,7 +30,6 @@ from .telling import (
     percent,
     progress,
     record_errors,
-    source_columns,
     stage,
     status,
 )
@@ -49,6 +49,7 @@ __all__ = [
     "TargetColumn",
     "TooManyImports",
     "UnknownTable",
+    "allowance_of",
     "configure",
     "correctable",
     "corrected_options",
@@ -64,17 +65,20 @@ __all__ = [
     "jobs",
     "keys",
     "map_anew",
+    "match_fields",
+    "named",
     "own_columns",
     "parse",
     "parts",
     "percent",
     "progress",
+    "proposed",
     "record_errors",
     "report_of",
     "require",
     "retry",
     "retry_from_file",
-    "source_columns",
+    "seen_allowance",
     "stage",
     "start",
     "status",
@@ -83,6 +87,7 @@ __all__ = [
     "targets",
     "templates",
     "upload",
+    "upload_document",
     "upload_text",
     "upload_zip",
     "validate",

@@ -11,8 +11,7 @@ from importer.models import ImportJob
 from importer.operations.files import rights, storing, templates, uploading
 from importer.operations.files.failures import FileRefused
 from importer.operations.files.uploading import Content
-from servicevault import stored_files
-from servicevault.tables import Table
+from servicevault import stored_files, tables
 from servicevault.tabular import containers
 from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.filenames import cleaned
@@ -41,7 +40,7 @@ def upload_zip(user: Any, content: Content, *, system: bool = False) -> list[Imp
                     rights.require(user, table.name, system=system)
                     if members.setdefault(table.name, member) is not member:
                         raise FileRejected(f"The archive holds several files for {table.name}; one is taken.")
-            for table in _parents_first([rights.table_of(name) for name in members]):
+            for table in tables.parents_first([rights.table_of(name) for name in members]):
                 with containers.packing_errors(), archive.open(members[table.name]) as inner:
                     made.append(_job(user, table.name, members[table.name].filename, inner, system=system))
     except BaseException as error:
@@ -85,17 +84,3 @@ def _job(user: Any, table_name: str, filename: str, inner: Any, *, system: bool)
         mappings=template.field_mappings if template else None,
         system=system,
     )
-
-
-def _parents_first(found: list[Table]) -> list[Table]:
-    """Tables behind those their foreign keys name; a ring is taken as it comes."""
-    left, done = sorted(found, key=lambda table: table.name), list[Table]()
-    while left:
-        names = {table.name for table in left}
-        free = [
-            table for table in left if not {key.referred_table for key in table.foreign_keys} & (names - {table.name})
-        ]
-        free = free or left[:1]
-        done += free
-        left = [table for table in left if table not in free]
-    return done

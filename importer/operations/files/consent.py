@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from importer import file_planning
+from importer import file_parts, file_planning
 from importer.file_options import digest as digest_of
 from importer.models import FileImport, ImportJob
-from importer.operations.consent import MANY_UPDATES
 from importer.operations.failures import Conflict
+from importer.operations.files import rights
+from importer.options import MANY_UPDATES
 from permissions import approvals, policy, preferences
 from permissions import tables as granted
 from permissions.models import Approval
@@ -47,24 +48,26 @@ def ask_if_needed(job: ImportJob, allowance: ImportAllowance, *, by: Any) -> Non
 def digest(job_id: UUID) -> str:
     """File, mapping, options, and whether rows with errors are passed over."""
     file = FileImport.objects.filter(pk=job_id).first()
-    return digest_of(file_planning.digests(file)[1], file.accept_errors) if file is not None else ""
+    return digest_of(file_planning.validated_digest(file), file.accept_errors) if file is not None else ""
 
 
 def sees(user: Any, approval: Approval) -> bool:
     """Whoever may import into the table, or approves and watches everybody's jobs."""
     if policy.has(user, "import.jobs.monitor"):
         return True
-    return granted.import_allowance(user, approval.table_name).can_import
+    file = FileImport.objects.filter(pk=approval.job_id).first()
+    names = rights.tables_of(file_parts.parts_of(file)) if file is not None else [approval.table_name]
+    return all(granted.import_allowance(user, name).can_import for name in names)
 
 
 def _risks(file: FileImport) -> set[str]:
-    report = file.validation_results
+    report, names = file.validation_results, set(rights.tables_of(file_parts.parts_of(file)))
     done = FileImport.objects.filter(table_name=file.table_name, job__status=JobStatus.COMPLETED)
     found = {
         "first_import_to_table": not done.exists(),
         "more_than_10000_updates": report.get("wouldUpdate", 0) > MANY_UPDATES,
-        "personal_data": file.table_name in PERSONAL,
-        "users_table": file.table_name == "users",
+        "personal_data": bool(PERSONAL & names),
+        "users_table": "users" in names,
         "error_rows_accepted": file.accept_errors and bool(report.get("errorRows")),
     }
     return {name for name, applies in found.items() if applies}

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from django.conf import settings
 
+from importer import file_parts
+from importer.file_parts import Part
 from importer.models import ImportJob
 from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.files import rights, storing, uploading
 from importer.operations.files.failures import ImportInvalid
+from importer.operations.files.looking import named
 from importer.operations.files.retries import came_in, correctable
-from importer.operations.files.telling import failed_records, record_errors, source_columns
+from importer.operations.files.telling import failed_records, record_errors
 from importer.operations.files.validating import ROW_KEY
 from servicevault import stored_files
-from servicevault.tabular import formats, sandbox
+from servicevault.tabular import containers, formats, sandbox
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.options import ReadOptions, WriteOptions
 
 ROW, ERRORS, KEY = "_row", "_errors", ROW_KEY
+PART = "_part"  # of a document
+PLAIN = re.compile(r"[^A-Za-z0-9]+")
 FORMATS = ("csv", "xlsx", "json")
 MOST_BYTES = 100 * 1024 * 1024
 
@@ -38,21 +45,25 @@ def error_file(job: ImportJob, format_name: str, target: IO[bytes]) -> int:
         writer = formats.writable(format_name)
     except OptionRefused as error:
         raise InvalidFields({"format": [str(error)]}) from None
-    columns = [*own_columns(job), ROW, ERRORS, KEY]
-    return writer.write(target, columns, _rows(job), WriteOptions())
+    parts = file_parts.parts_of(job.file)
+    of = [PART] if job.file.parts is not None else []
+    columns = [*own_columns(job), *of, ROW, ERRORS, KEY]
+    return writer.write(target, columns, _rows(job, parts), WriteOptions())
 
 
 def own_columns(job: ImportJob) -> list[str]:
-    """The file's own columns; a corrected file carries the key of each row along."""
-    return [header for header in job.file.headers if header != KEY]
+    """The file's own columns, of all its parts; a corrected file carries the key of each row along."""
+    headers = [header for part in file_parts.parts_of(job.file) for header in part.headers]
+    return [header for header in dict.fromkeys(headers) if header != KEY]
 
 
-def _rows(job: ImportJob) -> Iterator[list[Any]]:
-    sources = source_columns(job.file)
+def _rows(job: ImportJob, parts: Sequence[Part]) -> Iterator[list[Any]]:
+    known, columns = {part.key: part for part in parts}, own_columns(job)
     for record in failed_records(job).iterator(chunk_size=1000):
         data = record.source_data or {}
-        said = "; ".join(item["message"] for item in record_errors(record, sources))
-        yield [*(data.get(header) for header in own_columns(job)), record.source_row, said, str(record.pk)]
+        said = "; ".join(item["message"] for item in record_errors(record, known))
+        of = [known[record.run.key].place] if job.file.parts is not None else []
+        yield [*(data.get(header) for header in columns), *of, record.source_row, said, str(record.pk)]
 
 
 def retry(job: ImportJob, user: Any, *, scope: str = "failed", system: bool = False) -> ImportJob:
@@ -67,24 +78,32 @@ def retry(job: ImportJob, user: Any, *, scope: str = "failed", system: bool = Fa
     file = job.file
     if not file.path:
         raise Conflict("The file is not kept any more.", hint="Upload it again.")
-    lines = file.only_rows
+    parts = file_parts.parts_of(file)
+    lines: dict[str, list[int]] | None = {part.key: part.only_rows for part in parts if part.only_rows is not None}
     if scope == "failed":
-        lines = list(correctable(job).values_list("source_row", flat=True))
-        if not lines:
+        lines = {part.key: [] for part in parts}
+        for key, line in correctable(job).values_list("run__key", "source_row"):
+            lines[key].append(line or 0)
+        if not any(lines.values()):
             raise Conflict(f"Job {job.number} has no failed row that is not in by now.", hint="Retry all rows.")
     return uploading.upload(
         user,
         stored_files.read(file.stored),
         file.original_filename,
-        table_name=file.table_name,
+        **_goes_to(job),
         options=file.import_options,
-        mappings=file.field_mappings,
+        mappings={part.place: part.field_mappings for part in parts} if file.parts is not None else file.field_mappings,
         requires_approval=file.requires_approval,
         system=system,
         trigger="retry",
         retry_of=job,
-        only_rows=lines,
+        only_rows=lines or None,
     )
+
+
+def _goes_to(job: ImportJob) -> dict[str, Any]:
+    """The destination of a file that is one table; of a document its options tell it."""
+    return {} if job.file.parts is not None else named(file_parts.parts_of(job.file)[0])
 
 
 def retry_from_file(
@@ -98,30 +117,61 @@ def retry_from_file(
     """
     if not job.is_finished:
         raise Conflict(f"Job {job.number} is {job.status}.", hint="Wait for its end.")
-    allowance = rights.require(user, job.file.table_name, system=system)
+    parts = file_parts.parts_of(job.file)
+    allowance = rights.require_parts(user, parts, system=system)
     with storing.taken(content, ReadOptions(), allowance) as taken:
         try:
             chosen, refused = _corrected(job, taken)
         finally:
             stored_files.delete(taken.stored.path)
-    if not chosen:
+    if not any(chosen.values()):
         raise ImportInvalid("No row of the file is still to be imported.", results=refused)
-    data = io.BytesIO()
-    formats.writable("csv").write(data, [*own_columns(job), KEY], chosen, WriteOptions())
+    retry = again(job, user, {key: rows for key, rows in chosen.items() if rows}, filename, system=system)
+    return retry, refused
+
+
+def again(
+    job: ImportJob, user: Any, rows: Mapping[str, list[list[Any]]], filename: str, *, system: bool = False
+) -> ImportJob:
+    """A new waiting job for these rows, by the key of their part: the part's own columns and the key of each row.
+
+    They come back as our plain CSV, those of a document as an archive of it. Raises what `upload` raises.
+    """
+    options, data = corrected_options(job), io.BytesIO()
+    parts = [part for part in file_parts.parts_of(job.file) if part.key in rows]
+    mappings: Any = job.file.field_mappings
+    if job.file.parts is None:
+        _write(data, parts[0], rows[parts[0].key])
+    else:
+        names = {part.key: f"{number}-{PLAIN.sub('_', part.place)}.csv" for number, part in enumerate(parts, start=1)}
+        options["tables"] = {names[part.key]: part.target_name for part in parts}
+        mappings = {names[part.key]: part.field_mappings for part in parts}
+        filename = f"{filename.rpartition('.')[0] or filename}.zip"
+        with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+            for part in parts:
+                with containers.new_member(archive, names[part.key]) as member:
+                    _write(member, part, rows[part.key])
     data.seek(0)
-    retry = uploading.upload(
+    return uploading.upload(
         user,
         data,
         filename,
-        table_name=job.file.table_name,
-        options=corrected_options(job),
-        mappings=job.file.field_mappings,
+        **_goes_to(job),
+        options=options,
+        mappings=mappings,
         requires_approval=job.file.requires_approval,
         system=system,
         trigger="retry",
         retry_of=job,
     )
-    return retry, refused
+
+
+def _write(target: IO[bytes], part: Part, rows: list[list[Any]]) -> None:
+    formats.writable("csv").write(target, [*_own(part), KEY], rows, WriteOptions())
+
+
+def _own(part: Part) -> list[str]:
+    return [header for header in part.headers if header != KEY]
 
 
 # Of the first file; ours is plain CSV in UTF-8 with commas.
@@ -137,13 +187,16 @@ def corrected_options(job: ImportJob) -> dict[str, Any]:
     return options | {"format": "csv"}
 
 
-def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[list[list[Any]], list[dict[str, Any]]]:
-    chosen, refused = [], []
+def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[dict[str, list[list[Any]]], list[dict[str, Any]]]:
+    """The rows that are still to be imported, by the key of their part, and those that were refused."""
+    parts = {part.key: part for part in file_parts.parts_of(job.file)}
+    chosen: dict[str, list[list[Any]]] = {key: [] for key in parts}
+    refused = []
     with (
         stored_files.opened(taken.stored, settings.IMPORT_TEMP_DIR) as file,
         sandbox.opened(file, ReadOptions()) as (_, read),
     ):
-        failed = {str(record.pk): record for record in failed_records(job)}
+        failed = {str(record.pk): record.run.key for record in failed_records(job)}
         imported = came_in(job)
         for record in read.records:
             cells = record.mapping(read.headers)
@@ -157,5 +210,5 @@ def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[list[list[Any]], l
                 message = "The row is imported already." if known else "This is no failed row of the job."
                 refused.append({"row": record.line, "key": key, "result": 409, "message": message})
                 continue
-            chosen.append([*(cells.get(header) for header in own_columns(job)), key])
+            chosen[known].append([*(cells.get(header) for header in _own(parts[known])), key])
     return chosen, refused

@@ -25,7 +25,13 @@ class DataImporter:
         return uploading.parse(self.user, file, options=options, table_name=table, system=self.system)
 
     def validate_data(
-        self, rows: Iterable[Mapping[str, Any]], mappings: Any, table: str, options: Mapping[str, Any] | None = None
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        mappings: Any,
+        table: str = "",
+        options: Mapping[str, Any] | None = None,
+        *,
+        target_type: str = "",
     ) -> dict[str, Any]:
         """The report of F-027 for rows in memory. Raises what `files.validate_file` raises."""
         return validating.validate_file(
@@ -33,6 +39,7 @@ class DataImporter:
             _as_file(rows),
             "rows.jsonl",
             table_name=table,
+            target_type=target_type,
             options=_lines(options),
             mappings=mappings,
             system=self.system,
@@ -42,15 +49,16 @@ class DataImporter:
         self,
         rows: Iterable[Mapping[str, Any]],
         mappings: Any,
-        table: str,
+        table: str = "",
         options: Mapping[str, Any] | None = None,
         *,
+        target_type: str = "",
         accept_errors: bool = False,
     ) -> dict[str, Any]:
         """Import rows in this process; the job's status as F-031. Raises what upload, validate and start raise."""
         job = uploading.upload(
-            self.user, _as_file(rows), "rows.jsonl", table_name=table, options=_lines(options), mappings=mappings,
-            system=self.system, trigger="api",
+            self.user, _as_file(rows), "rows.jsonl", table_name=table, target_type=target_type, options=_lines(options),
+            mappings=mappings, system=self.system, trigger="api",
         )  # fmt: skip
         return self.run(job, accept_errors=accept_errors)
 

@@ -17,7 +17,7 @@ from servicevault.tabular import formats
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.options import WriteOptions
 
-COLUMNS = ("row", "severity", "column", "field", "value", "message", "suggestion", "code")
+COLUMNS = ("part", "row", "severity", "column", "field", "value", "message", "suggestion", "code")
 GROUPS = 30
 
 
@@ -39,7 +39,7 @@ class Group:
 
 def is_current(file: FileImport) -> bool:
     """Whether the file was validated as it is read and mapped now (F-029)."""
-    return bool(file.validation_results) and file.validated_as == file_planning.digests(file)[1]
+    return bool(file.validation_results) and file.validated_as == file_planning.validated_digest(file)
 
 
 def groups(job: ImportJob) -> list[Group]:
@@ -69,5 +69,5 @@ def findings_file(job: ImportJob, format_name: str, target: IO[bytes]) -> int:
 
 def _rows(job: ImportJob) -> Iterator[list[Any]]:
     for found in job.file.findings.iterator(chunk_size=1000):
-        cells = (found.row, found.severity, found.column, found.field, found.value, found.message)
+        cells = (found.part, found.row, found.severity, found.column, found.field, found.value, found.message)
         yield [*cells, SUGGESTIONS.get(found.code, ""), found.code]

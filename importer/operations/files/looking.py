@@ -10,17 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from importer import file_planning, file_staging
-from importer.file_options import file_options
+from importer import file_parts, file_staging, file_targets
+from importer.file_parts import Part
 from importer.models import FileImport, ImportJob
-from importer.operations.files import rights, uploading, validating
-from importer.operations.files.failures import FileRefused, ImportInvalid
-from importer.runner import connect_target
-from servicevault.stored_files import FileGone
+from importer.operations.files import rights, telling, uploading, validating
+from servicevault import catalog
+from servicevault.catalog import Field
 from servicevault.tables import Table
 from servicevault.tabular import sandbox
-from servicevault.tabular.errors import FileRejected
 
+KINDS = {
+    "minutes": "duration", "numeric": "number", "integer": "whole number", "timestamptz": "date and time",
+    "tags": "list", "boolean": "yes or no", "email": "e-mail address",
+}  # fmt: skip
 SAMPLE_ROWS = 100  # F-157
 PREVIEW_ROWS = 20  # F-160
 
@@ -33,37 +35,59 @@ class TargetColumn:
     type: str
     is_required: bool
     is_unique: bool
+    finders: tuple[str, ...] = ()  # of a reference: by what else than its external id the row is found
+    choices: tuple[str, ...] = ()  # the values it can have
 
 
-def first_rows(job: ImportJob, user: Any, *, rows: int = PREVIEW_ROWS) -> list[list[str | None]]:
-    """The first rows as the import will read them, a cell for each of the file's headers; needs can_preview.
+def first_rows(job: ImportJob, user: Any, *, part: str = "", rows: int = PREVIEW_ROWS) -> list[list[str | None]]:
+    """The first rows as the import will read them, a cell for each of the part's headers; needs can_preview.
 
     Raises ImportDenied, FileRefused, and ImportInvalid when the file is gone.
     """
-    file = job.file
-    allowance = rights.require(user, file.table_name, "can_preview")
-    width = len(file.headers)
-    try:
-        with (
-            file_staging.unsealed(file) as content,
-            sandbox.opened(content, file_options(file.import_options).read) as (_, reading),
-        ):
-            taken = [record.cells for record in itertools.islice(reading.records, rows)]
-    except FileGone as error:
-        raise ImportInvalid(str(error), hint="Upload it again.") from error
-    except FileRejected as error:
-        raise FileRefused(error.message, allowed_formats=allowance.allowed_formats) from error
+    file, wanted = job.file, file_parts.part_of(job.file, part)
+    allowance = rights.require_parts(user, [wanted], "can_preview")
+    width = len(wanted.headers)
+    with (
+        validating.reading_errors(allowance),
+        file_staging.unsealed(file) as content,
+        sandbox.opened(content, wanted.read_options(file.import_options)) as (_, reading),
+    ):
+        taken = [record.cells for record in itertools.islice(reading.records, rows)]
     return [[*cells[:width], *[None] * (width - len(cells))] for cells in taken]
 
 
-def targets(table_name: str, user: Any) -> list[TargetColumn]:
-    """The columns an import of the person's may fill. Raises UnknownTable, ImportDenied."""
-    allowance = rights.require(user, table_name)
-    table = rights.table_of(table_name)
+def targets(part: Part, user: Any) -> list[TargetColumn]:
+    """The columns or fields an import of the person's may fill. Raises UnknownTable, ImportDenied."""
+    allowance = rights.require_parts(user, [part])
+    goal = file_targets.destination_of(part, allowance.allowed_columns)
+    if not goal.is_desk:
+        return [
+            TargetColumn(
+                field.name, goal.table.by_name[field.name].type, field.must_map, goal.table.is_unique(field.name)
+            )
+            for field in goal.target.fields
+        ]
+    missing = set(goal.missing([]))
     return [
-        TargetColumn(field.name, table.by_name[field.name].type, field.must_map, table.is_unique(field.name))
-        for field in file_planning.target_of(table, columns=allowance.allowed_columns).fields
+        TargetColumn(
+            field.name,
+            _kind(field),
+            field.name in missing,
+            field.name == "external_id",
+            finders=file_targets.finders(field),
+            choices=field.choices,
+        )
+        for field in goal.target.fields
     ]
+
+
+def _kind(field: Field) -> str:
+    """What a field of a target type takes, in words."""
+    if field.reference is not None:
+        return f"id of {' or '.join(catalog.get(kind).label.lower() for kind in field.reference.types)}"
+    if field.choices:
+        return "one of " + ", ".join(field.choices)
+    return KINDS.get(field.type, field.type)
 
 
 def keys(table: Table, mapped: Sequence[str]) -> list[tuple[str, ...]]:
@@ -71,37 +95,56 @@ def keys(table: Table, mapped: Sequence[str]) -> list[tuple[str, ...]]:
     return [key for key in table.unique_keys if set(key) <= set(mapped)]
 
 
-def map_anew(job: ImportJob, user: Any, rows: Sequence[Sequence[Any]] = ()) -> ImportJob:
-    """Take the proposals of high and medium confidence as the mapping (F-053). Raises what `configure` raises."""
-    proposed = uploading.suggest_mapping(job.file.table_name, job.file.headers, rows, user)["mappings"]
-    return uploading.configure(job, user, mappings=[each for each in proposed if each["preselected"]])
+def proposed(job: ImportJob, user: Any) -> dict[str, Any]:
+    """The proposals for an uploaded file as the API tells them, those of a document with its parts."""
+    parts = file_parts.parts_of(job.file)
+    found = [uploading.suggest_mapping(part.headers, [], user, **named(part))["mappings"] for part in parts]
+    if job.file.parts is None:
+        return {"suggested_mappings": found[0]}
+    told = telling.described(job)["parts"]
+    return {
+        "suggested_mappings": [],
+        "parts": [part | {"suggested_mappings": each} for part, each in zip(told, found, strict=True)],
+    }
 
 
-def validate_sample(job: ImportJob, user: Any, *, rows: int = SAMPLE_ROWS) -> dict[str, Any]:
-    """The report of F-027 for the file's first rows, by its mapping as it is now (F-157). Nothing is kept.
+def match_fields(part: Part) -> list[tuple[str, ...]]:
+    """Fields of a target type by which its rows can be recognised besides their external ids (K2, E19)."""
+    target = file_targets.destination_of(part).target
+    texts = [each for each in target.fields if each.storage and each.type in {"text", "email"} and not each.reference]
+    return [(field.name,) for field in texts if field.name in part.sources and not field.choices]
 
-    Raises ImportDenied, InvalidOption, FileRefused, and ImportInvalid when the file is gone.
+
+def map_anew(job: ImportJob, user: Any, rows: Sequence[Sequence[Any]] = (), *, part: str = "") -> ImportJob:
+    """Take the proposals of high and medium confidence as the part's mapping (F-053). Raises what `configure` raises."""
+    wanted = file_parts.part_of(job.file, part)
+    proposed = uploading.suggest_mapping(wanted.headers, rows, user, **named(wanted))["mappings"]
+    return uploading.configure(
+        job, user, part=wanted.place, mappings=[each for each in proposed if each["preselected"]]
+    )
+
+
+def named(part: Part) -> dict[str, Any]:
+    """The part's destination, as operations take it."""
+    return {"target_type": part.target_type} if part.target_type else {"table_name": part.table_name}
+
+
+def validate_sample(job: ImportJob, user: Any, *, part: str = "", rows: int = SAMPLE_ROWS) -> dict[str, Any]:
+    """The report of F-027 for the part's first rows, by its mapping as it is now (F-157). Nothing is kept.
+
+    Of a document, rows of other parts that are not here yet are not found. Raises ImportDenied, InvalidOption,
+    FileRefused, and ImportInvalid when the file is gone.
     """
-    file = job.file
-    allowance = rights.require(user, file.table_name, "can_validate")
+    file, wanted = job.file, file_parts.part_of(job.file, part)
+    allowance = rights.require_parts(user, [wanted], "can_validate")
     options: Mapping[str, Any] = file.import_options
     sample = FileImport(
-        table_name=file.table_name,
         original_filename=file.original_filename,
-        file_format=file.file_format,
-        headers=file.headers,
         import_options=dict(options) | {"max_rows": min(rows, options.get("max_rows") or rows)},
-        field_mappings=file.field_mappings,
+        parts=file.parts,
     )
-    plan = file_planning.plan_file(sample, by=user, columns=allowance.allowed_columns)
-    try:
-        with file_staging.unsealed(file) as content, connect_target() as connection:
-            report = validating.judged_stream(
-                connection, content, sample, plan, limit_rows=allowance.max_rows_per_import, limit=validating.SHOWN
-            )
-            connection.rollback()
-    except FileGone as error:
-        raise ImportInvalid(str(error), hint="Upload it again.") from error
-    except FileRejected as error:
-        raise FileRefused(error.message, allowed_formats=allowance.allowed_formats) from error
-    return report
+    file_parts.put(sample, [wanted])
+    with validating.reading_errors(allowance), file_staging.unsealed(file) as content:
+        return validating.judged_stream(
+            content, sample, wanted, user, limit_rows=allowance.max_rows_per_import, limit=validating.SHOWN
+        )

@@ -26,13 +26,15 @@ def came_in(job: ImportJob) -> set[str]:
 
     A retry of the same file has the same lines; a corrected file carries the records' ids along in a column.
     """
-    lines = {line: str(pk) for pk, line in failed_records(job).values_list("pk", "source_row")}
+    failed = failed_records(job).values_list("pk", "run__key", "source_row")
+    lines = {(part, line): str(pk) for pk, part, line in failed}
     found: set[str] = set()
     for retry in job.retries.filter(file__isnull=False).select_related("file"):
         same_file = retry.file.sha256 == job.file.sha256
         done = ImportRecord.objects.filter(Q(action__in=WRITTEN) | Q(pk__in=came_in(retry)), run__job=retry)
-        for line, data in done.values_list("source_row", "source_data").iterator(chunk_size=1000):
-            key = lines.get(line) if same_file else (data or {}).get(ROW_KEY)
+        named = done.values_list("run__key", "source_row", "source_data")
+        for part, line, data in named.iterator(chunk_size=1000):
+            key = lines.get((part, line)) if same_file else (data or {}).get(ROW_KEY)
             if key:
                 found.add(key)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,13 +10,14 @@ from django.conf import settings
 from django.db.models import Sum
 from django.utils import timezone
 
+from importer.file_parts import Part, parts_of
 from importer.models import FileImport, FileUpload
 from importer.operations.files.failures import ImportDenied, TooManyImports, UnknownTable
 from permissions import policy, preferences, roles
 from permissions import tables as granted
 from permissions.models import AuditEntry
 from permissions.tables import ImportAllowance
-from servicevault import catalog, tables
+from servicevault import tables
 from servicevault.tables import Table
 
 PEOPLE = "users"
@@ -28,14 +30,6 @@ def table_of(table_name: str) -> Table:
     try:
         return tables.find(table_name)
     except tables.UnknownTable as error:
-        raise UnknownTable(str(error)) from None
-
-
-def target_table(target_type: str) -> str:
-    """The table a target type is stored in. Raises UnknownTable."""
-    try:
-        return catalog.get(target_type).table
-    except catalog.UnknownTarget as error:
         raise UnknownTable(str(error)) from None
 
 
@@ -53,6 +47,44 @@ def require(user: Any, table_name: str, action: str = "can_import", *, system: b
     if table_name == PEOPLE and action == "can_import" and not policy.has(user, *roles.EXECUTE):  # G16
         raise ImportDenied(table_name)
     return allowance
+
+
+def require_parts(
+    user: Any, parts: Sequence[Part], action: str = "can_import", *, system: bool = False
+) -> ImportAllowance:
+    """What the person may do with a file of these parts: what every table of them allows. Raises as `require` does."""
+    return allowance_of([require(user, name, action, system=system) for name in tables_of(parts)])
+
+
+def allowance_of(found: Sequence[ImportAllowance]) -> ImportAllowance:
+    """What all of these allow together; columns, which are each table's own, are those of one table alone."""
+    if len(found) == 1:
+        return found[0]
+    return ImportAllowance(
+        can_import=all(each.can_import for each in found),
+        can_validate=all(each.can_validate for each in found),
+        can_preview=all(each.can_preview for each in found),
+        max_file_size_mb=min(each.max_file_size_mb for each in found),
+        max_rows_per_import=min(each.max_rows_per_import for each in found),
+        allowed_formats=tuple(
+            name for name in found[0].allowed_formats if all(name in each.allowed_formats for each in found)
+        ),
+        requires_approval=any(each.requires_approval for each in found),
+    )
+
+
+def seen_allowance(user: Any, file: FileImport) -> ImportAllowance:
+    """The same of a stored file, for pages: nothing is raised."""
+    return allowance_of([granted.import_allowance(user, name) for name in tables_of(parts_of(file))])
+
+
+def columns_of(user: Any, part: Part, *, system: bool = False) -> tuple[str, ...]:
+    """The columns of the part's table that may be filled; none: all."""
+    return () if system else granted.import_allowance(user, part.table_name).allowed_columns
+
+
+def tables_of(parts: Sequence[Part]) -> list[str]:
+    return list(dict.fromkeys(part.table_name for part in parts))
 
 
 def require_any(user: Any, *, system: bool = False) -> ImportAllowance:
@@ -74,8 +106,9 @@ def require_any(user: Any, *, system: bool = False) -> ImportAllowance:
     )
 
 
-def check_pace(user: Any, table_name: str, allowance: ImportAllowance) -> None:
+def check_pace(user: Any, table_name: str) -> None:
     """Raise TooManyImports when the person started as many imports into the table as the permission allows."""
+    allowance = granted.import_allowance(user, table_name)
     for limit, hours, word in ((allowance.max_imports_per_hour, 1, "hour"), (allowance.max_imports_per_day, 24, "day")):
         if limit is None:
             continue

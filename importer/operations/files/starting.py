@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from importer import file_planning
+from importer import file_parts, file_planning
 from importer.file_options import file_options
 from importer.models import ImportJob
 from importer.operations.failures import Conflict, TooManyJobs
@@ -28,11 +28,12 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
     """
     require_waiting(job)
     file = job.file
-    allowance = rights.require(user, file.table_name, system=system)
+    parts = file_parts.parts_of(file)
+    allowance = rights.require_parts(user, parts, system=system)
     if file_options(file.import_options).validate_only:
         raise Conflict("This file is only validated.", hint="Switch validate_only off, or upload it again.")
     report = file.validation_results
-    if not report or file.validated_as != file_planning.digests(file)[1]:
+    if not report or file.validated_as != file_planning.validated_digest(file):
         raise ImportInvalid(
             "The file was not validated with this mapping and these options.",
             hint="Validate it first.",
@@ -56,7 +57,8 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             **_counts(report),
         )
     if not system:
-        rights.check_pace(user, file.table_name, allowance)
+        for name in rights.tables_of(parts):
+            rights.check_pace(user, name)
         if (count := unfinished_of(user)) >= MOST_UNFINISHED:
             raise TooManyJobs(count)
     with transaction.atomic():
@@ -68,18 +70,19 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
         if job.retry_of_id is not None:
             require_latest(job)
         file.refresh_from_db()
-        if file.validated_as != file_planning.digests(file)[1]:  # configured since it was looked at
+        if file.validated_as != file_planning.validated_digest(file):  # configured since it was looked at
             raise ImportInvalid("The file was mapped or read otherwise meanwhile.", hint="Validate it first.")
         file.accept_errors = accept_errors
         file.save(update_fields=["accept_errors"])
         consent.ask_if_needed(job, allowance, by=user)
-        audit.record(
-            "import_started",
-            user=user,
-            table_name=file.table_name,
-            job_id=job.pk,
-            details={"rows": report["totalRows"], "rows_with_errors": report["errorRows"]},
-        )
+        for name in rights.tables_of(parts):
+            audit.record(
+                "import_started",
+                user=user,
+                table_name=name,
+                job_id=job.pk,
+                details={"rows": report["totalRows"], "rows_with_errors": report["errorRows"]},
+            )
     job.refresh_from_db()
     return job
 

@@ -33,17 +33,24 @@ class Taken:
 
 
 @contextmanager
+def kept(content: IO[bytes] | Iterable[bytes], limit_mb: int) -> Iterator[Stored]:
+    """Yield the file stored; removed again when the block fails. Raises FileTooLarge."""
+    stored = keep(content, limit_mb)
+    try:
+        yield stored
+    except BaseException:
+        stored_files.delete(stored.path)
+        raise
+
+
+@contextmanager
 def taken(content: IO[bytes] | Iterable[bytes], options: ReadOptions, allowance: ImportAllowance) -> Iterator[Taken]:
     """Yield the file kept and inspected; removed again when the block fails.
 
     Raises FileTooLarge as soon as too many bytes came, FileRefused, ImportInvalid for an empty file.
     """
-    stored = keep(content, allowance.max_file_size_mb)
-    try:
+    with kept(content, allowance.max_file_size_mb) as stored:
         yield Taken(stored, understood(stored, options, allowance))
-    except BaseException:
-        stored_files.delete(stored.path)
-        raise
 
 
 def keep(content: IO[bytes] | Iterable[bytes], limit_mb: int) -> Stored:

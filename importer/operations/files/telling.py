@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from importer.models import FileImport, ImportJob, ImportRecord
+from importer import file_parts
+from importer.file_parts import Part
+from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
 from importer.operations.files.validating import SUGGESTIONS, finding_json
 from importer.operations.progress import view_of
+from importer.pipeline.found import IN_DOUBT
 from permissions import policy
 from permissions.models import AuditEntry
 from servicevault.jobs.models import JobStatus
@@ -53,6 +57,7 @@ def described(job: ImportJob) -> dict[str, Any]:
         "headers": file.headers,
         "import_options": file.import_options,
         "field_mappings": file.field_mappings,
+        "parts": [_part(part) for part in file_parts.parts_of(file)] if file.parts is not None else [],
         "requires_approval": file.requires_approval,
         "progress_percent": percent(job),
         "validation_results": {name: value for name, value in file.validation_results.items() if name != "mappings"},
@@ -63,12 +68,18 @@ def described(job: ImportJob) -> dict[str, Any]:
     }
 
 
+def _part(part: Part) -> dict[str, Any]:
+    """A part of a document, as its job tells it (F-067)."""
+    names = ("place", "table_name", "headers", "total_rows", "field_mappings")
+    return {name: getattr(part, name) for name in names} | {"target_type": part.target_type or None}
+
+
 def status(job: ImportJob) -> dict[str, Any]:
     """Where the job stands (F-031)."""
     counters = job.counters()
     report = job.file.validation_results
     is_running = job.started_at is not None
-    failed = counters["failed"]
+    failed = counters["failed"] + counters["review"]  # rows in doubt are corrected like those that failed
     return {
         "id": job.number,
         "job_id": str(job.pk),
@@ -144,20 +155,25 @@ def errors(
     if field:
         records = records.filter(problems__contains=[{"field": field}])
     total = records.count()
-    sources = source_columns(job.file)
-    return [item for record in records[skip : skip + limit] for item in record_errors(record, sources)], total
+    parts = {part.key: part for part in file_parts.parts_of(job.file)}
+    return [item for record in records[skip : skip + limit] for item in record_errors(record, parts)], total
 
 
 def failed_records(job: ImportJob) -> QuerySet[ImportRecord]:
-    """Rows of the file that did not go in, in the file's order."""
-    return ImportRecord.objects.filter(run__job=job, action=Outcome.FAILED).order_by("source_row", "id")
+    """Rows of the file that did not go in, those in doubt included, in the file's order."""
+    found = ImportRecord.objects.filter(run__job=job, action__in=(Outcome.FAILED, Outcome.REVIEW))
+    return found.select_related("run").order_by("run__position", "source_row", "id")
 
 
-def record_errors(record: ImportRecord, sources: dict[str, str]) -> list[dict[str, Any]]:
+def record_errors(record: ImportRecord, parts: Mapping[str, Part]) -> list[dict[str, Any]]:
     """What kept one row from going in, a finding each."""
-    problems = record.problems or [{"code": record.code, "message": "The row was refused."}]
+    said = IN_DOUBT.get(record.code or "", "The row was refused.")
+    problems = record.problems or [{"code": record.code, "message": said}]
+    part = parts.get(record.run.key)
+    sources = part.sources if part else {}
     return [
         {
+            **({"part": part.place} if part and part.place else {}),
             "record_id": str(record.pk),
             "row": record.source_row,
             "column": sources.get(problem.get("field") or "", problem.get("column") or ""),
@@ -169,9 +185,5 @@ def record_errors(record: ImportRecord, sources: dict[str, str]) -> list[dict[st
             "suggestion": SUGGESTIONS.get(problem.get("code") or "", ""),
         }
         for problem in problems
+        if problem.get("code") != "parent"  # whose record a blocked row waits for
     ]
-
-
-def source_columns(file: FileImport) -> dict[str, str]:
-    """Column of the table → column of the file."""
-    return {mapping["target_column"]: mapping["source_column"] for mapping in file.field_mappings or []}

@@ -11,16 +11,18 @@ from django.utils import timezone
 
 from importer.file_options import field_mappings, file_options
 from importer.models import ImportJob, ImportTemplate
-from importer.operations.failures import InvalidFields
-from importer.operations.files import rights
+from importer.operations.failures import Conflict, InvalidFields
+from importer.operations.files import documents, rights
 from importer.operations.files.failures import NotThere
 from permissions import audit, policy
 
 
-def visible(user: Any, *, table_name: str = "") -> QuerySet[ImportTemplate]:
-    """Own templates and public ones."""
+def visible(user: Any, *, table_name: str = "", target_type: str = "") -> QuerySet[ImportTemplate]:
+    """Own templates and public ones; those of a table are not those of the target type that is stored in it."""
     found = ImportTemplate.objects.filter(Q(created_by=user) | Q(is_public=True)).select_related("created_by")
-    return found.filter(table_name=table_name) if table_name else found
+    if target_type:
+        return found.filter(target_type=target_type)
+    return found.filter(table_name=table_name, target_type="") if table_name else found
 
 
 def fetch(user: Any, template_id: Any, *, change: bool = False) -> ImportTemplate:
@@ -39,11 +41,13 @@ def save(user: Any, given: Mapping[str, Any], template: ImportTemplate | None = 
     Raises InvalidFields, InvalidOption, UnknownTable, ImportDenied for a table the person may not import into.
     """
     template = template or ImportTemplate(created_by=user)
-    for name in ("name", "table_name", "field_mappings", "import_options", "is_public"):
+    for name in ("name", "table_name", "target_type", "field_mappings", "import_options", "is_public"):
         if name in given:
             setattr(template, name, given[name])
     if not str(template.name).strip():
         raise InvalidFields({"name": ["A template needs a name."]})
+    if template.target_type:
+        template.table_name = documents.goal_of(target_type=template.target_type).table.name
     rights.require(user, template.table_name)
     template.table_name = rights.table_of(template.table_name).name
     file_options(template.import_options)
@@ -66,11 +70,14 @@ def delete(user: Any, template: ImportTemplate) -> None:
 
 
 def of_job(user: Any, job: ImportJob, name: str, *, is_public: bool = False) -> ImportTemplate:
-    """Keep how a file was read and mapped. Raises what `save` raises."""
+    """Keep how a file was read and mapped. Raises what `save` raises, and Conflict for a document."""
     file = job.file
+    if file.parts is not None:
+        raise Conflict("A template is for files of one table.", hint="Keep the options of a document with it.")
     given = {
         "name": name,
         "table_name": file.table_name,
+        "target_type": file.target_type,
         "field_mappings": file.field_mappings,
         "import_options": file.import_options,
         "is_public": is_public,

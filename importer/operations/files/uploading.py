@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
+from django.conf import settings
 from django.db import transaction
 
-from importer import file_planning
-from importer.file_options import FieldMapping, field_mappings, file_options
+from importer import desk_planning, file_parts, file_targets
+from importer.file_options import FieldMapping, FileOptions, field_mappings, file_options
+from importer.file_parts import WHOLE, Part
+from importer.file_targets import Destination
 from importer.models import FileImport, ImportJob, JobKind
 from importer.modes import Mode
 from importer.operations.failures import Conflict
-from importer.operations.files import rights, storing
+from importer.operations.files import documents, rights, storing
 from importer.operations.files.failures import FileTooLarge
-from importer.operations.files.storing import Taken
+from importer.options import InvalidOption
 from permissions import audit
 from permissions.tables import ImportAllowance
+from servicevault import stored_files
 from servicevault.jobs.models import JobStatus
-from servicevault.tables import Table
+from servicevault.stored_files import Stored
 from servicevault.tabular.filenames import cleaned
+from servicevault.tabular.records import Inspection
 
-RUN = "file"
 PASTED_BYTES = 1024 * 1024
 Content = IO[bytes] | Iterable[bytes]
 
@@ -31,42 +35,61 @@ def upload(
     content: Content,
     filename: str,
     *,
-    table_name: str,
+    table_name: str = "",
+    target_type: str = "",
     options: Mapping[str, Any] | None = None,
     mappings: Any = None,
     requires_approval: bool = False,
     system: bool = False,
     trigger: str = "manual",
     retry_of: ImportJob | None = None,
-    only_rows: Sequence[int] | None = None,
+    only_rows: Mapping[str, Sequence[int]] | None = None,
 ) -> ImportJob:
     """A pending job for the file that waits for `start`; `mappings` None takes the proposals of high confidence.
+
+    It goes into a table as it is, or into a target type; with neither the option `tables` says which part of it goes
+    where, and mappings are an object with a list for each part. `only_rows` are lines by the key of their part.
 
     Raises UnknownTable, ImportDenied (before a byte is read), InvalidOption, FileTooLarge, FileRefused, and
     ImportInvalid for an empty file. The file is kept encrypted until a day after the job's end.
     """
-    allowance = rights.require(user, table_name, system=system)
-    table = rights.table_of(table_name)
-    table_name = table.name
+    is_document = not table_name and not target_type and bool((options or {}).get("tables"))
+    if is_document:
+        parts = documents.parts_named(file_options(options or {}))
+    else:
+        goal = documents.goal_of(table_name=table_name, target_type=target_type)
+        parts = [Part(WHOLE, goal.table.name, goal.target.name if goal.is_desk else "")]
+    allowance = rights.require_parts(user, parts, system=system)
     chosen = file_options(options or {})
-    given = None if mappings is None else field_mappings(mappings)
-    with storing.taken(content, chosen.read, allowance) as taken, transaction.atomic():
+    given = _given(mappings, parts)
+    with storing.kept(content, allowance.max_file_size_mb) as stored, transaction.atomic():
         if not system:
-            rights.check_room(user, taken.stored.size)
-        headers = taken.inspection.headers
-        found = file_planning.proposals(table, headers, _samples(taken), columns=allowance.allowed_columns)
-        used = file_planning.certain(found) if given is None else given
-        file_planning.check_mappings(table, used, headers, allowance.allowed_columns)
+            rights.check_room(user, stored.size)
+        file_format, found = _looked_into(stored, parts, chosen, allowance, is_document=is_document)
+        for part in parts:
+            map_part(part, given[part.key], found[part.key], rights.columns_of(user, part, system=system))
+            part.only_rows = None if only_rows is None else list(only_rows.get(part.key, ()))
         job = _job(user, chosen.on_duplicate, dict(options or {}), trigger=trigger, retry_of=retry_of)
-        file = _file(job, taken, filename, table_name, used, requires_approval=requires_approval)
-        file.import_options = dict(options or {})
-        file.only_rows = None if only_rows is None else list(only_rows)
+        file = FileImport(
+            job=job,
+            table_name=", ".join(rights.tables_of(parts))[:255],
+            original_filename=cleaned(filename),
+            path=stored.path,
+            key=stored.key,
+            file_size=stored.size,
+            sha256=stored.sha256,
+            file_format=file_format,
+            import_options=dict(options or {}),
+            parts=[vars(part) for part in parts] if is_document else None,
+            requires_approval=requires_approval,
+        )
+        file_parts.put(file, parts)
         file.save()
-        _run(job, file)
+        _runs(job, file, parts, chosen)
         audit.record(
             "file_uploaded",
             user=user,
-            table_name=table_name,
+            table_name=file.table_name,
             job_id=job.pk,
             details={
                 "filename": file.original_filename,
@@ -78,39 +101,43 @@ def upload(
     return job
 
 
-def upload_text(user: Any, text: str, *, table_name: str, **given: Any) -> ImportJob:
+def upload_text(user: Any, text: str, **given: Any) -> ImportJob:
     """The same of pasted text of at most one megabyte (F-068). Raises FileTooLarge, and what `upload` raises."""
     data = text.encode()
     if len(data) > PASTED_BYTES:
         raise FileTooLarge(len(data), 1)
-    return upload(user, [data], "pasted.txt", table_name=table_name, **given)
+    return upload(user, [data], "pasted.txt", **given)
 
 
 def configure(
-    job: ImportJob, user: Any, *, options: Mapping[str, Any] | None = None, mappings: Any = None, system: bool = False
+    job: ImportJob,
+    user: Any,
+    *,
+    options: Mapping[str, Any] | None = None,
+    mappings: Any = None,
+    part: str = "",
+    system: bool = False,
 ) -> ImportJob:
     """Change how an uploaded file is read or mapped; its validation counts no more.
 
+    Of a document, `mappings` are those of the part at this place, or without one an object with a list for each.
     Raises Conflict once it was started, InvalidOption, ImportDenied, FileRefused when it cannot be read that way.
     """
     require_waiting(job)
     file = job.file
-    allowance = rights.require(user, file.table_name, system=system)
-    table = rights.table_of(file.table_name)
+    parts = file_parts.parts_of(file)
+    allowance = rights.require_parts(user, parts, system=system)
     if options is not None:
-        chosen = file_options(options)
-        if chosen.read != file_options(file.import_options).read:
-            inspection = storing.understood(file.stored, chosen.read, allowance)
-            file.headers, file.detected = inspection.headers, storing.detected(inspection)
-            file.file_format = inspection.detection.format
-        file.import_options = dict(options)
-        job.mode = mode_of(chosen.on_duplicate)
-        job.options = job_options(options)
-    used = field_mappings(file.field_mappings if mappings is None else mappings)
-    if mappings is None:
-        used = tuple(mapping for mapping in used if mapping.source in file.headers)
-    file_planning.check_mappings(table, used, file.headers, allowance.allowed_columns)
-    file.field_mappings = [mapping.as_json() for mapping in used]
+        _reread(job, parts, options, allowance)
+    given = {part: mappings} if part else mappings
+    changed = _given(given, parts) if mappings is not None else dict.fromkeys([each.key for each in parts])
+    for each in parts:
+        new = changed[each.key]
+        used = tuple(mapping for mapping in each.mappings if mapping.source in each.headers) if new is None else new
+        goal = file_targets.destination_of(each, rights.columns_of(user, each, system=system))
+        file_targets.check_mappings(goal, used, each.headers)
+        each.field_mappings = [mapping.as_json() for mapping in used]
+    file_parts.put(file, parts)
     with transaction.atomic():
         # A start at the same moment waits here, or has won: then nothing is changed any more.
         waits = ImportJob.objects.select_for_update().filter(pk=job.pk, status=JobStatus.PENDING, awaits_start=True)
@@ -118,7 +145,62 @@ def configure(
             raise Conflict(f"Job {job.number} was started already.", hint="Upload the file again.")
         file.save()
         job.save(update_fields=["mode", "options"])
+        _count_to_entities(job, parts, file_options(file.import_options))
     return job
+
+
+def _reread(job: ImportJob, parts: list[Part], options: Mapping[str, Any], allowance: ImportAllowance) -> None:
+    """Read the file as the options say, where they say it otherwise than before."""
+    file, chosen = job.file, file_options(options)
+    before = file_options(file.import_options)
+    if file.parts is not None and chosen.tables != before.tables:
+        raise InvalidOption(
+            "What each part of a document is was said when it was uploaded.",
+            hint="Upload it again to change that.",
+            where=documents.WHERE,
+        )
+    if chosen.read != before.read:
+        file.file_format, _ = _looked_into(file.stored, parts, chosen, allowance, is_document=file.parts is not None)
+    file.import_options = dict(options)
+    job.mode = mode_of(chosen.on_duplicate)
+    job.options = job_options(options)
+
+
+def _looked_into(
+    stored: Stored, parts: list[Part], options: FileOptions, allowance: ImportAllowance, *, is_document: bool
+) -> tuple[str, dict[str, Inspection]]:
+    """The file's format and what its parts are; the parts know it then too."""
+    if is_document:
+        with stored_files.opened(stored, settings.IMPORT_TEMP_DIR) as opened:
+            return documents.placed(opened, parts, options, allowance)
+    found = storing.understood(stored, options.read, allowance)
+    documents.describe(parts[0], found)
+    return found.detection.format, {parts[0].key: found}
+
+
+def _given(mappings: Any, parts: Sequence[Part]) -> dict[str, tuple[FieldMapping, ...] | None]:
+    """The mappings of each part by its key; None where nothing is said. Raises InvalidOption."""
+    if len(parts) == 1 and not parts[0].place:
+        return {parts[0].key: None if mappings is None else field_mappings(mappings)}
+    if mappings is None:
+        return dict.fromkeys(part.key for part in parts)
+    names = {part.place: part.key for part in parts} | {part.key: part.key for part in parts}
+    if not isinstance(mappings, Mapping) or set(mappings) - set(names):
+        raise InvalidOption(
+            "field_mappings of a document is an object with a list for each of its parts.",
+            hint=f"Parts: {', '.join(part.place for part in parts)}.",
+            where="field_mappings",
+        )
+    said = {names[place]: field_mappings(each) for place, each in mappings.items()}
+    return {part.key: said.get(part.key) for part in parts}
+
+
+def map_part(part: Part, given: tuple[FieldMapping, ...] | None, found: Inspection, columns: Sequence[str]) -> None:
+    """Map the part as is said, else as is certain. Raises InvalidOption."""
+    goal = file_targets.destination_of(part, columns)
+    used = file_targets.certain(file_targets.proposals(goal, part.headers, samples(found))) if given is None else given
+    file_targets.check_mappings(goal, used, part.headers)
+    part.field_mappings = [mapping.as_json() for mapping in used]
 
 
 def parse(
@@ -127,36 +209,37 @@ def parse(
     *,
     options: Mapping[str, Any] | None = None,
     table_name: str = "",
+    target_type: str = "",
     system: bool = False,
 ) -> dict[str, Any]:
     """What the file is and its first rows (F-026); nothing stays stored.
 
     Raises UnknownTable, ImportDenied, InvalidOption, FileTooLarge, FileRefused, ImportInvalid for an empty file.
     """
-    if table_name:
-        allowance = rights.require(user, table_name, "can_preview", system=system)
+    goal = None
+    if table_name or target_type:
+        goal = documents.goal_of(table_name=table_name, target_type=target_type)
+        allowance = rights.require(user, goal.table.name, "can_preview", system=system)
+        goal = file_targets.narrowed(goal, allowance.allowed_columns)
     else:
         allowance = rights.require_any(user, system=system)
     chosen = file_options(options or {})
     with storing.taken(content, chosen.read, allowance) as taken:
-        storing.stored_files.delete(taken.stored.path)
-    shown = shown_as_parsed(taken, rights.table_of(table_name) if table_name else None, allowance)
+        stored_files.delete(taken.stored.path)
+    shown = shown_as_parsed(taken.inspection, goal)
     audit.record(
         "file_parsed",
         user=user,
-        table_name=table_name,
+        table_name=goal.table.name if goal else "",
         details={"file_size": taken.stored.size, "format": taken.inspection.detection.format},
     )
     return shown
 
 
-def shown_as_parsed(taken: Taken, table: Table | None, allowance: ImportAllowance) -> dict[str, Any]:
+def shown_as_parsed(found: Inspection, goal: Destination | None) -> dict[str, Any]:
     """F-026's answer."""
-    found = taken.inspection
     rows = [record.mapping(found.headers) for record in found.sample]
-    proposed = None
-    if table is not None:
-        proposed = file_planning.proposals(table, found.headers, _samples(taken), columns=allowance.allowed_columns)
+    proposed = file_targets.proposals(goal, found.headers, samples(found)) if goal else None
     detection = storing.detected(found)
     return {
         "headers": found.headers,
@@ -175,30 +258,33 @@ def shown_as_parsed(taken: Taken, table: Table | None, allowance: ImportAllowanc
         "record_paths": detection["record_paths"],
         "date_order": found.detection.date_order,
         "warnings": [notice._asdict() for notice in found.notices],
-        "suggested_mappings": file_planning.suggested(proposed) if proposed is not None else [],
+        "suggested_mappings": file_targets.suggested(goal, proposed, found.headers, samples(found))
+        if goal and proposed
+        else [],
     }
 
 
 def suggest_mapping(
-    table_name: str, headers: Sequence[str], rows: Sequence[Any], user: Any, *, system: bool = False
+    headers: Sequence[str],
+    rows: Sequence[Any],
+    user: Any,
+    *,
+    table_name: str = "",
+    target_type: str = "",
+    system: bool = False,
 ) -> dict[str, Any]:
     """Proposals for the columns of a file (F-043); rows are lists, or objects by header.
 
-    Raises UnknownTable, ImportDenied.
+    Raises UnknownTable, InvalidOption, ImportDenied.
     """
-    allowance = rights.require(user, table_name, system=system)
-    table = rights.table_of(table_name)
+    goal = documents.goal_of(table_name=table_name, target_type=target_type)
+    goal = file_targets.narrowed(goal, rights.require(user, goal.table.name, system=system).allowed_columns)
     listed = [[row.get(header) for header in headers] if isinstance(row, Mapping) else list(row) for row in rows]
-    found = file_planning.proposals(table, headers, listed, columns=allowance.allowed_columns)
-    filled = {proposal.target for proposal in found.mappings}
+    found = file_targets.proposals(goal, headers, listed)
     return {
-        "mappings": file_planning.suggested(found),
+        "mappings": file_targets.suggested(goal, found, headers, listed),
         "unmapped_sources": list(found.unused_sources),
-        "unmapped_required": [
-            name
-            for name in file_planning.target_of(table, columns=allowance.allowed_columns).must_map
-            if name not in filled
-        ],
+        "unmapped_required": goal.missing([proposal.target for proposal in found.mappings]),
     }
 
 
@@ -234,45 +320,27 @@ def _job(
     )
 
 
-def _file(
-    job: ImportJob,
-    taken: Taken,
-    filename: str,
-    table_name: str,
-    mappings: Sequence[FieldMapping],
-    *,
-    requires_approval: bool,
-) -> FileImport:
-    found, stored = taken.inspection, taken.stored
-    return FileImport(
-        job=job,
-        table_name=table_name,
-        original_filename=cleaned(filename),
-        path=stored.path,
-        key=stored.key,
-        file_size=stored.size,
-        sha256=stored.sha256,
-        file_format=found.detection.format,
-        field_mappings=[mapping.as_json() for mapping in mappings],
-        detected=storing.detected(found),
-        headers=found.headers,
-        total_rows=found.total_rows if found.total_rows_exact else None,
-        notices=[notice._asdict() for notice in found.notices],
-        requires_approval=requires_approval,
-    )
-
-
-def _run(job: ImportJob, file: FileImport) -> None:
+def _runs(job: ImportJob, file: FileImport, parts: Sequence[Part], options: FileOptions) -> None:
     job.refresh_from_db(fields=["number"])
-    job.runs.create(
-        key=RUN,
-        name=file.original_filename,
-        target_type=f"table:{file.table_name}",
-        source_table=file.original_filename,
-        position=0,
-        total=file.total_rows,
-    )
+    for position, part in enumerate(parts):
+        job.runs.create(
+            key=part.key,
+            name=(part.place or file.original_filename)[:255],
+            target_type=part.target_name,
+            source_table=file.original_filename,
+            position=position,
+            total=part.total_rows,
+        )
+    _count_to_entities(job, parts, options)
 
 
-def _samples(taken: Taken) -> list[list[str | None]]:
-    return [record.cells for record in taken.inspection.sample]
+def _count_to_entities(job: ImportJob, parts: Sequence[Part], options: FileOptions) -> None:
+    """Note at the runs whose external ids their rows have."""
+    for part in parts:
+        if part.target_type:
+            job.runs.filter(key=part.key).update(entity=desk_planning.entity_of(part, options))
+
+
+def samples(found: Inspection) -> list[list[str | None]]:
+    """The first rows, as proposals look at them."""
+    return [record.cells for record in found.sample]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,19 +12,26 @@ import psycopg
 from django.conf import settings
 from django.db import transaction
 
-from importer import file_planning, file_staging
+from importer import file_parts, file_planning, file_staging
 from importer.file_options import field_mappings, file_options
+from importer.file_parts import WHOLE, Part
+from importer.file_planning import FilePlan
 from importer.models import FileFinding, FileImport, ImportJob
 from importer.modes import Outcome
-from importer.operations.files import rights, storing
+from importer.operations.files import documents, rights, storing, uploading
 from importer.operations.files.failures import FileRefused, ImportInvalid
 from importer.operations.files.uploading import Content, require_waiting
+from importer.pipeline import found as found_rows
+from importer.pipeline import trial
+from importer.pipeline.found import Note
 from importer.pipeline.slices import Counts
 from importer.pipeline.tables import stage
-from importer.pipeline.tables.judge import judge
+from importer.pipeline.tables.judge import JUDGED_AT_ONCE, judge
 from importer.pipeline.tables.plan import TablePlan
+from importer.pipeline.trial import Tried
 from importer.runner import connect_target
 from permissions import audit
+from permissions.tables import ImportAllowance
 from servicevault import stored_files
 from servicevault.stored_files import FileGone
 from servicevault.tabular import sandbox
@@ -30,7 +39,7 @@ from servicevault.tabular.errors import FileRejected
 
 ROW_KEY = "_key"  # that a corrected file carries along (F-089)
 SHOWN = 100  # findings of each list in a report
-NOWHERE_RUN = 0  # staging of a file without a job: a temporary table
+NOWHERE_RUNS = 2**40  # from here on numbers that no run has: a file without a job is staged in temporary tables
 
 SUGGESTIONS = {
     "required_empty": "Fill the cell, or set a default in the mapping.",
@@ -45,6 +54,10 @@ SUGGESTIONS = {
     "unique_conflict": "Give the row a value of its own.",
     "too_long": "Shorten the text.",
     "too_many_columns": "Quote cells that hold the delimiter.",
+    "unmapped_value": "Say in the mapping what the value means, or correct it.",
+    "unresolved_reference": "Import the row it names first, or correct the id.",
+    "blocked_by_parent": "Correct the row it belongs to; both are imported then.",
+    "ambiguous_match": "Give the row an external id, or correct the value it is recognised by.",
     "unmapped_required": "Map a column of the file to it, or give it a default.",
 }
 Told = Callable[[int], None]
@@ -60,29 +73,32 @@ def validate(
     gone.
     """
     require_waiting(job)
-    file, run = job.file, job.runs.get()
-    allowance = rights.require(user, file.table_name, "can_validate", system=system)
+    file, parts, runs = job.file, file_parts.parts_of(job.file), file_parts.runs_of(job)
+    allowance = rights.require_parts(user, parts, "can_validate", system=system)
     audit.record("validation_started", user=user, table_name=file.table_name, job_id=job.pk)
-    plan = file_planning.plan_file(file, by=user, columns=allowance.allowed_columns)
     with connect_target() as connection:
-        connection.execute("SELECT pg_advisory_lock(%s, %s)", (file_staging.STAGING_LOCK, run.pk))
-        try:
-            if file.staged_as != file_planning.digests(file)[0] or not stage.is_staged(connection, run.pk):
-                file_staging.read(connection, file, run.pk)
-        except FileGone as error:
-            raise ImportInvalid(str(error), hint="Upload it again.") from error
-        except FileRejected as error:
-            raise FileRefused(error.message, allowed_formats=allowance.allowed_formats) from error
-        counts = _judged(connection, plan, run.pk, on_progress=on_progress)
-        _note_file(connection, plan, file, counts["read"], limit_rows=allowance.max_rows_per_import)
+        for part in parts:
+            run_id = runs[part.key].pk
+            connection.execute("SELECT pg_advisory_lock(%s, %s)", (file_staging.STAGING_LOCK, run_id))
+            with reading_errors(allowance):
+                if not file_staging.is_staged(connection, file, part, run_id):
+                    file_staging.read(connection, file, part, run_id)
+        tried = [Tried(part.place, _plan(file, part, user, system=system), runs[part.key].pk) for part in parts]
+        counts = _judged(connection, tried, on_progress=on_progress)
+        _note_file(connection, file, parts, tried, counts, limit_rows=allowance.max_rows_per_import)
         _keep(connection, file)
         connection.commit()
-    report = _summary(plan, file, counts)
+    report = _summary(file, parts, counts)
     file.validation_results = report
-    file.validated_as = file_planning.digests(file)[1]
+    file.validated_as = file_planning.validated_digest(file)
     with transaction.atomic():
-        file.save(update_fields=["validation_results", "validated_as", "total_rows", "headers", "notices", "staged_as"])
-        job.runs.update(total=counts["read"])
+        file.save(
+            update_fields=[
+                "validation_results", "validated_as", "total_rows", "headers", "notices", "staged_as", "parts"
+            ]
+        )  # fmt: skip
+        for part, found in zip(parts, counts, strict=True):
+            job.runs.filter(key=part.key).update(total=found["read"])
         audit.record(
             "validation_completed",
             user=user,
@@ -108,7 +124,8 @@ def validate_file(
     content: Content,
     filename: str,
     *,
-    table_name: str,
+    table_name: str = "",
+    target_type: str = "",
     options: Mapping[str, Any] | None = None,
     mappings: Any = None,
     limit: int = SHOWN,
@@ -118,39 +135,28 @@ def validate_file(
 
     Raises what `upload` raises, with can_validate in place of can_import.
     """
-    allowance = rights.require(user, table_name, "can_validate", system=system)
-    table = rights.table_of(table_name)
+    goal = documents.goal_of(table_name=table_name, target_type=target_type)
+    part = Part(WHOLE, goal.table.name, goal.target.name if goal.is_desk else "")
+    allowance = rights.require_parts(user, [part], "can_validate", system=system)
     chosen = file_options(options or {})
     given = None if mappings is None else field_mappings(mappings)
-    audit.record("validation_started", user=user, table_name=table_name)
+    audit.record("validation_started", user=user, table_name=part.table_name)
     with storing.taken(content, chosen.read, allowance) as taken:
         try:
-            found = file_planning.proposals(
-                table, taken.inspection.headers, [record.cells for record in taken.inspection.sample],
-                columns=allowance.allowed_columns,
-            )  # fmt: skip
-            file = FileImport(
-                table_name=table_name,
-                original_filename=filename,
-                file_format=taken.inspection.detection.format,
-                headers=taken.inspection.headers,
-                import_options=dict(options or {}),
-                field_mappings=[each.as_json() for each in (file_planning.certain(found) if given is None else given)],
-            )
-            plan = file_planning.plan_file(file, by=user, columns=allowance.allowed_columns)
-            with stored_files.opened(taken.stored, settings.IMPORT_TEMP_DIR) as opened, connect_target() as connection:
+            documents.describe(part, taken.inspection)
+            uploading.map_part(part, given, taken.inspection, allowance.allowed_columns)
+            file = FileImport(original_filename=filename, import_options=dict(options or {}))
+            file_parts.put(file, [part])
+            with stored_files.opened(taken.stored, settings.IMPORT_TEMP_DIR) as opened, reading_errors(allowance):
                 report = judged_stream(
-                    connection, opened, file, plan, limit_rows=allowance.max_rows_per_import, limit=limit
+                    opened, file, part, user, limit_rows=allowance.max_rows_per_import, limit=limit, system=system
                 )
-                connection.rollback()
-        except FileRejected as error:
-            raise FileRefused(error.message, allowed_formats=allowance.allowed_formats) from error
         finally:
             Path(taken.stored.path).unlink(missing_ok=True)
     audit.record(
         "validation_completed",
         user=user,
-        table_name=table_name,
+        table_name=part.table_name,
         details={"rows": report["totalRows"], "rows_with_errors": report["errorRows"]},
     )
     return report
@@ -164,98 +170,147 @@ def finding_json(found: FileFinding) -> dict[str, Any]:
 # -- parts --------------------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def reading_errors(allowance: ImportAllowance) -> Iterator[None]:
+    """Say FileRefused and ImportInvalid for a file that cannot be read, or is gone."""
+    try:
+        yield
+    except FileGone as error:
+        raise ImportInvalid(str(error), hint="Upload it again.") from error
+    except FileRejected as error:
+        raise FileRefused(error.message, allowed_formats=allowance.allowed_formats) from error
+
+
+def _plan(file: FileImport, part: Part, user: Any, *, system: bool, stores: bool = True) -> FilePlan:
+    columns = rights.columns_of(user, part, system=system)
+    return file_planning.plan_part(file, part, by=user, columns=columns, stores=stores)
+
+
 def judged_stream(
-    connection: psycopg.Connection,
     content: IO[bytes],
     file: FileImport,
-    plan: TablePlan,
+    part: Part,
+    user: Any,
     *,
     limit_rows: int,
     limit: int,
+    system: bool = False,
 ) -> dict[str, Any]:
-    """The report of F-027 for content that is staged for this transaction only; `file` needs no row of its own."""
-    with sandbox.lines(content, file_options(file.import_options).read) as (_, reading):
-        stage.stage_lines(connection, NOWHERE_RUN, reading.blocks, temporary=True)
-        file.notices = [notice._asdict() for notice in reading.notices]
-    counts = _judged(connection, plan, NOWHERE_RUN)
-    _note_file(connection, plan, file, counts["read"], limit_rows=limit_rows)
-    shown = []
-    for severity in ("error", "warning"):
-        rows = connection.execute(
-            "SELECT \"row\", record, coalesce(\"column\", ''), coalesce(field, ''), code, message, value FROM pg_temp.found "
-            'WHERE severity = %s ORDER BY "row", place, code LIMIT %s',
-            (severity, limit),
-        ).fetchall()
-        names = ("row", "record", "column", "field", "code", "message", "value")
-        shown.append([_finding(FileFinding(severity=severity, **dict(zip(names, row, strict=True)))) for row in rows])
-    totals = connection.execute("SELECT severity, count(*) FROM pg_temp.found GROUP BY 1").fetchall()
-    summary = _summary(plan, file, counts) | {f"{severity}sTotal": number for severity, number in totals}
+    """The report of F-027 for content that is staged for one transaction only; `file` needs no row of its own.
+
+    Raises InvalidOption, FileRejected.
+    """
+    plan = _plan(file, part, user, system=system, stores=False)
+    tried = Tried(part.place, plan, random.randrange(NOWHERE_RUNS, NOWHERE_RUNS * 2))  # noqa: S311 - no secret
+    with connect_target() as connection, connect_target() as outside:
+        with sandbox.lines(content, part.read_options(file.import_options)) as (_, reading):
+            stage.stage_lines(connection, tried.run_id, reading.blocks, temporary=True)
+            part.notices = [notice._asdict() for notice in reading.notices]
+        counts = trial.attempt(outside, connection, [tried], batch_rows=JUDGED_AT_ONCE)
+        _note_file(outside, file, [part], [tried], counts, limit_rows=limit_rows)
+        shown = []
+        for severity in ("error", "warning"):
+            rows = outside.execute(
+                "SELECT \"row\", record, coalesce(\"column\", ''), coalesce(field, ''), code, message, value "
+                'FROM pg_temp.found WHERE severity = %s ORDER BY "row", place, code LIMIT %s',
+                (severity, limit),
+            ).fetchall()
+            names = ("row", "record", "column", "field", "code", "message", "value")
+            shown.append(
+                [_finding(FileFinding(severity=severity, **dict(zip(names, row, strict=True)))) for row in rows]
+            )
+        totals = outside.execute("SELECT severity, count(*) FROM pg_temp.found GROUP BY 1").fetchall()
+        outside.rollback()
+    summary = _summary(file, [part], counts) | {f"{severity}sTotal": number for severity, number in totals}
     return _report(summary, shown[0], shown[1])
 
 
-def _judged(connection: psycopg.Connection, plan: TablePlan, run_id: int, on_progress: Told | None = None) -> Counts:
-    if run_id == NOWHERE_RUN:
-        return judge(connection, plan, run_id, temporary=True).counts
-    return judge(connection, plan, run_id, helper=connect_target, on_slice=on_progress).counts
+def _judged(connection: psycopg.Connection, parts: Sequence[Tried], on_progress: Told | None = None) -> list[Counts]:
+    """What would become of the rows: one table's are judged where they are staged, others are tried in their order."""
+    first = parts[0]
+    if len(parts) == 1 and isinstance(first.plan, TablePlan):
+        return [judge(connection, first.plan, first.run_id, helper=connect_target, on_slice=on_progress).counts]
+    connection.commit()  # the other session is to see the rows
+    with connect_target() as inside:
+        return trial.attempt(connection, inside, parts, batch_rows=JUDGED_AT_ONCE, on_slice=on_progress)
 
 
 def _note_file(
-    connection: psycopg.Connection, plan: TablePlan, file: FileImport, total: int, *, limit_rows: int
+    connection: psycopg.Connection,
+    file: FileImport,
+    parts: Sequence[Part],
+    tried: Sequence[Tried],
+    counts: Sequence[Counts],
+    *,
+    limit_rows: int,
 ) -> None:
-    """Add what concerns the file as a whole: before all rows, once (F-076, F-077, F-059)."""
-    notes: list[tuple[int, str, str, str, str, str]] = []
-    for name in file_planning.unmapped_required(plan):
-        message = f"{name} must have a value, and no column of the file is mapped to it."
-        notes.append((0, "", name, "unmapped_required", message, "error"))
+    """Add what concerns the file as a whole, or a part of it: before all rows, once (F-076, F-077, F-059)."""
+    notes: list[Note] = []
+    total = sum(found["read"] for found in counts)
+    for position, (part, used, found) in enumerate(zip(parts, tried, counts, strict=True)):
+        of = Note(part.place, position)
+        for name in file_planning.unmapped_required(part):
+            message = f"{name} must have a value, and no column of the file is mapped to it."
+            notes.append(of._replace(field=name, code="unmapped_required", message=message))
+        columns = {ROW_KEY, *(mapped.column for mapped in used.plan.load.mapped)}
+        unused = [header for header in part.headers if header not in columns]
+        if unused and found["read"]:
+            message = f"These columns of the file are not imported: {', '.join(unused)}."
+            notes.append(of._replace(code="unmapped_columns", message=message, severity="warning"))
+        notes += [
+            of._replace(row=told["line"], code=told["code"], message=told["message"], severity="warning")
+            for told in part.notices
+        ]
     if not total:
-        notes = [(0, "", "", "no_data_rows", "The file has no data rows.", "error")]
+        said = Note(code="no_data_rows", message="The file has no data rows.")
+        notes = [said, *(note for note in notes if note.severity == "warning")]
     if total > limit_rows:
         message = f"The file has {total:,} rows; at most {limit_rows:,} may be imported at once."
-        notes.append((0, "", "", "too_many_rows", message, "error"))
-    used = {ROW_KEY, *(mapped.column for mapped in plan.load.mapped)}
-    unused = [header for header in file.headers if header not in used]
-    if unused and total:
-        message = f"These columns of the file are not imported: {', '.join(unused)}."
-        notes.append((0, "", "", "unmapped_columns", message, "warning"))
-    for notice in file.notices:
-        notes.append((notice["line"], "", "", notice["code"], notice["message"], "warning"))
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            'INSERT INTO pg_temp.found ("row", place, "column", field, code, message, severity) '
-            "VALUES (%s, -1, %s, %s, %s, %s, %s)",
-            notes,
-        )
+        notes.append(Note(code="too_many_rows", message=message))
+    found_rows.add(connection, notes)
 
 
 def _keep(connection: psycopg.Connection, file: FileImport) -> None:
     connection.execute("DELETE FROM importer_filefinding WHERE file_id = %s", (file.pk,))
     connection.execute(
-        'INSERT INTO importer_filefinding (file_id, severity, "row", record, place, "column", field, code, message, value) '
-        "SELECT %s, severity, \"row\", record, place, coalesce(\"column\", ''), coalesce(field, ''), code, message, value "
-        'FROM pg_temp.found ORDER BY "row", place, code',
+        'INSERT INTO importer_filefinding (file_id, part, position, severity, "row", record, place, "column", field, code, '
+        'message, value) SELECT %s, part, position, severity, "row", record, place, coalesce("column", \'\'), '
+        "coalesce(field, ''), code, message, value FROM pg_temp.found ORDER BY position, \"row\", place, code",
         (file.pk,),
     )
 
 
-def _summary(plan: TablePlan, file: FileImport, counts: Counts) -> dict[str, Any]:
-    """What the report says besides its lists; a file that misses a required column has no good row."""
-    total, errors = counts["read"], counts[Outcome.FAILED]
-    if file_planning.unmapped_required(plan):
-        errors = total
+def _summary(file: FileImport, parts: Sequence[Part], counts: Sequence[Counts]) -> dict[str, Any]:
+    """What the report says besides its lists; a part that misses a required column has no good row."""
     totals = {"errorsTotal": 0, "warningsTotal": 0}
     if file.pk and FileImport.objects.filter(pk=file.pk).exists():
         for severity in ("error", "warning"):
             totals[f"{severity}sTotal"] = file.findings.filter(severity=severity).count()
+    told = [_counted(part, found) for part, found in zip(parts, counts, strict=True)]
+    whole = {name: sum(each[name] for each in told) for name in told[0]}
+    listed = [{"part": part.place, **each} for part, each in zip(parts, told, strict=True)]
+    return {
+        **whole,
+        **totals,
+        "headers": file.headers,
+        "mappings": file.field_mappings or [],
+        **({"parts": listed} if file.parts is not None else {}),
+    }
+
+
+def _counted(part: Part, counts: Counts) -> dict[str, int]:
+    total = counts["read"]
+    errors = counts[Outcome.FAILED] + counts[Outcome.REVIEW]  # rows in doubt wait for a person: they do not go in
+    if file_planning.unmapped_required(part):
+        errors = total
     return {
         "totalRows": total,
         "validRows": total - errors,
         "errorRows": errors,
-        **totals,
-        "headers": file.headers,
-        "mappings": file.field_mappings,
         "wouldCreate": counts[Outcome.CREATED],
-        "wouldUpdate": counts["existing"],
+        "wouldUpdate": counts["existing"] + counts[Outcome.UPDATED],
         "wouldSkip": counts[Outcome.SKIPPED],
+        "wouldStay": counts[Outcome.UNCHANGED],
     }
 
 
@@ -277,6 +332,7 @@ def _recommendations(errors: list[dict[str, Any]], warnings: list[dict[str, Any]
 
 def _finding(found: FileFinding) -> dict[str, Any]:
     return {
+        **({"part": found.part} if found.part else {}),
         "row": found.row,
         "record": found.record,
         "column": found.column,

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
+from importer.modes import Mode
 from importer.pipeline import checks, columns, staging
 from importer.pipeline.binding import Bind, fragment, name, slot
-from importer.pipeline.findings import Finding, findings_array, row_findings
+from importer.pipeline.findings import Finding, findings_array, row_findings, with_reading
 from importer.pipeline.plan import Mapped
 from importer.pipeline.prepare import STAGE, cell, prepared, value
 from importer.pipeline.tables.plan import TablePlan, kept
@@ -85,7 +86,7 @@ def decide(
         targets=sql.SQL(", ").join(targets),
         values=sql.SQL(", ").join(values),
         repeated=sql.SQL("coalesce(r.rule = 0, false)") if repeats and plan.key else sql.SQL("false"),
-        failures=_with_reading(findings_array(failures + _duplicates(plan, repeats=repeats), bind)),
+        failures=with_reading(findings_array(failures + _duplicates(plan, repeats=repeats), bind)),
         warnings=findings_array(warnings, bind),
         rows=prepared(plan.load, bind, source),
         existing=_existing(plan),
@@ -115,11 +116,6 @@ def _findings(plan: TablePlan, bind: Bind) -> tuple[list[Finding], list[Finding]
     for mapped in plan.load.mapped:
         warnings += _odd(plan, mapped)
     return failures, warnings + doubtful
-
-
-def _with_reading(found: sql.Composable) -> sql.Composable:
-    """A row that could not be read whole fails with what its reader said; nothing else is asked of it."""
-    return sql.SQL("CASE WHEN p.problem IS NOT NULL THEN p.problem::jsonb ELSE {} END").format(found)
 
 
 def _missing(plan: TablePlan, number: int) -> Finding:
@@ -299,11 +295,12 @@ def _taken(when: sql.Composable, code: str, message: str, key: Sequence[str]) ->
 
 
 def _verdict(plan: TablePlan) -> sql.Composable:
+    new = "'skipped not_found'" if plan.load.mode is Mode.UPDATE else "'created'"
     hit = {"skip": "'skipped exists'", "update": "'existing'", "error": "'failed duplicate'"}[plan.strategy]
     return sql.SQL(
         "CASE WHEN q.failures IS NOT NULL THEN 'failed ' || (q.failures->0->>'code') "
-        "WHEN q.repeated THEN 'skipped duplicate_in_source' WHEN q.hit THEN {} ELSE 'created' END"
-    ).format(sql.SQL(hit))
+        "WHEN q.repeated THEN 'skipped duplicate_in_source' WHEN q.hit THEN {} ELSE {} END"
+    ).format(sql.SQL(hit), sql.SQL(new))
 
 
 def _stored_value(mapped: Mapped) -> sql.Composable:

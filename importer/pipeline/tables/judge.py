@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from importer.modes import Outcome
-from importer.pipeline import early, staging
+from importer.pipeline import early, found, staging
 from importer.pipeline.binding import slot
 from importer.pipeline.columns import FLOATS, WHOLE
 from importer.pipeline.prepare import STAGE, prepared
@@ -134,11 +134,7 @@ def judge(
 
     With `helper`, which opens another session, a large file is judged by two; what is staged is committed then.
     """
-    connection.execute("DROP TABLE IF EXISTS pg_temp.found")
-    connection.execute(
-        'CREATE TEMPORARY TABLE found ("row" bigint, record bigint, place integer, "column" text, field text, code text, '
-        "message text, value text, severity text)"
-    )
+    found.create(connection)
     judged.create(connection, plan, run_id, temporary=temporary)
     seen = replace(plan, ranges=usual_ranges(connection, plan, run_id))
     loader = TableJudge(connection, seen, run_id=run_id)
@@ -157,7 +153,7 @@ def judge(
     if repeats.find(connection, plan, run_id, temporary=temporary):
         loader.again()
     counts = judged.counted(connection, run_id)
-    refused = [found for each in loaders for found in each.refused]
+    refused = [told for each in loaders for told in each.refused]
     counts[Outcome.FAILED] += len(refused)
     counts["read"] += len(refused)
     with connection.cursor() as cursor:
@@ -167,9 +163,10 @@ def judge(
             refused,
         )
     if counts[Outcome.FAILED]:
-        _collect(connection, plan, run_id, "problems", severity="error", condition="w.action = 'failed'")
+        found.collect(connection, plan.load, _of_judged(run_id, "problems", "w.action = 'failed'"), severity="error")
     if counts["warnings"]:
-        _collect(connection, plan, run_id, "warnings", severity="warning", condition="w.warnings IS NOT NULL")
+        rows = _of_judged(run_id, "warnings", "w.warnings IS NOT NULL")
+        found.collect(connection, plan.load, rows, severity="warning")
     return Verdict(counts["read"], counts)
 
 
@@ -196,27 +193,9 @@ def _judged_together(loaders: Sequence[TableJudge], spans: Sequence[Span]) -> It
         yield from pool.map(judge_one, waiting)
 
 
-def _collect(
-    connection: psycopg.Connection, plan: TablePlan, run_id: int, column: str, *, severity: str, condition: str
-) -> None:
-    places = sql.SQL(", ").join(
-        sql.SQL("({}, {}, {})").format(sql.Literal(mapped.field.name), sql.Literal(mapped.column), sql.Literal(place))
-        for place, mapped in enumerate(plan.load.mapped)
-    )
-    connection.execute(
-        sql.SQL(
-            'INSERT INTO pg_temp.found ("row", record, place, "column", field, code, message, value, severity) '
-            "SELECT w.key::bigint, w.n, coalesce(m.place, -1), coalesce(m.source, e ->> 'column', ''), "
-            "coalesce(e ->> 'field', ''), e ->> 'code', e ->> 'message', e ->> 'value', {severity} FROM {judged} w "
-            "CROSS JOIN LATERAL jsonb_array_elements(w.{column}) e "
-            "LEFT JOIN (VALUES {places}) m(field, source, place) ON m.field = e ->> 'field' WHERE {condition}"
-        ).format(
-            severity=sql.Literal(severity),
-            judged=staging.judged_table(run_id),
-            column=sql.Identifier(column),
-            places=places,
-            condition=sql.SQL(condition),
-        )
+def _of_judged(run_id: int, column: str, condition: str) -> sql.Composable:
+    return sql.SQL("SELECT w.key::bigint AS line, w.n, w.{} AS findings FROM {} w WHERE {}").format(
+        sql.Identifier(column), staging.judged_table(run_id), sql.SQL(condition)
     )
 
 
@@ -244,9 +223,9 @@ def usual_ranges(connection: psycopg.Connection, plan: TablePlan, run_id: int) -
     )
     row = connection.execute(statement.text, statement.params).fetchone()
     stage.drop_slice(connection)
-    found = {}
+    usual = {}
     for item, quartiles in zip(numbers, row or (), strict=False):
         if quartiles and quartiles[1] > quartiles[0]:
             away = RANGES_AWAY * (quartiles[1] - quartiles[0])
-            found[item.field.name] = (quartiles[0] - away, quartiles[1] + away)
-    return found
+            usual[item.field.name] = (quartiles[0] - away, quartiles[1] + away)
+    return usual

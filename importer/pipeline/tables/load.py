@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 import psycopg
+from psycopg import sql
 
 from importer.modes import Outcome
 from importer.pipeline import chunks, early
@@ -109,10 +110,14 @@ class TableLoader(SliceLoader[Span]):
         stage.take(self.connection, self.run_id, rows)
         code, message, column = explain(error)
         self.connection.execute(
-            "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, source_row, ordinal, action, code, "
-            "source_hash, source_data, problems) SELECT gen_random_uuid(), %(run)s, %(batch)s, s.key::bigint::text, "
-            "s.key::bigint, 0, 'failed', %(code)s::text, sha256(convert_to(s.row::text, 'UTF8')), s.row, jsonb_build_array(jsonb_build_object("
-            "'code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text, 'detail', %(detail)s::text)) FROM pg_temp.stage s",
+            sql.SQL(
+                "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, source_row, ordinal, action, "
+                "code, source_hash, source_data, problems) SELECT gen_random_uuid(), %(run)s, %(batch)s, {}, "
+                "'failed', %(code)s::text, sha256(convert_to(s.row::text, 'UTF8')), s.row, jsonb_build_array("
+                "jsonb_build_object('code', %(code)s::text, 'field', %(column)s::text, 'message', %(message)s::text, "
+                "'detail', %(detail)s::text)) "
+                "FROM pg_temp.stage s"
+            ).format(write.identity(self.plan, "s")),
             {
                 "run": self.run_id,
                 "batch": batch,

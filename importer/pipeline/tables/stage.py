@@ -6,7 +6,8 @@ line numbers with leading zeros.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -15,7 +16,7 @@ from psycopg import sql
 from importer.pipeline import staging
 
 SLICE_BYTES = staging.SLICE_BYTES
-
+KEY_DIGITS = 10  # as `tabular.lines` writes them
 
 END = "9" * 12  # after every line
 
@@ -57,6 +58,22 @@ def stage_lines(
     # Rows lie in the order of their keys: the smallest index there is finds a range of them.
     connection.execute(sql.SQL("CREATE INDEX ON {} USING brin (key) WITH (pages_per_range = 8)").format(table))
     connection.execute(sql.SQL("ANALYZE {} (key)").format(table))
+
+
+def lines_of(cells: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[bytes]:
+    """The rows of a database as lines, numbered from 1 in the order in which they come; unreadable ones are marked."""
+    for number, (_, read) in enumerate(cells, start=1):
+        data, problem = read or b"{}", b"\\N"
+        if read is None:
+            problem = _said("row_too_large", "The row is larger than this server accepts.")
+        elif staging.holds_nul(read):
+            data = read.replace(staging.NUL, b"\\ufffd")
+            problem = _said("nul_byte", "The row contains a NUL character, which PostgreSQL cannot store.")
+        yield b"%d\t%0*d\t%b\t%b\n" % (number, KEY_DIGITS, number, problem, data.replace(b"\\", b"\\\\"))
+
+
+def _said(code: str, message: str) -> bytes:
+    return json.dumps([{"code": code, "message": message, "column": ""}]).encode()
 
 
 def is_staged(connection: psycopg.Connection, run_id: int) -> bool:

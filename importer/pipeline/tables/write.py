@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from psycopg import sql
 
 from importer.pipeline import columns
-from importer.pipeline.binding import Bind, fragment, name
+from importer.pipeline.binding import Bind, fragment, literal, name
 from importer.pipeline.plan import Mapped
 from importer.pipeline.tables import stage
 from importer.pipeline.tables.decide import same_key
@@ -16,10 +16,6 @@ from importer.pipeline.tables.plan import TablePlan, kept
 _RECORD_COLUMNS = (
     "id, run_id, batch_no, source_identifier, source_row, ordinal, action, code, source_hash, source_data, "
     "target_id, target_key, before_image, after_image, changed_fields, problems, warnings"
-)
-_RECORD = (
-    "w.record_id, %(run)s, %(batch)s, w.key::bigint::text, w.key::bigint, 0, w.action, w.code, "
-    "sha256(convert_to(s.row::text, 'UTF8')), s.row"
 )
 
 
@@ -49,7 +45,7 @@ def insert_created(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed:
             head=head,
             staged=stage.seen(run_id),
             record_columns=sql.SQL(_RECORD_COLUMNS),
-            record=sql.SQL(_RECORD),
+            record=_record(plan),
             image=_members(filled[:50], "w", "to:"),
         )
     return sql.SQL(
@@ -63,7 +59,7 @@ def insert_created(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed:
         keys=sql.SQL(", ").join(name("t", column) for column in primary),
         image=_image(plan),
         record_columns=sql.SQL(_RECORD_COLUMNS),
-        record=sql.SQL(_RECORD),
+        record=_record(plan),
         target_id=_target_id(plan),
         target_key=_members(primary, "t"),
         same=_same_primary(plan),
@@ -132,7 +128,7 @@ def update_changed(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed | N
         target_id=_target_id(plan),
         target_key=sql.SQL("jsonb_build_object({})").format(_members(primary or plan.key, "t")),
         record_columns=sql.SQL(_RECORD_COLUMNS),
-        record=sql.SQL(_RECORD),
+        record=_record(plan),
     )
 
 
@@ -146,9 +142,24 @@ def record_rest(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed:
     ).format(
         staged=stage.seen(run_id),
         record_columns=sql.SQL(_RECORD_COLUMNS),
-        record=sql.SQL(_RECORD),
+        record=_record(plan),
         actions=bind(actions, "text[]"),
     )
+
+
+def identity(plan: TablePlan, row: str) -> sql.Composable:
+    """What a record calls its row, its line, and its place among those of one name: the line of a file tells all."""
+    line = sql.SQL("{}::bigint").format(name(row, "key"))
+    if not plan.identifier:
+        return sql.SQL("{0}::text, {0}, 0").format(line)
+    named = sql.SQL("left(coalesce(nullif(s.row ->> {}, ''), {}::text), 255)").format(literal(plan.identifier), line)
+    return sql.SQL("{0}, {1}, {1}::integer - 1").format(named, line)
+
+
+def _record(plan: TablePlan) -> sql.Composable:
+    return sql.SQL(
+        "w.record_id, %(run)s, %(batch)s, {}, w.action, w.code, sha256(convert_to(s.row::text, 'UTF8')), s.row"
+    ).format(identity(plan, "w"))
 
 
 # -- parts --------------------------------------------------------------------------------------------------------

@@ -37,10 +37,10 @@ def map_automatically(bench: Workbench, post: QueryDict) -> Body:
 def _proposed(bench: Workbench, target_type: str) -> AutoMap:
     """What the tables offer for the fields; of SQL, its columns by their names."""
     if not bench.is_sql:
-        return operations.auto_map(bench.profile, target_type, body=runnable(bench.body))
+        return operations.auto_map(bench.profile, target_type, body=runnable(bench.body), by=bench.user)
     texts = {option.name: option.text for option in bench.options}
     taken = [str(item.get("target") or "") for item in bench.body["fields"]]
-    found = operations.auto_map(bench.profile, target_type, columns=list(texts), taken=taken)
+    found = operations.auto_map(bench.profile, target_type, columns=list(texts), taken=taken, by=bench.user)
     named = tuple(replace(proposal, source=texts.get(proposal.source, proposal.source)) for proposal in found.mappings)
     return replace(found, mappings=named)
 

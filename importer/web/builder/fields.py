@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from django.http import QueryDict
@@ -119,7 +118,7 @@ def _row(bench: Workbench, name: str, index: int | None, required: bool) -> Row:
     return Row(
         target=name,
         label=(known.label if known else "") or words(name),
-        type=known.type if known and known.type != "text" else "",
+        type=(known.sql_type or known.type) if known and known.type != "text" else "",
         help=_help(known),
         required=required,
         index=index,
@@ -197,6 +196,7 @@ def _unused(bench: Workbench) -> list[Option]:
 def set_target(bench: Workbench, post: QueryDict) -> Body:
     """Another kind of thing; mappings stay where it has the field, the others are named first."""
     name = post.get("target_type", "")
+    operations.require_target(name, bench.user)
     try:
         target = catalog.get(name)
     except catalog.UnknownTarget as error:
@@ -339,7 +339,3 @@ CHANGES: dict[str, Change] = {
     "fields.unstep": remove_step,
     "fields.raise": raise_step,
 }
-
-
-def target_choices() -> Iterable[tuple[str, str]]:
-    return [(target.name, target.label) for target in catalog.all_targets()]

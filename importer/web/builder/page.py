@@ -56,7 +56,7 @@ def builder(request: PageRequest, pk: Any) -> HttpResponse:
     if request.method == "POST":
         try:
             return redirect("builder_query", profile.pk, queries.begin(request, profile).key)
-        except operations.InvalidFields as error:
+        except ImporterError as error:
             messages.error(request, str(error))
             return _empty(request, profile, status=422)
     found = queries.listed(profile, request.user)
@@ -67,7 +67,8 @@ def _empty(request: PageRequest, profile: Any, *, status: int = 200) -> HttpResp
     source, trouble = source_of(profile)
     context = {
         "profile": profile, "queries": queries.listed(profile, request.user), "source": source, "trouble": trouble,
-        "target_choices": fields.target_choices(), "may_write_sql": policy.has(request.user, operations.RAW_SQL),
+        "target_choices": operations.target_choices(request.user),
+        "may_write_sql": policy.has(request.user, operations.RAW_SQL),
     }  # fmt: skip
     return render(request, "importer/builder/empty.html", context, status=status)
 
@@ -114,7 +115,7 @@ def context_of(request: PageRequest, bench: Workbench) -> dict[str, Any]:
         "queries": queries.listed(bench.profile, request.user),
         "versions": versions,
         "sentence": sentence(bench),
-        "target_choices": fields.target_choices(),
+        "target_choices": operations.target_choices(bench.user),
         "transformation_choices": transformations.choices(),
         "write_rules": fields.WRITE_RULES.items(),
         "empty_values": fields.EMPTY_VALUES.items(),

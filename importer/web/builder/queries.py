@@ -58,6 +58,7 @@ def _label(target_type: str) -> str:
 def begin(request: PageRequest, profile: ImportProfile) -> QueryDraft:
     """A draft of a new query. Raises InvalidFields when nobody said what its rows become."""
     target_type = request.POST.get("target_type", "")
+    operations.require_target(target_type, request.user)
     try:
         target = catalog.get(target_type)
     except catalog.UnknownTarget:

@@ -14,18 +14,20 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from importer.errors import ImporterError
+from importer.file_parts import Part, parts_of
 from importer.models import ImportJob
 from importer.operations import files
 from importer.tasks import announce
 from importer.web.files.flow import LOST, Refusal, go, job_of, needs_approval, own_job, shell_of, waiting_page
+from servicevault import catalog
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 
 ROWS = 50
 STRATEGIES = (
-    ("skip", "Skip", "Rows that are in the table already stay as they are."),
-    ("update", "Update", "Rows that are in the table already get the file's values."),
-    ("error", "Refuse", "Rows that are in the table already count as errors."),
+    ("skip", "Skip", "Rows that are here already stay as they are."),
+    ("update", "Update", "Rows that are here already get the file's values."),
+    ("error", "Refuse", "Rows that are here already count as errors."),
 )
 MEDIA = {
     "csv": "text/csv; charset=utf-8",
@@ -102,7 +104,7 @@ def keep_template(request: PageRequest, pk: Any) -> HttpResponse:
         told = getattr(error, "errors", {}) or {}
         messages.error(request, " ".join(text for texts in told.values() for text in texts) or str(error))
     else:
-        messages.success(request, f"“{template.name}” is kept. Choose it with the next file for {template.table_name}.")
+        messages.success(request, f"“{template.name}” is kept. Choose it with the next file for {template.goes_to}.")
     return redirect("data_import_check" if job.awaits_start else "data_import_job", job_of(request, pk).pk)
 
 
@@ -163,11 +165,16 @@ def _errors(
 
 def _keys(job: ImportJob) -> list[tuple[str, str]]:
     """By what rows can be recognised: unique keys, and single columns that would have to be unique (F-057)."""
+    part = parts_of(job.file)[0]
+    if job.file.parts is not None:
+        return [("", "Their external ids, people also by e-mail, accounts by name")]
+    if part.target_type:
+        return _match_fields(part)
     try:
-        table = files.table_of(job.file.table_name)
+        table = files.table_of(part.table_name)
     except ImporterError:
         return []
-    mapped = [each["target_column"] for each in job.file.field_mappings or []]
+    mapped = list(part.sources)
     unique = files.keys(table, mapped)
     words = {key: "primary key" if key == table.primary_key else "unique" for key in unique}
     others: Sequence[str] = [name for name in mapped if (name,) not in unique]
@@ -177,6 +184,14 @@ def _keys(job: ImportJob) -> list[tuple[str, str]]:
         *(("\x1f".join(key), f"{', '.join(key)} ({words[key]})") for key in unique),
         *((name, f"{name} (checked for repeated values)") for name in others),
     ]
+
+
+def _match_fields(part: Part) -> list[tuple[str, str]]:
+    own = catalog.get(part.target_type).match_fields
+    known = [name for name in ("external_id", *own) if name in part.sources]
+    auto = ", else by ".join(known) or "none: map external_id, or choose a field"
+    others = [(key, f"{key}, where the external id is new") for (key,) in files.match_fields(part)]
+    return [("", f"By {auto}"), *(pair for pair in others if (pair[0],) != own)]
 
 
 def _listed(key: Any) -> list[str]:

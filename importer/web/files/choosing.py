@@ -9,13 +9,18 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_POST, require_safe
 
+from importer import file_targets
 from importer.errors import ImporterError
-from importer.models import ImportJob, ImportTemplate
+from importer.file_options import SOURCE_KEY
+from importer.file_parts import WHOLE, Part, parts_of
+from importer.file_targets import Destination
+from importer.models import DOCUMENT, OF_DESK, ImportJob, ImportTemplate
 from importer.operations import files
 from importer.operations.progress import listed
 from importer.web.files.flow import PAGE, Refusal, go, rows_of, steps_of
 from permissions import policy
 from permissions import tables as granted
+from permissions.tables import ImportAllowance
 from servicevault import catalog, tables
 from servicevault.jobs.models import ACTIVE
 from servicevault.tables import Table
@@ -24,6 +29,15 @@ from servicevault.web.pages import PageRequest, members_only, render_page
 
 LATEST = 10
 TEMPLATES = 100
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A target that may be chosen."""
+
+    value: str  # in the address
+    words: str
+    row_estimate: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,20 +93,32 @@ def _uploaded(
     request: PageRequest, template: ImportTemplate | None, table_name: str, sent: Any, text: str
 ) -> ImportJob:
     given: dict[str, Any] = {
-        "table_name": table_name,
         "options": dict(template.import_options) if template else None,
         "requires_approval": "requires_approval" in request.POST,
         "mappings": [],
     }
+    if source := plain_text(request.POST.get("source_key"), limit=64):
+        given["options"] = (given["options"] or {}) | {"source_key": source}
+    if table_name == DOCUMENT:
+        given["mappings"] = None
+        content = sent if sent is not None else [text.encode()]
+        return files.upload_document(request.user, content, getattr(sent, "name", "") or "pasted.txt", **given)
+    given |= goes_to(table_name)
     if sent is not None:
         return files.upload(request.user, sent, sent.name or "file", **given)
     return files.upload_text(request.user, text, **given)
 
 
+def goes_to(name: str) -> dict[str, Any]:
+    """What the page calls a target, as operations take it."""
+    return {"target_type": name.removeprefix(OF_DESK)} if name.startswith(OF_DESK) else {"table_name": name}
+
+
 def _mapped(request: PageRequest, job: ImportJob, template: ImportTemplate | None) -> None:
     """Map the file's columns: as the template says, else by name and content."""
     if template is None:
-        files.map_anew(job, request.user, rows_of(request, job))
+        for part in parts_of(job.file):
+            files.map_anew(job, request.user, rows_of(request, job, part), part=part.place)
         return
     applied = files.templates.applied(template, job.file.headers)
     files.configure(job, request.user, mappings=applied["field_mappings"])
@@ -105,13 +131,14 @@ def _mapped(request: PageRequest, job: ImportJob, template: ImportTemplate | Non
 
 
 def _page(request: PageRequest, table_name: str, *, refusal: Refusal | None = None, text: str = "") -> HttpResponse:
-    known = _tables(request.user, plain_text(request.GET.get("q"), limit=100))
+    known = _targets(request.user, plain_text(request.GET.get("q"), limit=100))
     context: dict[str, Any] = {
         "groups": known,
         "text_search": plain_text(request.GET.get("q"), limit=100),
         "is_permitted": granted.importable_tables(request.user) != set(),
         "table_name": table_name,
         "refusal": refusal,
+        "source_key": SOURCE_KEY,
         "pasted": text[: files.PASTED_BYTES],
         "steps": steps_of(None, "read"),
     }
@@ -138,41 +165,84 @@ def history_of(request: PageRequest) -> dict[str, Any]:
     }
 
 
-def _tables(user: Any, text: str) -> list[tuple[str, list[tables.Listed]]]:
-    """Tables the person may do something with, those of the help desk first (F-153)."""
+def _targets(user: Any, text: str) -> list[tuple[str, list[Choice]]]:
+    """What the person may do something with: the help desk's target types first, then tables as they are (F-153)."""
     allowed = granted.importable_tables(user)
-    of_desk = {target.table for target in catalog.all_targets()}
-    found = [
-        table
-        for table in tables.listed()
-        if (allowed is None or table.name in allowed) and text.lower() in f"{table.name} {table.comment}".lower()
-    ]
+    targets = [target for target in catalog.all_targets() if allowed is None or target.table in allowed]
+    desk = [Choice(f"{OF_DESK}{target.name}", target.label) for target in targets]
+    if len(targets) > 1:
+        desk.append(Choice(DOCUMENT, "Several of these in one document"))
+    of_desk = {target.table for target in targets}
+    plain = [table for table in tables.listed() if allowed is None or table.name in allowed]
+    words = {table.name: f"{table.name} {table.comment}" for table in plain}
+    listed = [Choice(table.name, table.name, table.row_estimate) for table in plain]
     groups = (
-        ("Help desk", [table for table in found if table.name in of_desk]),
-        ("Other tables", [table for table in found if table.name not in of_desk]),
+        ("Help desk", desk),
+        ("Tables of the help desk as they are", [each for each in listed if each.value in of_desk]),
+        ("Other tables", [each for each in listed if each.value not in of_desk]),
     )
-    return [(words, members) for words, members in groups if members]
+    found = [
+        (name, [each for each in members if text.lower() in words.get(each.value, each.words).lower()])
+        for name, members in groups
+    ]
+    return [(name, members) for name, members in found if members]
 
 
-def _chosen(user: Any, table_name: str) -> dict[str, Any]:
-    """The table and what may be done with it. Raises Http404 for one that is not there or not the person's."""
+def _chosen(user: Any, name: str) -> dict[str, Any]:
+    """The target and what may be done with it. Raises Http404 for one that is not there or not the person's."""
     allowed = granted.importable_tables(user)
-    if allowed is not None and table_name not in allowed:
-        raise Http404
+    if name == DOCUMENT:
+        return _document(user, allowed)
     try:
-        table = tables.find(table_name)
-    except tables.UnknownTable:
+        goal = file_targets.destination(**goes_to(name))
+    except (tables.UnknownTable, catalog.UnknownTarget):
         raise Http404 from None
-    allowance = granted.import_allowance(user, table.name)
+    if allowed is not None and goal.table.name not in allowed:
+        raise Http404
+    allowance = granted.import_allowance(user, goal.table.name)
+    may_import = _may_import(user, goal.table.name)
     return {
-        "table": table,
-        "columns": _columns(table, allowance.allowed_columns),
+        "goal": Choice(name, goal.target.label if goal.is_desk else goal.table.name),
+        "table": goal.table,
+        "is_desk": goal.is_desk,
+        "fields": _fields(user, goal) if goal.is_desk and may_import else [],
+        "columns": [] if goal.is_desk else _columns(goal.table, allowance.allowed_columns),
         "allowance": allowance,
         "max_bytes": allowance.max_file_size_mb * files.MIB,
-        "may_import": _may_import(user, table.name),
-        "accepted": ",".join(f".{name}" for name in (*allowance.allowed_formats, "txt", "tsv", "gz", "zip")),
-        "import_templates": files.templates.visible(user, table_name=table.name)[:TEMPLATES],
+        "may_import": may_import,
+        "accepted": _accepted(allowance),
+        "import_templates": files.templates.visible(user, **_of_templates(goal))[:TEMPLATES],
     }
+
+
+def _document(user: Any, allowed: set[str] | None) -> dict[str, Any]:
+    """The same of a document with several parts; the narrowest right of the parts it has counts once it is sent."""
+    names = [target.table for target in catalog.all_targets() if allowed is None or target.table in allowed]
+    names = [name for name in dict.fromkeys(names) if _may_import(user, name)]
+    if not names:
+        raise Http404
+    allowance = files.allowance_of([granted.import_allowance(user, name) for name in names])
+    return {
+        "goal": Choice(DOCUMENT, "Several in one document"),
+        "is_desk": True,
+        "is_document": True,
+        "allowance": allowance,
+        "max_bytes": allowance.max_file_size_mb * files.MIB,
+        "may_import": True,
+        "accepted": _accepted(allowance),
+    }
+
+
+def _accepted(allowance: ImportAllowance) -> str:
+    return ",".join(f".{name}" for name in (*allowance.allowed_formats, "txt", "tsv", "gz", "zip"))
+
+
+def _of_templates(goal: Destination) -> dict[str, str]:
+    return {"target_type": goal.target.name} if goal.is_desk else {"table_name": goal.table.name}
+
+
+def _fields(user: Any, goal: Destination) -> list[files.TargetColumn]:
+    return files.targets(Part(WHOLE, goal.table.name, goal.target.name), user)
 
 
 def _may_import(user: Any, table_name: str) -> bool:

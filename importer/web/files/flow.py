@@ -12,13 +12,16 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
+from importer import file_parts
 from importer.errors import ImporterError
+from importer.file_parts import Part, parts_of
 from importer.models import ImportJob
 from importer.operations import files
 from permissions import policy
 from permissions import tables as granted
 from permissions.tables import ImportAllowance
 from servicevault.jobs.models import JobStatus
+from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, render_page
 
 PAGE = "pages.settings.data_import"
@@ -120,15 +123,21 @@ def shell_of(request: PageRequest, job: ImportJob, current: str) -> dict[str, An
         "job": job,
         "file": job.file,
         "steps": steps_of(job, current),
-        "allowance": granted.import_allowance(request.user, job.file.table_name),
+        "allowance": files.seen_allowance(request.user, job.file),
+        "parts": parts_of(job.file),
     }
 
 
-def rows_of(request: PageRequest, job: ImportJob) -> list[list[str | None]]:
-    """The file's first rows; none without the right to see them. Raises what `files.first_rows` raises else."""
-    if not granted.import_allowance(request.user, job.file.table_name).can_preview:
+def part_of(request: PageRequest, job: ImportJob) -> Part:
+    """The part of a document that the address or the form names; the first when it names none."""
+    return file_parts.part_of(job.file, plain_text(request.POST.get("part", request.GET.get("part")), limit=255))
+
+
+def rows_of(request: PageRequest, job: ImportJob, part: Part) -> list[list[str | None]]:
+    """The part's first rows; none without the right to see them. Raises what `files.first_rows` raises else."""
+    if not granted.import_allowance(request.user, part.table_name).can_preview:
         return []
-    return files.first_rows(job, request.user)
+    return files.first_rows(job, request.user, part=part.place)
 
 
 def go(request: PageRequest, name: str, *arguments: Any) -> HttpResponse:

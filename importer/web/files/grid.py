@@ -9,11 +9,13 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
 from importer.errors import ImporterError
+from importer.file_parts import Part, parts_of
 from importer.models import ImportJob, ImportRecord
 from importer.operations import files
 from importer.tasks import announce
@@ -59,28 +61,31 @@ def correct(request: PageRequest, pk: Any) -> HttpResponse:
     job = own_job(request, pk)
     if not job.is_finished:
         return redirect("data_import_job", job.pk)
-    page = page_of(request, files.correctable(job), size=ROWS)
+    left = files.correctable(job)
+    part = _part(request, job, left)
+    page = page_of(request, left.filter(run__key=part.key), size=ROWS)
     records = list(page.object_list)
     if request.method != "POST":
-        return _page(request, job, page, _first(job, records))
-    values = _typed(request, job, records)
+        return _page(request, job, part, page, _first(job, part, records))
+    values = _typed(request, part, records)
     act, replaced = request.POST.get("act", "check"), 0
     if act == "replace":
-        replaced = _replace(request, job, values)
+        replaced = _replace(request, part, values)
     try:
-        rows = _checked(request, job, records, values)
+        rows = _checked(request, job, part, records, values)
         if act == "import":
-            return _imported(request, job, rows)
+            return _imported(request, job, part, rows)
     except LOST as error:
         return stopped(request, job, error)
     except ImporterError as error:
-        return _page(request, job, page, _shown(job, records, values, {}), refusal=Refusal.of(error))
-    return _page(request, job, page, rows, replaced=replaced if act == "replace" else None)
+        return _page(request, job, part, page, _shown(part, records, values, {}), refusal=Refusal.of(error))
+    return _page(request, job, part, page, rows, replaced=replaced if act == "replace" else None)
 
 
 def _page(
     request: PageRequest,
     job: ImportJob,
+    part: Part,
     page: Any,
     rows: Sequence[GridRow],
     *,
@@ -89,8 +94,9 @@ def _page(
 ) -> HttpResponse:
     context = shell_of(request, job, "import") | {
         "page": page,
+        "part": part,
         "rows": rows,
-        "columns": files.own_columns(job),
+        "columns": _columns(part),
         "good": sum(row.is_good for row in rows),
         "refusal": refusal,
         "replaced": replaced,
@@ -103,17 +109,31 @@ def _page(
     return render_page(request, "importer/files/correct.html", "importer/files/_grid.html", context, status=status)
 
 
-def _first(job: ImportJob, records: Sequence[ImportRecord]) -> list[GridRow]:
+def _part(request: PageRequest, job: ImportJob, left: QuerySet[ImportRecord]) -> Part:
+    """The part of a document whose rows are shown: that of the address, else the first with a row to correct."""
+    failed = left.values_list("run__key", flat=True).first()
+    found = parts_of(job.file)
+    wanted = request.POST.get("part", request.GET.get("part", ""))
+    return next((part for part in found if part.place == wanted and wanted), None) or next(
+        (part for part in found if part.key == failed), found[0]
+    )
+
+
+def _columns(part: Part) -> list[str]:
+    return [header for header in part.headers if header != KEY]
+
+
+def _first(job: ImportJob, part: Part, records: Sequence[ImportRecord]) -> list[GridRow]:
     """The rows as the file had them, with what the import said."""
-    sources = files.source_columns(job.file)
-    said = {str(record.pk): files.record_errors(record, sources) for record in records}
+    parts = {part.key: part for part in parts_of(job.file)}
+    said = {str(record.pk): files.record_errors(record, parts) for record in records}
     values = {str(record.pk): dict(record.source_data or {}) for record in records}
-    return _shown(job, records, values, said)
+    return _shown(part, records, values, said)
 
 
-def _typed(request: PageRequest, job: ImportJob, records: Sequence[ImportRecord]) -> dict[str, dict[str, Any]]:
+def _typed(request: PageRequest, part: Part, records: Sequence[ImportRecord]) -> dict[str, dict[str, Any]]:
     """The cells as the form has them; cells it does not have stay as they were."""
-    columns = files.own_columns(job)
+    columns = _columns(part)
     found = {}
     for record in records:
         key, stored = str(record.pk), record.source_data or {}
@@ -124,13 +144,13 @@ def _typed(request: PageRequest, job: ImportJob, records: Sequence[ImportRecord]
     return found
 
 
-def _replace(request: PageRequest, job: ImportJob, values: Mapping[str, dict[str, Any]]) -> int:
+def _replace(request: PageRequest, part: Part, values: Mapping[str, dict[str, Any]]) -> int:
     """Replace a text in the cells of this page; returns how many changed."""
     find, new = request.POST.get("find", "")[:TEXT], request.POST.get("replace", "")[:TEXT].replace("\x00", "")
     chosen = request.POST.get("in_column", "")
     count = 0
     for cells in values.values():
-        for number, column in enumerate(files.own_columns(job)):
+        for number, column in enumerate(_columns(part)):
             if chosen in ("", str(number)) and find and find in cells[column]:
                 cells[column] = cells[column].replace(find, new)
                 count += 1
@@ -138,16 +158,20 @@ def _replace(request: PageRequest, job: ImportJob, values: Mapping[str, dict[str
 
 
 def _checked(
-    request: PageRequest, job: ImportJob, records: Sequence[ImportRecord], values: Mapping[str, dict[str, Any]]
+    request: PageRequest,
+    job: ImportJob,
+    part: Part,
+    records: Sequence[ImportRecord],
+    values: Mapping[str, dict[str, Any]],
 ) -> list[GridRow]:
     """The rows with what a validation says of them now. Raises what `files.validate_file` raises."""
     report = files.validate_file(
         request.user,
-        _as_file(job, values),
+        _as_file(part, values),
         "corrected.csv",
-        table_name=job.file.table_name,
-        options=files.corrected_options(job),
-        mappings=job.file.field_mappings,
+        **files.named(part),
+        options={name: value for name, value in files.corrected_options(job).items() if name != "tables"},
+        mappings=part.field_mappings,
         limit=ROWS * 20,
     )
     keys = list(values)
@@ -155,15 +179,15 @@ def _checked(
     for found in report["errors"]:
         if found["record"] and found["record"] <= len(keys):
             said.setdefault(keys[found["record"] - 1], []).append(found)
-    return _shown(job, records, values, said)
+    return _shown(part, records, values, said)
 
 
-def _imported(request: PageRequest, job: ImportJob, rows: Sequence[GridRow]) -> HttpResponse:
+def _imported(request: PageRequest, job: ImportJob, part: Part, rows: Sequence[GridRow]) -> HttpResponse:
     """Import the rows that are right now, as a job of their own. Raises what the operations raise."""
     good = {row.key: {cell.column: cell.value for cell in row.cells} for row in rows if row.is_good}
     if not good:
         raise files.ImportInvalid("No row of this page is right yet.", hint="Correct the marked cells first.")
-    again, _ = files.retry_from_file(job, request.user, _as_file(job, good), job.file.original_filename)
+    again, _ = files.retry_from_file(job, request.user, _as_file(part, good), job.file.original_filename)
     files.validate(again, request.user)
     with transaction.atomic():
         again = files.start(again, request.user, accept_errors=True)
@@ -172,8 +196,8 @@ def _imported(request: PageRequest, job: ImportJob, rows: Sequence[GridRow]) -> 
     return go(request, "data_import_job", again.pk)
 
 
-def _as_file(job: ImportJob, values: Mapping[str, Mapping[str, Any]]) -> io.BytesIO:
-    data, columns = io.BytesIO(), files.own_columns(job)
+def _as_file(part: Part, values: Mapping[str, Mapping[str, Any]]) -> io.BytesIO:
+    data, columns = io.BytesIO(), _columns(part)
     rows = [[*(cells.get(column) for column in columns), key] for key, cells in values.items()]
     formats.writable("csv").write(data, [*columns, KEY], rows, WriteOptions(formula_guard=False))
     data.seek(0)
@@ -181,12 +205,12 @@ def _as_file(job: ImportJob, values: Mapping[str, Mapping[str, Any]]) -> io.Byte
 
 
 def _shown(
-    job: ImportJob,
+    part: Part,
     records: Sequence[ImportRecord],
     values: Mapping[str, Mapping[str, Any]],
     said: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> list[GridRow]:
-    columns = files.own_columns(job)
+    columns = _columns(part)
     rows = []
     for record in records:
         key = str(record.pk)

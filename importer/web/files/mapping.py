@@ -10,10 +10,13 @@ from django.http import HttpResponse, QueryDict
 from django.views.decorators.http import require_http_methods
 
 from importer.errors import ImporterError
+from importer.file_parts import Part
+from importer.file_planning import unmapped_required
 from importer.models import ImportJob
 from importer.operations import files
 from importer.operations.files import TargetColumn
-from importer.web.files.flow import LOST, Refusal, go, rows_of, shell_of, waiting_page
+from importer.web.files.flow import LOST, Refusal, go, part_of, rows_of, shell_of, waiting_page
+from servicevault import catalog
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 
@@ -23,6 +26,7 @@ TRANSFORMS = (
     ("", "As it is"), ("trim", "Trim blanks"), ("upper", "Upper case"), ("lower", "Lower case"),
     ("number", "Number"), ("date", "Date"), ("boolean", "Yes or no"),
 )  # fmt: skip
+FOUND_BY = ":"
 KEPT = "kept"  # a transformation that the form cannot say: it stays as a template or the API set it
 LEVELS = {"High": "green", "Medium": "blue", "Low": "amber"}
 
@@ -43,6 +47,17 @@ class Row:
     colour: str
     reason: str
     is_hidden: bool
+    has_choices: bool  # its field has fixed values
+    custom: str  # the name of a field of its own, where the target has such
+    values: str  # what the file's values mean, of a field of the help desk
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a column can go to, as the form offers it."""
+
+    value: str
+    words: str
 
 
 @dataclass(frozen=True)
@@ -60,15 +75,15 @@ class Tally:
 def map_page(request: PageRequest, job: ImportJob) -> HttpResponse:
     """The form; a change is kept and judged at the first hundred rows, `go` has every row checked."""
     if request.method != "POST":
-        return _page(request, job)
-    act = request.POST.get("act", "")
+        return _page(request, job, part_of(request, job))
+    act, part = request.POST.get("act", ""), part_of(request, job)
     try:
         if act == "auto":
-            files.map_anew(job, request.user, rows_of(request, job))
+            files.map_anew(job, request.user, rows_of(request, job, part), part=part.place)
         elif act == "clear":
-            files.configure(job, request.user, mappings=[])
+            files.configure(job, request.user, part=part.place, mappings=[])
         else:
-            files.configure(job, request.user, mappings=mappings_of(request.POST, job.file.field_mappings or []))
+            files.configure(job, request.user, part=part.place, mappings=mappings_of(request.POST, part))
         if act == "go":
             files.validate(job, request.user)
             return go(request, "data_import_check", job.pk)
@@ -76,13 +91,13 @@ def map_page(request: PageRequest, job: ImportJob) -> HttpResponse:
         raise
     except ImporterError as error:
         job.file.refresh_from_db()
-        return _page(request, job, refusal=Refusal.of(error))
-    return _page(request, job)
+        return _page(request, job, part_of(request, job), refusal=Refusal.of(error))
+    return _page(request, job, part_of(request, job))
 
 
-def mappings_of(given: QueryDict, stored: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def mappings_of(given: QueryDict, part: Part) -> list[dict[str, Any]]:
     """The mapping as the form says it; rows come by number, so that names of any kind are safe."""
-    known = {each["source_column"]: each for each in stored}
+    known = {each["source_column"]: each for each in part.field_mappings}
     found = []
     for number, source in enumerate(given.getlist("source")):
         target = given.get(f"target_{number}", "")
@@ -92,57 +107,77 @@ def mappings_of(given: QueryDict, stored: Sequence[Mapping[str, Any]]) -> list[d
         if transform == KEPT:
             transform = known.get(source, {}).get("transform")
         default = given.get(f"default_{number}", "").replace("\x00", "")
-        found.append(
-            {
-                "source_column": source,
-                "target_column": target,
-                "transform": transform,
-                "skip_empty": f"skip_{number}" in given,
-                "default": default or None,
-            }
-        )
+        mapping: dict[str, Any] = {
+            "source_column": source,
+            "target_column": target,
+            "transform": transform,
+            "skip_empty": f"skip_{number}" in given,
+            "default": default or None,
+        }
+        found.append(mapping | (_meaning(given, number, target, known.get(source, {})) if part.target_type else {}))
     return found
 
 
-def tally_of(job: ImportJob, targets: Sequence[TargetColumn]) -> Tally:
-    mapped = {each["target_column"] for each in job.file.field_mappings or []}
-    sources = {each["source_column"] for each in job.file.field_mappings or []}
-    return Tally(
-        len(mapped),
-        tuple(header for header in job.file.headers if header not in sources),
-        tuple(target.name for target in targets if target.is_required and target.name not in mapped),
-    )
+def _meaning(given: QueryDict, number: int, target: str, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """How a reference is found and what values mean; what the form cannot say of a reference stays."""
+    name, _, by = target.partition(FOUND_BY)
+    reference = stored.get("reference") or {} if stored.get("target_column") == name else {}
+    reference = {key: value for key, value in reference.items() if key != "by"} | ({"by": by} if by else {})
+    pairs = (pair.partition("=") for pair in given.get(f"values_{number}", "").replace("\x00", "").split(";"))
+    values = {source.strip(): meant.strip() or None for source, sign, meant in pairs if sign and source.strip()}
+    return {"target_column": name, "reference": reference or None, "value_map": values or None}
 
 
-def _page(request: PageRequest, job: ImportJob, *, refusal: Refusal | None = None) -> HttpResponse:
+def tally_of(part: Part, missing: Sequence[str]) -> Tally:
+    mapped = {each["target_column"] for each in part.field_mappings}
+    sources = {each["source_column"] for each in part.field_mappings}
+    return Tally(len(mapped), tuple(header for header in part.headers if header not in sources), tuple(missing))
+
+
+def options_of(targets: Sequence[TargetColumn]) -> list[Option]:
+    """The targets as a person chooses them; a reference once for each way to find its row."""
+    found = []
+    for each in targets:
+        more = f"{', required' if each.is_required else ''}{', unique' if each.is_unique else ''}"
+        found.append(Option(each.name, f"{each.name} \N{EN DASH} {each.type.lower()}{more}"))
+        if each.finders:
+            plain = each.name.removesuffix("_external_id")
+            found += [Option(f"{each.name}{FOUND_BY}{key}", f"{plain}, found by its {key}") for key in each.finders]
+    return found
+
+
+def _page(request: PageRequest, job: ImportJob, part: Part, *, refusal: Refusal | None = None) -> HttpResponse:
     """The page; for htmx what the change means alone: the fields stay as they are under the hands."""
-    targets = files.targets(job.file.table_name, request.user)
-    context = shell_of(request, job, "map") | {"refusal": refusal, "tally": tally_of(job, targets)}
+    targets = files.targets(part, request.user)
+    tally = tally_of(part, unmapped_required(part))
+    context = shell_of(request, job, "map") | {"refusal": refusal, "tally": tally, "part": part}
     if refusal is None and context["allowance"].can_validate:
         try:
-            report = files.validate_sample(job, request.user)
+            report = files.validate_sample(job, request.user, part=part.place)
         except ImporterError as error:
             context["refusal"] = refusal = Refusal.of(error)
         else:
             context |= {"report": report, "errors": report["errors"][:SHOWN], "sampled": report["totalRows"]}
     if not request.htmx:
-        context |= _form(request, job, targets)
+        context |= _form(request, job, part, targets)
     status = 422 if refusal and request.method == "POST" else 200
     return render_page(request, "importer/files/map.html", "importer/files/_map_verdict.html", context, status=status)
 
 
-def _form(request: PageRequest, job: ImportJob, targets: Sequence[TargetColumn]) -> dict[str, Any]:
+def _form(request: PageRequest, job: ImportJob, part: Part, targets: Sequence[TargetColumn]) -> dict[str, Any]:
     try:
-        rows = rows_of(request, job)
+        rows = rows_of(request, job, part)
     except ImporterError:
         rows = []  # told by the verdict
     given = request.POST or request.GET
     text, only_unmapped = plain_text(given.get("q"), limit=100), given.get("unmapped") == "1"
-    proposed = files.suggest_mapping(job.file.table_name, job.file.headers, rows, request.user)["mappings"]
+    proposed = files.suggest_mapping(part.headers, rows, request.user, **files.named(part))["mappings"]
     confidence = {(each["source_column"], each["target_column"]): each for each in proposed}
-    used = {each["source_column"]: each for each in job.file.field_mappings or []}
-    found = []
-    for number, source in enumerate(job.file.headers):
+    used = {each["source_column"]: each for each in part.field_mappings}
+    options, found = options_of(targets), []
+    fixed = {each.name for each in targets if each.choices}
+    custom = catalog.get(part.target_type).json_column if part.target_type else ""
+    for number, source in enumerate(part.headers):
         mapping = used.get(source, {})
         told = confidence.get((source, mapping.get("target_column", "")), {})
         transform = mapping.get("transform") or ""
@@ -153,7 +188,7 @@ def _form(request: PageRequest, job: ImportJob, targets: Sequence[TargetColumn])
                 number=str(number),
                 source=source,
                 samples=tuple(row[number] for row in rows[:SAMPLES]),
-                target=mapping.get("target_column", ""),
+                target=_chosen(mapping),
                 transform=KEPT if is_kept else transform,
                 is_kept=is_kept,
                 skip_empty=bool(mapping.get("skip_empty")),
@@ -162,14 +197,27 @@ def _form(request: PageRequest, job: ImportJob, targets: Sequence[TargetColumn])
                 colour=LEVELS.get(told.get("level", ""), "grey"),
                 reason=told.get("reason", ""),
                 is_hidden=text.lower() not in source.lower() or (only_unmapped and source in used),
+                has_choices=mapping.get("target_column", "") in fixed,
+                custom=f"{custom}.{source}",
+                values="; ".join(
+                    f"{value} = {meant or ''}" for value, meant in (mapping.get("value_map") or {}).items()
+                ),
             )
         )
     return {
         "rows": found,
-        "targets": targets,
+        "targets": options,
+        "known": {option.value for option in options},
+        "has_custom": custom,
         "transforms": TRANSFORMS,
         "kept": KEPT,
         "text": text,
         "only_unmapped": only_unmapped,
         "shown": sum(not row.is_hidden for row in found),
     }
+
+
+def _chosen(mapping: Mapping[str, Any]) -> str:
+    """The target as the form names it."""
+    by = (mapping.get("reference") or {}).get("by", "")
+    return f"{mapping.get('target_column', '')}{FOUND_BY + by if by and by != 'external_id' else ''}"

@@ -10,9 +10,11 @@ from django.http import HttpResponse, QueryDict
 from django.views.decorators.http import require_http_methods
 
 from importer.errors import ImporterError
+from importer.file_options import SOURCE_KEY
+from importer.file_parts import Part, parts_of
 from importer.models import ImportJob
 from importer.operations import files
-from importer.web.files.flow import LOST, Refusal, go, rows_of, shell_of, waiting_page
+from importer.web.files.flow import LOST, Refusal, go, part_of, rows_of, shell_of, waiting_page
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 
@@ -62,23 +64,27 @@ def read_page(request: PageRequest, job: ImportJob) -> HttpResponse:
             if "go" in given:
                 return go(request, "data_import_map", job.pk)
     rows: list[list[str | None]] = []
+    part = part_of(request, job)
     try:
-        rows = rows_of(request, job)
+        rows = rows_of(request, job, part)
     except LOST:
         raise
     except ImporterError as error:
         refusal = refusal or Refusal.of(error)
-    found = job.file.detected
+    found = part.detected
     context = shell_of(request, job, "read") | {
+        "part": part,
+        "has_ids": any(each.target_type for each in parts_of(job.file)),
+        "source_key": _shown(given, "source_key", job.file.import_options.get("source_key") or SOURCE_KEY),
         "refusal": refusal,
         "detected": found,
         "order": ORDERS.get(found.get("date_order") or "", ""),
-        "choices": _choices(job, given),
+        "choices": _choices(job, part, given),
         "skip_rows": _shown(given, "skip_rows", job.file.import_options.get("skip_rows") or 0),
         "null_words": _shown(given, "null_words", ", ".join(_null_words(job.file.import_options))),
         "trims": bool(given.get("trim")) if given else bool(job.file.import_options.get("trim_whitespace")),
         "rows": rows,
-        "is_delimited": job.file.file_format == "csv",
+        "is_delimited": part.file_format == "csv",
     }
     status = 422 if refusal and request.method == "POST" else 200
     return render_page(request, "importer/files/read.html", "importer/files/_read.html", context, status=status)
@@ -86,16 +92,17 @@ def read_page(request: PageRequest, job: ImportJob) -> HttpResponse:
 
 def _read_so(request: PageRequest, job: ImportJob, given: QueryDict) -> None:
     """Read the file as the form says. Columns that are new are mapped by name and content."""
-    before = list(job.file.headers)
+    before = {part.key: part.headers for part in parts_of(job.file)}
     files.configure(job, request.user, options=options_of(given, job.file.import_options))
-    if job.file.headers != before:
-        files.map_anew(job, request.user, rows_of(request, job))
+    for part in parts_of(job.file):
+        if part.headers != before[part.key]:
+            files.map_anew(job, request.user, rows_of(request, job, part), part=part.place)
 
 
 def options_of(given: QueryDict, stored: Mapping[str, Any]) -> dict[str, Any]:
     """The stored options with what the form changes; options the form does not show stay."""
     options = dict(stored)
-    for name in ("encoding", "delimiter", "date_format", "sheet", "record_path", "decimal_separator"):
+    for name in ("encoding", "delimiter", "date_format", "sheet", "record_path", "decimal_separator", "source_key"):
         if name in given:
             _set(options, name, plain_text(given.get(name, ""), limit=TEXT) or None)
     if "thousands_separator" in given:  # a blank is a separator
@@ -128,10 +135,10 @@ def _shown(given: QueryDict, name: str, stored: Any) -> str:
     return str(given[name]) if name in given else str(stored)
 
 
-def _choices(job: ImportJob, given: QueryDict) -> list[Choice]:
+def _choices(job: ImportJob, part: Part, given: QueryDict) -> list[Choice]:
     """The selects that matter for a file of this format."""
-    file, found = job.file, job.file.detected
-    options = file.import_options
+    found, options = part.detected, job.file.import_options
+    is_document = job.file.parts is not None
     has_headers = {True: "yes", False: "no"}.get(options.get("has_headers", options.get("include_headers")), AUTO)
     chosen = {name: str(options.get(name) or "") for name in ("encoding", "delimiter", "sheet", "record_path")}
     chosen["delimiter"] = "tab" if chosen["delimiter"] in ("\t", "\\t") else chosen["delimiter"]
@@ -142,18 +149,18 @@ def _choices(job: ImportJob, given: QueryDict) -> list[Choice]:
             _choice("encoding", "Encoding", [(AUTO, auto), *((each, each) for each in ENCODINGS)], chosen["encoding"],
                     str(found.get("encoding_reason") or ""))
         )  # fmt: skip
-    if file.file_format == "csv":
+    if part.file_format == "csv":
         words = {"\t": "Tab"} | {sign: word for sign, word in DELIMITERS if sign != "tab"}
         auto = f"Found: {words.get(found.get('delimiter') or '', found.get('delimiter') or 'none')}"
         listed.append(_choice("delimiter", "Delimiter", [(AUTO, auto), *DELIMITERS], chosen["delimiter"]))
-    if file.file_format in ("csv", *WORKBOOKS):
+    if part.file_format in ("csv", *WORKBOOKS):
         auto = f"Found: {'yes' if found.get('has_headers', True) else 'no'}"
         listed.append(_choice("has_headers", "First row holds the names", [(AUTO, auto), *YES_NO], has_headers))
-    if file.file_format in WORKBOOKS:
+    if part.file_format in WORKBOOKS and not is_document:
         sheets = [(each["name"], _sheet_words(each)) for each in found.get("sheets") or ()]
         auto = f"First visible: {found.get('sheet') or 'none'}"
         listed.append(_choice("sheet", "Sheet", [(AUTO, auto), *sheets], chosen["sheet"]))
-    if file.file_format in TREES:
+    if part.file_format in TREES and not is_document:
         paths = [(each["path"], f"{each['path']} ({each['count']:,})") for each in found.get("record_paths") or ()]
         auto = f"Found: {found.get('record_path') or 'the whole document'}"
         listed.append(_choice("record_path", "Where the records are", [(AUTO, auto), *paths], chosen["record_path"]))

@@ -36,9 +36,11 @@ def shop(committed_db: None, target: psycopg.Connection, settings: Any, tmp_path
     target.execute(DROP)
 
 
-def uploaded(content: bytes | str, *, name: str = "products.csv", table: str = "products", **given: Any) -> ImportJob:
+def uploaded(content: bytes | str, *, name: str = "products.csv", table: str = "", **given: Any) -> ImportJob:
     data = content.encode() if isinstance(content, str) else content
     given.setdefault("system", True)
+    if "target_type" not in given and "tables" not in given.get("options", {}):
+        table = table or "products"
     return files.upload(given.pop("user", None), io.BytesIO(data), name, table_name=table, **given)
 
 

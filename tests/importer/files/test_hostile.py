@@ -185,7 +185,7 @@ def test_what_is_started_is_what_was_validated(clerk: Any, monkeypatch: pytest.M
     def started(*_: Any, **__: Any) -> None:
         files.start(type(job).objects.get(pk=job.pk), clerk)
 
-    monkeypatch.setattr("importer.file_planning.check_mappings", started)
+    monkeypatch.setattr("importer.file_targets.check_mappings", started)
     with pytest.raises(Conflict, match="started already"):
         files.configure(late, clerk, mappings={"sku": "sku"})
     job.file.refresh_from_db()

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from importer import file_planning, runner
+from importer.file_parts import part_of
 from importer.models import ImportJob, ImportRecord, TableRule
 from importer.operations import files
 from importer.pipeline.tables import judged, load
@@ -90,7 +91,7 @@ def test_another_rule_judges_every_row_anew(shop: psycopg.Connection, judged_aga
 def test_two_sessions_find_what_one_finds(shop: psycopg.Connection) -> None:
     lines = [f"S{number % 50},n{number},{'x' if number % 7 == 0 else number}" for number in range(100)]
     job = validated("sku,name,stock\n" + "\n".join(lines) + "\n")
-    plan, run = file_planning.plan_file(job.file, by=None), job.runs.get()
+    plan, run = file_planning.plan_part(job.file, part_of(job.file)), job.runs.get()
     found = []
     for helper in (None, connect_target):
         with connect_target() as connection:
