@@ -36,7 +36,7 @@ def _words(text: str) -> list[dict[str, Any]] | None:
         "id": found_by_source(number, "tickets").values_list("target_id"),
     }
     for column, keys in named.items():
-        values = [str(key) for (key,) in keys[: MOST_NAMED + 1]]
+        values = [str(key) for (key,) in keys.order_by()[: MOST_NAMED + 1]]
         if len(values) > MOST_NAMED:
             return None
         if values:

@@ -14,8 +14,9 @@ from django.test import Client, RequestFactory
 
 from exporter import operations, run
 from exporter.models import ExportJob, ExportTemplate
+from exporter.operations import consent
 from servicevault.jobs.models import JobStatus
-from servicevault.models import Ticket
+from servicevault.models import Ticket, User
 from tests.conftest import person
 from tests.exporter.conftest import permit
 from tests.exporter.conftest import run as run_sql
@@ -218,5 +219,21 @@ def test_people_export_the_tickets_they_see(
             continue
         form = {"table": "tickets", "within": sealed(page.content.decode()), "format": "csv"}
         assert events(browser.post(PREVIEW, form))["data-export:previewed"]["total_rows"] == listed, query
-    bob = logged_in(person("ben", role="Agent"))
-    assert "ticket-export" not in bob.get("/tickets").content.decode()
+    ben = logged_in(person("ben", role="Agent"))
+    assert "ticket-export" not in ben.get("/tickets").content.decode()
+    # The list renews itself without its page: the component with it.
+    part = browser.get("/tickets?q=scanner", headers={"HX-Request": "true"}).content.decode()
+    assert "Export these 3 tickets" in " ".join(part.split())
+    assert sealed(part)
+    User.objects.bulk_create(User(username=f"cora{n}", name=f"Cora {n}", email=f"c{n}@x.example") for n in range(30))
+    crowd = browser.get("/tickets?q=cora").content.decode()
+    assert ("So many people and accounts" in crowd, 'name="within"' in crowd) == (True, False)
+
+
+@pytest.mark.req("F-164", "F-104")
+def test_an_approval_is_bound_to_the_bounds_too(sent: Any) -> None:
+    sent(START, {"format": "csv"}, max_rows=10, filters={"id": 1})
+    job = ExportJob.objects.get()
+    before = consent.digest(job.pk)
+    ExportJob.objects.filter(pk=job.pk).update(within={})
+    assert consent.digest(job.pk) != before
