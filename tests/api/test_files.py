@@ -80,7 +80,15 @@ def post(browser: Any, path: str, body: Any = None) -> Any:
     return browser.post(f"{DATA}{path}", json.dumps(body or {}), content_type="application/json")
 
 
-@pytest.mark.req("F-020", "F-021", "F-027", "F-028", "F-031", "F-035", "F-042", "F-051")
+# What F-045 asks of a job.
+NAMES = set(
+    "job_id table_name status original_filename file_size file_format import_options field_mappings progress_percent"
+    " total_rows processed_rows valid_rows error_rows validation_results import_results started_at completed_at"
+    " error_message requires_approval approved_by approved_at approval_notes created_at updated_at created_by".split()
+)
+
+
+@pytest.mark.req("F-020", "F-021", "F-027", "F-028", "F-031", "F-035", "F-042", "F-045", "F-051")
 def test_the_guides_file_goes_the_whole_way(
     bella: Any, logged_in: Any, worker: Callable[[str], ImportJob], people: psycopg.Connection
 ) -> None:
@@ -104,6 +112,14 @@ def test_the_guides_file_goes_the_whole_way(
     assert worker(job["job_id"]).status == "completed"
     status = browser.get(f"{DATA}/import/{job['job_id']}/status").json()
     assert (status["progress_percent"], status["created_rows"], status["error_rows"]) == (100.0, 2, 0)
+    whole = browser.get(f"{DATA}/import/{job['job_id']}").json()
+    assert set(whole) >= NAMES, NAMES - set(whole)
+    assert (whole["original_filename"], whole["total_rows"], whole["processed_rows"], whole["valid_rows"]) == (
+        "users.csv",
+        2,
+        2,
+        2,
+    )
     progress = browser.get(f"{DATA}/import/{job['job_id']}/progress").json()
     assert progress["stage"] == "result"
     assert {"file_uploaded", "validation_completed", "import_started"} <= {

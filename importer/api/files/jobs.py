@@ -81,10 +81,10 @@ class Jobs(JobApi):
 
 
 class OneJob(JobApi):
-    @extend_schema(operation_id="get_file_job", responses=shapes.UploadedJob, tags=["file imports"])
+    @extend_schema(operation_id="get_file_job", responses=shapes.WholeJob, tags=["file imports"])
     def get(self, request: Request, pk: UUID) -> Response:
-        """One file's job."""
-        return Response(files.described(self.job(pk)))
+        """One file's job: what was uploaded, where it stands, and who agreed (F-045)."""
+        return Response(files.whole(self.job(pk)))
 
     @extend_schema(
         operation_id="configure_file_job",

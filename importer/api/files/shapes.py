@@ -233,6 +233,15 @@ class Status(serializers.Serializer[Any]):
     error_code = serializers.CharField(allow_null=True)
 
 
+class WholeJob(UploadedJob, Status):
+    """Everything that is kept of a file's job (F-045)."""
+
+    import_results = serializers.DictField()
+    approved_by = serializers.UUIDField(allow_null=True)
+    approved_at = serializers.DateTimeField(allow_null=True)
+    approval_notes = serializers.CharField(allow_blank=True)
+
+
 class Logged(serializers.Serializer[Any]):
     at = serializers.DateTimeField()
     operation = serializers.CharField()

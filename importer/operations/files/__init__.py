@@ -32,6 +32,7 @@ from .telling import (
     record_errors,
     stage,
     status,
+    whole,
 )
 from .uploading import PASTED_BYTES, configure, parse, suggest_mapping, upload, upload_text
 from .validating import report_of, validate, validate_file
@@ -93,4 +94,5 @@ __all__ = [
     "validate",
     "validate_file",
     "validate_sample",
+    "whole",
 ]

@@ -16,8 +16,9 @@ from importer.modes import Outcome
 from importer.operations.files.validating import SUGGESTIONS, finding_json
 from importer.operations.progress import view_of
 from importer.pipeline.found import IN_DOUBT
-from permissions import policy
+from permissions import approvals, policy
 from permissions.models import AuditEntry
+from permissions.models.approvals import Decision
 from servicevault.jobs.models import JobStatus
 
 LOGGED = 20
@@ -65,6 +66,19 @@ def described(job: ImportJob) -> dict[str, Any]:
         "created_at": job.created_at,
         "updated_at": file.updated_at,
         "created_by": str(job.created_by_id) if job.created_by_id else None,
+    }
+
+
+def whole(job: ImportJob) -> dict[str, Any]:
+    """Everything that is kept of the job (F-045): what was uploaded, where it stands, and who agreed."""
+    asked = approvals.of_job(job.pk)
+    decided = asked if asked is not None and asked.status == Decision.APPROVED else None
+    return {
+        **described(job),
+        **status(job),
+        "approved_by": str(decided.decided_by_id) if decided is not None and decided.decided_by_id else None,
+        "approved_at": decided.decided_at if decided is not None else None,
+        "approval_notes": asked.notes if asked is not None else "",
     }
 
 
