@@ -13,6 +13,7 @@ from django.db import DataError, ProgrammingError, connection, transaction
 from psycopg import sql
 
 from exporter import filters
+from exporter.bounds import Bounds
 from exporter.errors import ExportError, InvalidColumns, InvalidFields, NotPermitted, UnknownTable
 from exporter.selection import Selection, column_of
 from exporter.wanted import Wanted
@@ -97,19 +98,21 @@ def planned(
     Raises UnknownTable, NotPermitted, InvalidColumns, InvalidFields.
     """
     table = table_of(wanted.table_name)
-    allowance = export_allowance(user, table.name)
+    bounds = Bounds.of(wanted.within)
+    allowance = bounds.narrowed(export_allowance(user, table.name))
     if not (allowance.can_preview if preview else allowance.can_export):
         raise NotPermitted(table.name, "preview" if preview else "export")
     chosen = formats.writable("csv") if any_format else _format(wanted.export_format, allowance)
     extras, options = _options(wanted, chosen, table, user)
-    permitted = permitted_columns(table, allowance)
+    permitted = bounds.left_of(permitted_columns(table, allowance))
     selection = Selection(
         table,
         _columns(wanted, table, permitted, round_trip=extras.round_trip),
         sort=_sort(wanted.sort, table, permitted),
         row_limit=extras.row_limit,
     )
-    selection = _with_conditions(selection, wanted, permitted, allowance, extras=extras, now=now or datetime.now(UTC))
+    fixed = [allowance.row_filter, bounds.filters]
+    selection = _with_conditions(selection, wanted, permitted, fixed, extras=extras, now=now or datetime.now(UTC))
     if chosen.name == "xlsx" and len(selection.columns) > SHEET_COLUMNS:
         raise InvalidFields({"export_format": [f"An Excel sheet has at most {SHEET_COLUMNS:,} columns. Choose csv."]})
     return Plan(table, allowance, chosen, selection, options, extras)
@@ -250,21 +253,19 @@ def _with_conditions(
     selection: Selection,
     wanted: Wanted,
     permitted: Mapping[str, Column],
-    allowance: ExportAllowance,
+    fixed: Sequence[Any],
     *,
     extras: Extras,
     now: datetime,
 ) -> Selection:
     table = selection.table
     group = filters.parse(wanted.filters, table, permitted)
-    # A row filter may name columns that the caller does not see: it is not theirs.
-    own = filters.parse(allowance.row_filter, table, table.by_name, where="row_filter")
-    _check_values(filters.typed_values(group, table))
+    # The filters of a permission and of a page may name columns that the caller does not see: they are not theirs.
+    groups = [group, *(filters.parse(each, table, table.by_name, where="row_filter") for each in fixed)]
+    _check_values([value for each in groups for value in filters.typed_values(each, table)])
     parameters = Parameters()
     conditions = [
-        condition
-        for each in (group, own)
-        if (condition := filters.compose(each, table, parameters, now=now)) is not None
+        condition for each in groups if (condition := filters.compose(each, table, parameters, now=now)) is not None
     ]
     text = wanted.search or extras.search_term
     if text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from exporter.web import data_export, exports
+from exporter.web import component, data_export, exports
 
 _JOB = "exports/<uuid:pk>"
 _TEMPLATE = "exports/templates/<uuid:pk>"
@@ -14,7 +14,10 @@ urlpatterns = [
     path("settings/data-export", data_export.data_export, name="data_export"),
     path("settings/data-export/start", data_export.start, name="data_export_start"),
     path("settings/data-export/save", data_export.save, name="data_export_save"),
+    path("settings/data-export/component/preview", component.preview, name="data_export_component_preview"),
+    path("settings/data-export/component/start", component.start, name="data_export_component_start"),
     path("exports", exports.exports, name="exports"),
+    path(f"{_JOB}/progress", component.progress, name="export_progress"),
     path(f"{_JOB}/cancel", exports.cancel, name="export_cancel"),
     path(f"{_JOB}/delete", exports.delete, name="export_delete"),
     path(f"{_JOB}/again", exports.again, name="export_again"),

@@ -19,3 +19,4 @@ class Wanted:
     search_columns: Sequence[str] = ()
     sort: Sequence[Mapping[str, Any]] = ()
     export_options: Mapping[str, Any] = field(default_factory=dict)
+    within: Mapping[str, Any] = field(default_factory=dict)  # bounds of the page that asks; see exporter.bounds

@@ -119,7 +119,10 @@ MATRIX: dict[str, Address] = {
     "data_export": Address(EXPORTERS, NO_SUCH_METHOD),
     "data_export_start": Address(NO_SUCH_METHOD, (302, 403, 403, 404, 404)),  # of which table?
     "data_export_save": Address(NO_SUCH_METHOD, (302, 403, 403, 404, 404)),
+    "data_export_component_preview": Address(NO_SUCH_METHOD, (302, 403, 403, 400, 400)),  # within which bounds?
+    "data_export_component_start": Address(NO_SUCH_METHOD, (302, 403, 403, 400, 400)),
     "exports": Address(EXPORTERS, NO_SUCH_METHOD),
+    "export_progress": Address((302, 403, 403, 404, 200), NO_SUCH_METHOD, _EXPORT),
     "export_cancel": Address(NO_SUCH_METHOD, ROOTS, _EXPORT),
     "export_delete": Address(NO_SUCH_METHOD, ROOTS, _EXPORT),
     "export_again": Address(NO_SUCH_METHOD, ROOTS, _EXPORT),

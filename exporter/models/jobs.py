@@ -28,6 +28,7 @@ class ExportJob(Job):
     search = models.CharField(max_length=255, blank=True, default="")
     search_columns = models.JSONField(default=list, blank=True)
     sort = models.JSONField(default=list, blank=True)
+    within = models.JSONField(default=dict, blank=True, db_default={})  # bounds of the page it was asked on
     filename = models.CharField(max_length=200, blank=True, default="")
     file_path = models.CharField(max_length=1000, blank=True, default="")  # never leaves
     file_key = models.BinaryField(null=True, editable=False)  # sealed
@@ -64,6 +65,7 @@ class ExportJob(Job):
             search_columns=self.search_columns,
             sort=self.sort,
             export_options=self.export_options,
+            within=self.within,
         )
 
     @property

@@ -18,6 +18,7 @@ from servicevault.jobs.models import JobStatus
 SUBJECT = "export"
 BOUND = (
     "table_name", "export_format", "export_options", "selected_columns", "filters", "search", "search_columns", "sort",
+    "within",
 )  # fmt: skip
 
 

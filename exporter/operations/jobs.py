@@ -49,6 +49,7 @@ def create_export(
             search=wanted.search or plan.extras.search_term,
             search_columns=list(wanted.search_columns),
             sort=list(wanted.sort),
+            within=dict(wanted.within),
             filename=plan.filename(datetime.now(UTC)),
             estimated_rows=taken,
             trigger=trigger,

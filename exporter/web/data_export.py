@@ -7,12 +7,12 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import Http404, HttpResponse, QueryDict
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from exporter import operations
-from exporter.errors import ExportError, NotPermitted, UnknownTable
+from exporter.errors import ExportError
 from exporter.operations import Preview
 from exporter.tasks import announce
 from exporter.web import desk as form
@@ -63,7 +63,7 @@ def data_export(request: PageRequest) -> HttpResponse:
 def start(request: PageRequest) -> HttpResponse:
     """Queue the export the form asks for; then on to the list of exports."""
     policy.require(request.user, PAGE)
-    desk = _desk(request, request.POST)
+    desk = Desk.of(request.user, request.POST)
     if not desk.chosen:
         return _page(request, request.POST, error="Choose at least one column.")
     try:
@@ -81,7 +81,9 @@ def start(request: PageRequest) -> HttpResponse:
 def save(request: PageRequest) -> HttpResponse:
     """Keep the form as a template."""
     policy.require(request.user, PAGE)
-    desk = _desk(request, request.POST)
+    desk = Desk.of(request.user, request.POST)
+    if desk.parameters:  # a template would not keep the bounds
+        return _page(request, request.POST, error="This choice belongs to the page you came from. Open the table anew.")
     wanted, name = desk.wanted, request.POST.get("template_name", "").replace("\x00", "").strip()[:255]
     if not name:
         return _page(request, request.POST, error="Give the template a name.")
@@ -104,20 +106,12 @@ def save(request: PageRequest) -> HttpResponse:
     return redirect("exports")
 
 
-def _desk(request: PageRequest, given: QueryDict) -> Desk:
-    """The form of the table it names. Raises Http404 for a table that is not there."""
-    try:
-        return Desk(operations.describe(given.get("table", ""), request.user, samples=False), given)
-    except (UnknownTable, NotPermitted):
-        raise Http404 from None
-
-
 def _page(request: PageRequest, given: QueryDict, *, error: str = "") -> HttpResponse:
     tables = [table for table in operations.available(request.user) if table.can_export]
     context: dict[str, Any] = {"tables": tables, "chosen_table": given.get("table", ""), "error": error}
     status = 422 if error else 200
     if given.get("table"):
-        desk = _desk(request, given)
+        desk = Desk.of(request.user, given)
         preview, problem = _preview(desk, given, request.user) if not error else (None, "")
         status = 422 if error or problem else 200
         context |= _choices(desk) | {

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from django.http import QueryDict
+from django.core.exceptions import SuspiciousOperation
+from django.http import Http404, QueryDict
 
+from exporter import operations
+from exporter.errors import NotPermitted, UnknownTable
 from exporter.operations import Described
 from exporter.planning import SHEET_ROWS
 from exporter.wanted import Wanted
+from exporter.web.parameters import Parameters
 from importer.query.operators import FILTER_OPERATORS, filter_operator
 from permissions.tables import allows_format
 
@@ -85,6 +89,23 @@ class Desk:
 
     described: Described
     given: QueryDict
+    parameters: Parameters | None = None  # of the component it was opened from; `described` obeys them
+
+    @classmethod
+    def of(cls, user: Any, given: QueryDict) -> Desk:
+        """The form of the table it names, within the bounds that came with it.
+
+        Raises Http404 for a table that is not there, SuspiciousOperation and PermissionDenied as `unseal` does.
+        """
+        parameters = Parameters.unsealed(user, given.get("within", "")) if "within" in given else None
+        name = given.get("table", "")
+        if parameters is not None and parameters.table_name != name:
+            raise SuspiciousOperation("These bounds belong to another table.")
+        try:
+            described = operations.describe(name, user, samples=False)
+        except (UnknownTable, NotPermitted):
+            raise Http404 from None
+        return cls(within(described, parameters), given, parameters) if parameters else cls(described, given)
 
     @property
     def table_name(self) -> str:
@@ -116,6 +137,8 @@ class Desk:
     @property
     def forbidden(self) -> list[str]:
         """Columns that are there and not the person's to see: their names only (F-159)."""
+        if self.parameters:
+            return []  # what a page takes away is not forbidden
         return [column.name for column in self.described.table.columns if column.name not in self.described.exportable]
 
     @cached_property
@@ -138,7 +161,7 @@ class Desk:
 
     @cached_property
     def format(self) -> str:
-        wanted = self.given.get("format", "")
+        wanted = self.given.get("format") or (self.parameters.default_format if self.parameters else "")
         allowed = [card.name for card in self.formats if card.is_allowed]
         return wanted if wanted in allowed else (allowed or ["csv"])[0]
 
@@ -178,13 +201,22 @@ class Desk:
         direction = "desc" if self.given.get("direction") == "desc" else "asc"
         return Wanted(
             self.table_name,
-            self.format,
+            self.given.get("format") or self.format,  # one that is not permitted is refused, never another one taken
             self.chosen,
             [_filter(each) for each in self.filters],
             self.search,
             sort=[{"column": self.sort, "direction": direction}] if self.sort else [],
             export_options=options,
+            within=self.parameters.bounds.stored if self.parameters else {},
         )
+
+
+def within(described: Described, parameters: Parameters) -> Described:
+    """What is left of the table within the component's bounds."""
+    bounds = parameters.bounds
+    return replace(
+        described, exports=bounds.narrowed(described.exports), exportable=bounds.left_of(described.exportable)
+    )
 
 
 def _filter(each: Filter) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from django.views.decorators.http import require_safe
 
 from importer.models import ExternalRef
 from permissions import policy
+from permissions.tables import export_allowance
 from servicevault.models import Status, Ticket, TicketComment, TimeEntry
 from servicevault.web.bodies import EXCERPT_CHARACTERS, LONG_CHARACTERS, Body, body
 from servicevault.web.listing import page_of, plain_text
 from servicevault.web.origins import Origin, found_by_source, origins_of
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.web.ticket_filters import export_filters
 
 ROWS = 25
 COMMENTS = 100
@@ -54,15 +56,19 @@ def ticket_list(request: PageRequest) -> HttpResponse:
         tickets = tickets.filter(status=status)
     page = page_of(request, _search(tickets, text).order_by("-created_at", "id"), size=ROWS)
     rows = page.object_list.select_related("customer", "account", "agent").only(*_LISTED)  # type: ignore[attr-defined]
+    chosen = status if status in Status.values else ""
     context = {
         "tickets": list(rows),
         "page": page,
         "text": text,
-        "status": status if status in Status.values else "",
+        "status": chosen,
         "statuses": Status.choices,
         "is_filtered": bool(text or status in Status.values),
         "may_import": policy.has(request.user, "pages.import.manage"),
+        "may_export": _may_export(request.user),
     }
+    if context["may_export"]:
+        context["export_filters"] = export_filters(text, chosen)
     return render_page(request, "servicevault/ticket_list.html", "servicevault/_ticket_rows.html", context)
 
 
@@ -132,6 +138,10 @@ _LISTED = (
     *("ticket_number", "title", "status", "created_at", "customer_name", "customer_email"),
     *("customer__name", "account__name", "agent__name"),
 )
+
+
+def _may_export(user: Any) -> bool:
+    return policy.has(user, "pages.settings.data_export") and export_allowance(user, "tickets").can_export
 
 
 def _search(tickets: QuerySet[Ticket], text: str) -> QuerySet[Ticket]:

@@ -1,0 +1,54 @@
+"""`{% data_export "tickets" filters=filters max_rows=5000 %}`: an export on a page of your own (F-164)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import template
+
+from exporter.bounds import Bounds
+from exporter.web.component import component_for
+from exporter.web.parameters import Parameters
+
+register = template.Library()
+Names = str | Iterable[str] | None
+
+
+@register.inclusion_tag("exporter/component.html", takes_context=True)
+def data_export(
+    context: dict[str, Any],
+    table_name: str,
+    *,
+    columns: Names = None,
+    total_rows: int | None = None,
+    filters: Any = None,
+    max_rows: int | None = None,
+    allowed_formats: Names = None,
+    default_format: str = "",
+    show_preview: bool = True,
+    embedded: bool = False,
+    class_name: str = "",
+) -> dict[str, Any]:
+    """A form that exports the table within these bounds; nothing at all for people who may not export it.
+
+    What is given takes away from the person's permission and never adds to it. `columns` and `allowed_formats` are
+    lists or texts with commas; `filters` are those of the API; `total_rows` is what the page knows anyway.
+    """
+    request = context["request"]
+    bounds = Bounds(_names(columns), filters or (), _from_zero(max_rows), _names(allowed_formats), bool(show_preview))
+    parameters = Parameters(table_name, bounds, default_format, total_rows, bool(embedded), class_name)
+    component = component_for(request.user, parameters)
+    return {"component": component, "request": request, "csrf_token": context.get("csrf_token")}
+
+
+def _from_zero(rows: int | None) -> int | None:
+    return None if rows is None else max(0, int(rows))
+
+
+def _names(given: Names) -> tuple[str, ...] | None:
+    """The names, each once; None where nothing was said."""
+    if given is None:
+        return None
+    parts = given.split(",") if isinstance(given, str) else given
+    return tuple(dict.fromkeys(name for part in parts if (name := str(part).strip())))
