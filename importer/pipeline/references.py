@@ -46,14 +46,22 @@ def reference_findings(plan: LoadPlan) -> tuple[list[Finding], list[Finding]]:
     warnings: list[Finding] = []
     for mapped in references(plan):
         field = mapped.field
-        finding = Finding(
-            unresolved(field),
-            "blocked_by_parent" if policy(mapped) == "blocked" else "unresolved_reference",
-            _sentence(field, policy(mapped)),
-            field.name,
-            value(field.name),
-        )
-        (failures if policy(mapped) in {"fail", "blocked"} else warnings).append(finding)
+        told = failures if policy(mapped) in {"fail", "blocked"} else warnings
+        missing, doubtful = unresolved(field), _is_ambiguous(plan, mapped)
+        if doubtful is not None:
+            told.append(
+                Finding(
+                    sql.SQL("({} AND {})").format(missing, doubtful),
+                    "ambiguous_reference",
+                    f"{field.name} names an id that several queries of this source gave to different rows; "
+                    "say in the mapping which query is meant.",
+                    field.name,
+                    value(field.name),
+                )
+            )
+            missing = sql.SQL("({} AND NOT {})").format(missing, doubtful)
+        code = "blocked_by_parent" if policy(mapped) == "blocked" else "unresolved_reference"
+        told.append(Finding(missing, code, _sentence(field, policy(mapped)), field.name, value(field.name)))
     return failures, warnings
 
 
@@ -69,6 +77,18 @@ def policy(mapped: Mapped) -> Unresolved:
 def unresolved(field: Field) -> sql.Composable:
     """Condition over p and x: the row names something that was not found."""
     return sql.SQL("{} IS NOT NULL AND {} IS NULL").format(value(field.name), sql.Identifier("x", field.name))
+
+
+def _is_ambiguous(plan: LoadPlan, mapped: Mapped) -> sql.Composable | None:
+    """Condition over p: several entities give the id to different rows (E26a); None where one entity is searched."""
+    entities = entities_searched(plan, mapped)
+    reference = mapped.field.reference
+    if len(entities) < 2 or reference is None or _ranked(reference.types):
+        return None
+    return sql.SQL(
+        "(SELECT count(DISTINCT e.target_id) > 1 FROM external_refs e "
+        "WHERE e.entity_id = ANY({}::bigint[]) AND e.external_id = {})"
+    ).format(sql.Literal(list(entities)), value(mapped.field.name))
 
 
 def _sentence(field: Field, action: Unresolved) -> str:

@@ -56,6 +56,7 @@ SUGGESTIONS = {
     "too_many_columns": "Quote cells that hold the delimiter.",
     "unmapped_value": "Say in the mapping what the value means, or correct it.",
     "unresolved_reference": "Import the row it names first, or correct the id.",
+    "ambiguous_reference": "Say in the mapping which query the id belongs to.",
     "blocked_by_parent": "Correct the row it belongs to; both are imported then.",
     "ambiguous_match": "Give the row an external id, or correct the value it is recognised by.",
     "unmapped_required": "Map a column of the file to it, or give it a default.",

@@ -72,6 +72,24 @@ def test_a_whole_desk_arrives_linked(full: Desk) -> None:
     assert full.outcomes(job, "__default__") == {"read": 1, "created": 1}
 
 
+@pytest.mark.req("E26a")
+def test_an_id_that_two_queries_gave_is_ambiguous_until_the_mapping_decides(full: Desk) -> None:
+    full.execute(
+        "CREATE TABLE guests (id int PRIMARY KEY, name text, mail text); INSERT INTO guests VALUES (1, 'Gus', 'g@x.de')"
+    )
+    full.query("customer_users", "guests", PERSON, key="guests")
+    job = full.run()
+    record = full.record(job, "1", "tickets")
+    assert [problem["code"] for problem in record.warnings or []] == ["ambiguous_reference"]
+    assert Ticket.objects.get(title="One").customer is None
+    assert Ticket.objects.get(title="Two").customer.name == "Cy"  # that id only one query gave
+
+    sure = {"source": "customer", "reference": {"entity": "guests"}}
+    full.query("tickets", "tickets", {**TICKET, "customer_external_id": sure})
+    full.run()
+    assert Ticket.objects.get(title="One").customer.name == "Gus"
+
+
 @pytest.mark.req("E26", "E30")
 def test_comments_and_time_of_missing_tickets_wait_for_their_parent(full: Desk) -> None:
     full.execute("INSERT INTO tickets VALUES (88, repeat('x', 2000), 1, 1, '188')")
