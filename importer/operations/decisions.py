@@ -16,6 +16,7 @@ from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 from psycopg import sql
 
+from importer.file_targets import is_table
 from importer.models import Decision, ExternalRef, ImportJob, ImportQuery, ImportRecord, JobKind, QueryRun, Verdict
 from importer.modes import Mode, Outcome
 from importer.operations.failures import Conflict, InvalidFields
@@ -148,7 +149,8 @@ class _Desk:
         if self.said.decision is Decision.SKIP or record.action != Outcome.SKIPPED:
             return "not_applicable", _why_not(record)
         if record.code == "exists" and self.said.updates:
-            return self.matched(record)
+            # A table's rows have no identity of ours: they are found again by their key.
+            return self.narrowed(record) if is_table(record.run.target_type) else self.matched(record)
         if record.code == "not_found" and self.said.creates:
             return self.narrowed(record)
         return "not_applicable", _why_not(record)
@@ -234,6 +236,8 @@ def target_versions(wanted: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
     """What each live target looks like now, as a text that changes with it; rows that are gone are missing."""
     by_type: dict[str, list[UUID]] = {}
     for name, target_id in wanted:
+        if is_table(name):
+            continue
         by_type.setdefault(name, []).append(target_id)
     found: dict[UUID, str] = {}
     for name, ids in by_type.items():

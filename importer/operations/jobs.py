@@ -77,6 +77,7 @@ def _start(
                 retry_of=retry_of,
                 created_by=by,
             )
+            table_targets.note_start(job, specs)
             if not consent.ask_if_needed(job, by=by, of_tables=table_targets.needs_approval(specs, by)):
                 consent.record_started(job)
             return job
@@ -286,8 +287,8 @@ def job_errors(job: ImportJob, *, limit: int = 50, rows: bool = True) -> list[di
         found.append({"code": job.error_code, "message": job.error_message})
     if not rows:
         return found
-    records = ImportRecord.objects.filter(run__job=job, action="failed").select_related("run").order_by("id")[:limit]
-    for record in records:
+    records = ImportRecord.objects.filter(run__job=job, action="failed", verdict__hidden_at=None)
+    for record in records.select_related("run").order_by("id")[:limit]:
         first = (record.problems or [{}])[0]
         found.append(
             {
