@@ -174,3 +174,13 @@ def test_a_record_of_a_table_that_is_gone_can_be_looked_at(shop: Desk, target: p
     target.execute("DROP TABLE products")
     found = details.recomputed(shop.record(job, "A", "goods"))
     assert "no table “products”" in found.reason
+
+
+@pytest.mark.req("M14", "X16")
+def test_rows_that_are_in_the_table_need_no_room(shop: Desk, settings: Any) -> None:
+    shop.execute("INSERT INTO firms SELECT 'f' || i, repeat('x', 200) FROM generate_series(1, 2000) i")
+    shop.profile.queries.filter(key="goods").update(enabled=False)
+    assert shop.outcomes(shop.run()) == {"read": 2001, "created": 2001}
+    settings.IMPORT_MAX_GROWTH = 1
+    again = shop.run()
+    assert (again.status, shop.outcomes(again)) == ("completed", {"read": 2001, "unchanged": 2001})

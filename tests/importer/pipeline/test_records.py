@@ -162,5 +162,5 @@ def test_steps_that_take_too_long_are_left_out_of_the_record(people: Desk, monke
     record = people.record(people.run(), "1")
     monkeypatch.setattr(tracing, "TIMEOUT", "SET LOCAL statement_timeout = '10ms'; SELECT pg_sleep(1)")
     found = told(record)
-    assert (found["transformation_steps"], found["source_data"]["id"]) == ([], 1)
+    assert (found["transformation_steps"], found["source_data"]["name"]) == ([], "  ada lovelace ")
     assert "take too long" in found["transformation_note"]
