@@ -96,6 +96,7 @@ def _check_queries(profile: ImportProfile, given: Mapping[str, Any]) -> list[Que
     except QueryError as error:
         raise InvalidFields({"queries": [str(error)]}) from None
     specs = [spec for spec in known if (not keys or spec.key in keys) and (not types or spec.target_type in types)]
+    specs = [spec for spec in specs if not given.get("rows") or spec.key in given["rows"]]  # of a retry
     found = {f"queries.{spec.key}": problems for spec in specs if (problems := planning.target_problems(spec))}
     if found:
         raise InvalidFields(found)

@@ -13,7 +13,7 @@ from importer import operations
 from importer.models import ImportRecord
 from importer.operations import Conflict, InvalidFields, files
 from importer.operations import records as details
-from importer.operations.decisions import Approval, approve
+from importer.operations.decisions import Approval, approve, retry_records
 from importer.operations.profile_preview import preview_profile
 from permissions.models import ImportPermission
 from tests.conftest import person
@@ -163,9 +163,17 @@ def test_queries_into_a_table_count_to_its_pace(shop: Desk) -> None:
     clerk = person("clerk", role="Import Operator")
     ImportPermission.objects.create(user=clerk, table_name="products", max_imports_per_hour=1)
     ImportPermission.objects.create(user=clerk, table_name="makers")
-    shop.work(shop.start(by=clerk))
+    job = shop.work(shop.start(by=clerk))
     with pytest.raises(files.TooManyImports, match="1 imports into products"):
         shop.start(by=clerk)
+    shop.execute("UPDATE goods SET price = '1', maker = 'acme'")
+    with pytest.raises(files.TooManyImports):
+        operations.retry(job, by=clerk)
+    firms = ImportRecord.objects.filter(run__job=job, run__key="firms")
+    firms.update(action="failed")  # a retry counts to the tables of its rows alone
+    again = retry_records(firms, by=clerk, mode="upsert")
+    assert again.job is not None
+    assert shop.outcomes(shop.work(again.job)) == {"read": 1, "unchanged": 1}
 
 
 @pytest.mark.req("R2", "M14")
