@@ -202,10 +202,16 @@ def retry_records(
     """One job that reads failed rows from the source again (R5). Raises what `again` raises."""
     with transaction.atomic():
         chosen = _locked(records)
-        put = again(records, by=by, applicable={Outcome.FAILED: None}, mode=mode, options=options)
+        failed = [
+            record.pk
+            for record in chosen
+            if record.action == Outcome.FAILED and record.run.job.kind != JobKind.REHEARSAL
+        ]
+        fitting = records.filter(pk__in=failed)
+        put = again(fitting, by=by, applicable={Outcome.FAILED: None}, mode=mode, options=options)
         results = [
             Told(record.pk, "queued", record.action, record.target_id, "It is read and imported again.")
-            if put.job and record.action == Outcome.FAILED
+            if put.job and record.pk in failed
             else Told(record.pk, "not_applicable", record.action, record.target_id, "Only failed rows are tried again.")
             for record in chosen
         ]

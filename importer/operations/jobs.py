@@ -156,7 +156,8 @@ def retry(job: ImportJob, *, by: Any, scope: str = "failed") -> ImportJob:
         options["rows"] = _rows_by_query(failed)
         if not options["rows"]:
             raise Conflict(f"Job {job.number} has no failed row.", hint="Start a new import, or retry all rows.")
-    return _start(job.profile, options, by=by, mode=job.mode, trigger="retry", retry_of=job)
+    is_rehearsal = job.kind == JobKind.REHEARSAL  # what wrote nothing writes nothing the second time
+    return _start(job.profile, options, by=by, mode=job.mode, trigger="retry", retry_of=job, dry_run=is_rehearsal)
 
 
 @dataclass(frozen=True)

@@ -149,3 +149,6 @@ def test_hidden_records_leave_the_lists_and_nothing_else(
 def test_rows_of_a_rehearsal_are_not_decided(companies: Desk) -> None:
     rehearsed = companies.run(dry_run=True)
     assert results(decide(rehearsed, "1")) == ["not_applicable"]
+    tried = retry_records(of(rehearsed, "5"), by=None, mode="upsert")  # type: ignore[arg-type]
+    assert (results(tried), tried.job) == (["not_applicable"], None)
+    assert operations.retry(rehearsed, by=None).kind == rehearsed.kind
