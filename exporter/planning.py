@@ -272,9 +272,22 @@ def _with_conditions(
         conditions.append(_search(text, wanted.search_columns, table, permitted, parameters))
     elif wanted.search_columns:
         _searched(wanted.search_columns, table, permitted)
-    selection = replace(selection, conditions=tuple(conditions), values=dict(parameters.values))
+    selection = replace(
+        selection,
+        conditions=tuple(conditions),
+        values=dict(parameters.values),
+        filters_by_closed=_names_closed(allowance.row_filter, table),
+    )
     _check_runs(selection)
     return selection
+
+
+def _names_closed(row_filter: Mapping[str, Any], table: Table) -> bool:
+    try:
+        filters.parse(row_filter, table, {column.name: column for column in table.open_columns}, where="row_filter")
+    except InvalidColumns:
+        return True
+    return False
 
 
 def _search(

@@ -24,6 +24,13 @@ class Selection:
     values: Mapping[str, object] = field(default_factory=dict)
     sort: tuple[tuple[str, bool], ...] = ()  # (column, descending); the primary key follows (F-167)
     row_limit: int | None = None
+    filters_by_closed: bool = False  # a row filter may name columns that nobody is shown
+
+    @property
+    def reads_closed(self) -> bool:
+        """Whether the rows are told apart or put in order by a column that nobody is shown (G15)."""
+        closed = {column.name for column in self.table.columns if column.sensitive}
+        return self.filters_by_closed or not closed.isdisjoint(self.table.primary_key)
 
     def rows(self, *, limit: int | None = None, offset: int = 0) -> Statement:
         """All rows, or a page of them."""

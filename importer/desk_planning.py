@@ -23,6 +23,7 @@ from importer.pipeline.keyed import EXTERNAL_ID, KeyedPlan
 from importer.pipeline.plan import LoadPlan, Mapped, Matching, digest
 from importer.source_entities import EntityTaken
 from servicevault import catalog
+from servicevault.catalog import Target
 
 
 def plan_rows(
@@ -39,7 +40,7 @@ def plan_rows(
 
     Raises InvalidOption for what cannot be right.
     """
-    target = catalog.get(part.target_type)
+    target = _permitted(catalog.get(part.target_type), goal)
     for rule in options.rules:
         if rule["rule"] == "unique":
             raise InvalidOption(
@@ -87,6 +88,15 @@ def entity_of(part: Part, options: FileOptions) -> SourceEntity:
     """The entity that the part's rows are counted to; it is made when there is none."""
     name = source_entities.feeding(options.source_key, part.target_type)
     return _claimed(options.source_key, [(name, part.target_type)])[name]
+
+
+def _permitted(target: Target, goal: Destination) -> Target:
+    """The target without what would be made for fields that may not be written: a name of its two halves (F-025)."""
+    return replace(
+        target,
+        derived={name: text for name, text in target.derived.items() if goal.target.field(name)},
+        derived_needs={name: needs for name, needs in target.derived_needs.items() if goal.target.field(name)},
+    )
 
 
 def _claimed(source_key: str, wanted: list[tuple[str, str]]) -> dict[str, SourceEntity]:

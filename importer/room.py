@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from psycopg import sql
 
 from importer.errors import ImporterError, JobFailed
 from importer.models import ExternalRef
@@ -71,7 +72,7 @@ def _is_here(directory: Path, port: str, started: int) -> bool:
 def _needed(plan: RunPlan, count: Count, source: SourceSession) -> int:
     if not count.exact and (plan.spec.kind != "builder" or plan.spec.joins):
         return 0
-    new = count.rows - ExternalRef.objects.filter(entity=plan.load.entity_id).count()
+    new = count.rows - _known(plan, count.rows)
     if new <= 0:
         return 0
     try:
@@ -79,6 +80,16 @@ def _needed(plan: RunPlan, count: Count, source: SourceSession) -> int:
     except ImporterError:
         return 0  # the query's own run says why
     return int(new * (COPIES * mean + ROW_BYTES))
+
+
+def _known(plan: RunPlan, most: int) -> int:
+    """Rows that were imported before; of a table nobody knows, so those that are in it, `most` at most."""
+    if plan.table is None:
+        return ExternalRef.objects.filter(entity=plan.load.entity_id).count()
+    with connection.cursor() as cursor:
+        rows = sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) t")
+        cursor.execute(rows.format(plan.table.table.identifier, sql.Literal(most)))
+        return int(cursor.fetchone()[0])
 
 
 def _too_little(needed: int, what_is: str) -> JobFailed:

@@ -20,6 +20,7 @@ from importer.api import record_shapes
 from importer.api.profiles import ImportApi
 from importer.models import ImportJob, ImportProfile, ImportRecord
 from importer.modes import Outcome
+from importer.operations import decisions
 from importer.tasks import announce
 from permissions import policy
 from servicevault.api.documents import envelope, page_of
@@ -171,7 +172,8 @@ class Errors(JobApi):
         if not sees_records(request.user, job):
             raise policy.Denied("import.jobs.monitor")
         given = self.query(ErrorParameters)
-        rows = ImportRecord.objects.filter(run__job=job, action=Outcome.FAILED).select_related("run__job")
+        failed = ImportRecord.objects.filter(run__job=job, action=Outcome.FAILED)
+        rows = decisions.shown(failed).select_related("run__job")
         if "query" in given:
             rows = rows.filter(run__key=given["query"])
         groups = rows.values("run__key", "code").annotate(count=Count("pk")).order_by("-count", "code")

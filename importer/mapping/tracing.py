@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DataError, connection, transaction
+from django.db import DataError, OperationalError, connection, transaction
 from psycopg import sql
+from psycopg.errors import QueryCanceled
 
 from importer.errors import ImporterError
 from importer.pipeline import early
@@ -66,6 +67,10 @@ def trace(plan: LoadPlan, row: str) -> tuple[FieldTrace, ...]:
             )
     except DataError as error:
         raise ImporterError("The mapping cannot be carried out with this row.") from error
+    except OperationalError as error:
+        if not isinstance(error.__cause__, QueryCanceled):
+            raise
+        raise ImporterError("The steps take too long to be shown for this row.") from error
 
 
 def _values(cursor: Any, plan: LoadPlan, row: str, made: str | None) -> Mapping[str, Any]:

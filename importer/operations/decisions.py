@@ -16,6 +16,7 @@ from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 from psycopg import sql
 
+from importer.file_targets import is_table
 from importer.models import Decision, ExternalRef, ImportJob, ImportQuery, ImportRecord, JobKind, QueryRun, Verdict
 from importer.modes import Mode, Outcome
 from importer.operations.failures import Conflict, InvalidFields
@@ -148,7 +149,8 @@ class _Desk:
         if self.said.decision is Decision.SKIP or record.action != Outcome.SKIPPED:
             return "not_applicable", _why_not(record)
         if record.code == "exists" and self.said.updates:
-            return self.matched(record)
+            # A table's rows have no identity of ours: they are found again by their key.
+            return self.narrowed(record) if is_table(record.run.target_type) else self.matched(record)
         if record.code == "not_found" and self.said.creates:
             return self.narrowed(record)
         return "not_applicable", _why_not(record)
@@ -200,10 +202,16 @@ def retry_records(
     """One job that reads failed rows from the source again (R5). Raises what `again` raises."""
     with transaction.atomic():
         chosen = _locked(records)
-        put = again(records, by=by, applicable={Outcome.FAILED: None}, mode=mode, options=options)
+        failed = [
+            record.pk
+            for record in chosen
+            if record.action == Outcome.FAILED and record.run.job.kind != JobKind.REHEARSAL
+        ]
+        fitting = records.filter(pk__in=failed)
+        put = again(fitting, by=by, applicable={Outcome.FAILED: None}, mode=mode, options=options)
         results = [
             Told(record.pk, "queued", record.action, record.target_id, "It is read and imported again.")
-            if put.job and record.action == Outcome.FAILED
+            if put.job and record.pk in failed
             else Told(record.pk, "not_applicable", record.action, record.target_id, "Only failed rows are tried again.")
             for record in chosen
         ]
@@ -234,6 +242,8 @@ def target_versions(wanted: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
     """What each live target looks like now, as a text that changes with it; rows that are gone are missing."""
     by_type: dict[str, list[UUID]] = {}
     for name, target_id in wanted:
+        if is_table(name):
+            continue
         by_type.setdefault(name, []).append(target_id)
     found: dict[UUID, str] = {}
     for name, ids in by_type.items():

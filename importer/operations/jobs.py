@@ -77,6 +77,7 @@ def _start(
                 retry_of=retry_of,
                 created_by=by,
             )
+            table_targets.note_start(job, specs)
             if not consent.ask_if_needed(job, by=by, of_tables=table_targets.needs_approval(specs, by)):
                 consent.record_started(job)
             return job
@@ -95,6 +96,7 @@ def _check_queries(profile: ImportProfile, given: Mapping[str, Any]) -> list[Que
     except QueryError as error:
         raise InvalidFields({"queries": [str(error)]}) from None
     specs = [spec for spec in known if (not keys or spec.key in keys) and (not types or spec.target_type in types)]
+    specs = [spec for spec in specs if not given.get("rows") or spec.key in given["rows"]]  # of a retry
     found = {f"queries.{spec.key}": problems for spec in specs if (problems := planning.target_problems(spec))}
     if found:
         raise InvalidFields(found)
@@ -154,7 +156,8 @@ def retry(job: ImportJob, *, by: Any, scope: str = "failed") -> ImportJob:
         options["rows"] = _rows_by_query(failed)
         if not options["rows"]:
             raise Conflict(f"Job {job.number} has no failed row.", hint="Start a new import, or retry all rows.")
-    return _start(job.profile, options, by=by, mode=job.mode, trigger="retry", retry_of=job)
+    is_rehearsal = job.kind == JobKind.REHEARSAL  # what wrote nothing writes nothing the second time
+    return _start(job.profile, options, by=by, mode=job.mode, trigger="retry", retry_of=job, dry_run=is_rehearsal)
 
 
 @dataclass(frozen=True)
@@ -286,8 +289,8 @@ def job_errors(job: ImportJob, *, limit: int = 50, rows: bool = True) -> list[di
         found.append({"code": job.error_code, "message": job.error_message})
     if not rows:
         return found
-    records = ImportRecord.objects.filter(run__job=job, action="failed").select_related("run").order_by("id")[:limit]
-    for record in records:
+    records = ImportRecord.objects.filter(run__job=job, action="failed", verdict__hidden_at=None)
+    for record in records.select_related("run").order_by("id")[:limit]:
         first = (record.problems or [{}])[0]
         found.append(
             {

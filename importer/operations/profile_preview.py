@@ -17,6 +17,7 @@ from importer.errors import ImporterError, SourceError
 from importer.mapping.sampling import Impact
 from importer.models import ImportJob, ImportProfile, ImportQuery, JobKind
 from importer.modes import Outcome, mode_of
+from importer.operations import table_targets
 from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.mapping import Sampled, sampled
 from importer.operations.previews import (
@@ -164,7 +165,9 @@ def _look(
     kept: Expected | None = None if anew else cache.get(key)
     try:
         spec = stored_spec(query)
-        look = replace(look, spec=spec, compiled=compile_for(profile, spec, schema), expected=kept)
+        look = replace(look, spec=spec, compiled=compile_for(profile, spec, schema))
+        table_targets.require(spec.target_type, by)  # before anything that somebody else was shown
+        look = replace(look, expected=kept)
         if kept is not None and not limit:
             return look
         check_sql(profile, spec, by)

@@ -68,8 +68,9 @@ def recomputed(record: ImportRecord) -> Recomputed:
         return Recomputed(reason="The row's data is not kept any more, or the row stands for none of the source.")
     try:
         return Recomputed(trace(_plan(record), row))
-    except ImporterError as error:
-        return Recomputed(reason=f"The mapping in force then cannot be repeated: {error.message}")
+    except (ImporterError, catalog.UnknownTarget) as error:
+        said = error.message if isinstance(error, ImporterError) else error
+        return Recomputed(reason=f"The mapping in force then cannot be repeated: {said}")
 
 
 def field_mappings(record: ImportRecord) -> Mapping[str, Any] | None:

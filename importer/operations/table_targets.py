@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from importer import file_targets
+from importer.models import ImportJob
 from importer.operations.failures import Conflict
 from importer.operations.files import rights
 from importer.query.spec import QuerySpec
+from permissions import audit
 from permissions import tables as granted
 from servicevault import catalog, tables
 
@@ -39,6 +41,14 @@ def check_start(specs: Sequence[QuerySpec], by: Any, *, is_rehearsal: bool) -> N
     for name in found if by is not None else ():
         rights.require(by, name)
         rights.check_pace(by, name)
+
+
+def note_start(job: ImportJob, specs: Sequence[QuerySpec]) -> None:
+    """Put on record which tables the job writes: `check_start` counts by that how many were started."""
+    for name in named(specs):
+        audit.record(
+            "import_started", user=job.created_by, table_name=name, job_id=job.pk, profile_id=job.profile_id, obj=job
+        )
 
 
 def needs_approval(specs: Sequence[QuerySpec], by: Any) -> bool:

@@ -24,6 +24,7 @@ from importer.pipeline.tables import stage
 from importer.pipeline.tables.judge import judge
 from importer.pipeline.tables.load import TableLoader
 from importer.pipeline.tables.plan import TablePlan
+from importer.pipeline.yielding import GaveWay, Yielding
 
 
 class Busy(ImporterError):
@@ -46,14 +47,31 @@ def attempt(
     inside: psycopg.Connection,
     parts: Sequence[Tried],
     *,
+    connect: Callable[[], psycopg.Connection],
     batch_rows: int,
     on_slice: Callable[[int], None] | None = None,
 ) -> list[Counts]:
     """What would become of each part's rows, with `read`; the findings are in `pg_temp.found` of `outside`.
 
-    `inside` sees the staged rows; its transaction is rolled back. Raises Busy when others hold the rows too long.
+    `inside` sees the staged rows; its transaction is rolled back. Raises Busy when others hold the rows too long, or
+    wait for them: then `inside` is ended, for nobody shall wait for what is thrown away.
     """
     found.create(outside)
+    try:
+        with Yielding(connect, inside.info.backend_pid):
+            return _attempted(outside, inside, parts, batch_rows=batch_rows, on_slice=on_slice)
+    except (GaveWay, errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure) as error:
+        raise Busy("Somebody else imports the same rows just now.", hint="Check the file again in a minute.") from error
+
+
+def _attempted(
+    outside: psycopg.Connection,
+    inside: psycopg.Connection,
+    parts: Sequence[Tried],
+    *,
+    batch_rows: int,
+    on_slice: Callable[[int], None] | None,
+) -> list[Counts]:
     read, counted = 0, []
     try:
         inside.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -68,8 +86,6 @@ def attempt(
             read += counts["read"]
             if on_slice is not None:
                 on_slice(read)
-    except (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure) as error:
-        raise Busy("Somebody else imports the same rows just now.", hint="Check the file again in a minute.") from error
     finally:
         inside.rollback()
     return counted

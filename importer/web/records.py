@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from importer.access import sees_records
 from importer.models import ImportJob, ImportRecord
 from importer.operations import records as details
+from importer.operations.decisions import shown
 from importer.web.profiles import PAGE
 from permissions import policy
 from servicevault.web.pages import PageRequest, members_only, render_page
@@ -35,9 +36,8 @@ def record_page(request: PageRequest, pk: Any, record: Any) -> HttpResponse:
     job = policy.fetch(ImportJob.objects.select_related("profile", "file"), request.user, "view", pk)
     if not sees_records(request.user, job):
         raise policy.Denied("import.jobs.monitor")
-    found = (
-        ImportRecord.objects.filter(run__job=job, pk=record).select_related("run__job", "run__mapping_version").first()
-    )
+    records = shown(ImportRecord.objects.filter(run__job=job, pk=record))
+    found = records.select_related("run__job", "run__mapping_version").first()
     if found is None:
         raise Http404
     recomputed = details.recomputed(found)

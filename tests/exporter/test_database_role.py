@@ -8,9 +8,12 @@ import psycopg
 import pytest
 from django.db import connection
 
-from exporter import run
+from exporter import operations, run
+from exporter.wanted import Wanted
 from servicevault import database_roles, tables
 from servicevault.checks import separate_role
+from tests.conftest import person
+from tests.exporter.conftest import permit
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -63,3 +66,24 @@ def test_without_the_role_exports_go_on_and_the_check_says_so(made: None, monkey
     assert database_roles.reader_of(tables.find("ledger")) is None
     (warning,) = separate_role(None)
     assert 'CREATE ROLE "nobody has made this role"' in str(warning.hint)
+
+
+@pytest.mark.req("F-132", "F-167", "G15")
+def test_what_only_orders_or_filters_the_rows_stops_no_export(made: None) -> None:
+    """A table without a key lies as it lies; keys and row filters may be columns that nobody is shown."""
+    sql("DROP TABLE IF EXISTS heap, passes; CREATE TABLE heap (label text); INSERT INTO heap VALUES ('a'), ('b')")
+    sql("CREATE TABLE passes (token text PRIMARY KEY, label text); INSERT INTO passes VALUES ('geheim', 'a')")
+    sql("INSERT INTO ledger VALUES (2, 'two', 'other')")
+    dora = person("dora")
+    permit(dora, "heap")
+    permit(dora, "passes")
+    permit(dora, "ledger", row_filter={"column": "api_key", "operator": "=", "value": "geheim"})
+    rows = {}
+    for name in ("heap", "passes", "ledger"):
+        job = operations.create_export(Wanted(name), by=dora)
+        assert run.work(job.pk) == "completed", name
+        job.refresh_from_db()
+        rows[name] = job.processed_rows
+    assert rows == {"heap": 2, "passes": 1, "ledger": 1}
+    assert database_roles.reader_of(tables.find("heap")) == database_roles.name()
+    sql("DROP TABLE heap, passes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 from importer import operations
 from importer.models import ImportRecord
 from importer.operations import Conflict, InvalidFields, files
+from importer.operations import records as details
+from importer.operations.decisions import Approval, approve, retry_records
+from importer.operations.profile_preview import preview_profile
 from permissions.models import ImportPermission
 from tests.conftest import person
 from tests.importer.desk import Desk
@@ -130,3 +134,61 @@ def test_a_query_names_a_table_its_key_and_needs_the_right(
         shop.start()
     wrong = operations.validate_query(shop.profile, body | {"target_type": "table:nothing"}, by=None)
     assert [problem.code for problem in wrong.problems] == ["unknown_target"]
+
+
+@pytest.mark.req("M14", "F-025", "X17")
+def test_what_was_previewed_for_one_person_is_not_kept_for_another(shop: Desk) -> None:
+    assert preview_profile(shop.profile, by=None).errors == []
+    clerk = person("clerk", role="Import Operator")
+    found = preview_profile(shop.profile, by=clerk)
+    assert [type(error) for error in found.errors] == [files.ImportDenied] * 2
+    assert [query.sampled for query in found.queries] == [None, None]
+
+
+@pytest.mark.req("M14", "R4")
+def test_rows_that_tables_had_already_are_approved_by_their_key(shop: Desk, target: psycopg.Connection) -> None:
+    shop.run()
+    shop.execute("UPDATE firms SET title = 'Acme Ltd'")
+    shop.profile.queries.filter(key="goods").update(enabled=False)
+    skipped = shop.run(mode="create")
+    records = ImportRecord.objects.filter(run__job=skipped, run__key="firms", action="skipped")
+    done = approve(records, Approval(target_id=uuid.uuid4()), by=None)
+    assert [told.result for told in done.results] == ["queued"]
+    assert shop.outcomes(shop.work(done.job)) == {"read": 1, "updated": 1}
+    assert target.execute("SELECT name FROM makers").fetchall() == [("Acme Ltd",)]
+
+
+@pytest.mark.req("M14", "F-030")
+def test_queries_into_a_table_count_to_its_pace(shop: Desk) -> None:
+    clerk = person("clerk", role="Import Operator")
+    ImportPermission.objects.create(user=clerk, table_name="products", max_imports_per_hour=1)
+    ImportPermission.objects.create(user=clerk, table_name="makers")
+    job = shop.work(shop.start(by=clerk))
+    with pytest.raises(files.TooManyImports, match="1 imports into products"):
+        shop.start(by=clerk)
+    shop.execute("UPDATE goods SET price = '1', maker = 'acme'")
+    with pytest.raises(files.TooManyImports):
+        operations.retry(job, by=clerk)
+    firms = ImportRecord.objects.filter(run__job=job, run__key="firms")
+    firms.update(action="failed")  # a retry counts to the tables of its rows alone
+    again = retry_records(firms, by=clerk, mode="upsert")
+    assert again.job is not None
+    assert shop.outcomes(shop.work(again.job)) == {"read": 1, "unchanged": 1}
+
+
+@pytest.mark.req("R2", "M14")
+def test_a_record_of_a_table_that_is_gone_can_be_looked_at(shop: Desk, target: psycopg.Connection) -> None:
+    job = shop.run()
+    target.execute("DROP TABLE products")
+    found = details.recomputed(shop.record(job, "A", "goods"))
+    assert "no table “products”" in found.reason
+
+
+@pytest.mark.req("M14", "X16")
+def test_rows_that_are_in_the_table_need_no_room(shop: Desk, settings: Any) -> None:
+    shop.execute("INSERT INTO firms SELECT 'f' || i, repeat('x', 200) FROM generate_series(1, 2000) i")
+    shop.profile.queries.filter(key="goods").update(enabled=False)
+    assert shop.outcomes(shop.run()) == {"read": 2001, "created": 2001}
+    settings.IMPORT_MAX_GROWTH = 1
+    again = shop.run()
+    assert (again.status, shop.outcomes(again)) == ("completed", {"read": 2001, "unchanged": 2001})

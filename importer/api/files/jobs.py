@@ -22,6 +22,7 @@ from importer.api.approvals import DecisionBody
 from importer.api.files import shapes
 from importer.models import ImportJob, ImportRecord
 from importer.operations import files
+from importer.operations.decisions import shown
 from importer.tasks import announce
 from permissions import approvals, policy
 from servicevault.api.documents import Failure, envelope
@@ -288,9 +289,8 @@ class Records(RowsApi):
     )
     def get(self, request: Request, pk: UUID) -> Response:
         """What became of each recorded row."""
-        found = (
-            ImportRecord.objects.filter(run__job=self.seen(pk)).select_related("run__job").order_by("source_row", "id")
-        )
+        found = shown(ImportRecord.objects.filter(run__job=self.seen(pk)))
+        found = found.select_related("run__job").order_by("source_row", "id")
         return sliced(
             found, self.query(shapes.SliceParameters), "records", lambda record: record_shapes.Record(record).data
         )

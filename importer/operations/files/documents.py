@@ -35,10 +35,14 @@ def goal_of(*, table_name: str = "", target_type: str = "") -> Destination:
             hint=f"Target types: {', '.join(catalog.names())}.",
             where="target_type",
         )
+    if target_type and target_type not in catalog.names():  # `table:<name>` is what queries say
+        raise InvalidOption(
+            f"“{target_type[:80]}” is not a target type.",
+            hint=f"Target types: {', '.join(catalog.names())}. A table is named by table_name.",
+            where="target_type",
+        )
     try:
         return file_targets.destination(table_name=table_name, target_type=target_type)
-    except catalog.UnknownTarget as error:
-        raise InvalidOption(str(error), where="target_type") from None
     except tables.UnknownTable as error:
         raise UnknownTable(str(error)) from None
 

@@ -28,7 +28,7 @@ from importer.pipeline.slices import Counts
 from importer.pipeline.tables import stage
 from importer.pipeline.tables.judge import JUDGED_AT_ONCE, judge
 from importer.pipeline.tables.plan import TablePlan
-from importer.pipeline.trial import Tried
+from importer.pipeline.trial import Busy, Tried
 from importer.runner import connect_target
 from permissions import audit
 from permissions.tables import ImportAllowance
@@ -38,6 +38,7 @@ from servicevault.tabular import sandbox
 from servicevault.tabular.errors import FileRejected
 
 ROW_KEY = "_key"  # that a corrected file carries along (F-089)
+TRIES = 3  # a trial gives way to whoever waits for its rows
 SHOWN = 100  # findings of each list in a report
 NOWHERE_RUNS = 2**40  # from here on numbers that no run has: a file without a job is staged in temporary tables
 
@@ -207,7 +208,7 @@ def judged_stream(
         with sandbox.lines(content, part.read_options(file.import_options)) as (_, reading):
             stage.stage_lines(connection, tried.run_id, reading.blocks, temporary=True)
             part.notices = [notice._asdict() for notice in reading.notices]
-        counts = trial.attempt(outside, connection, [tried], batch_rows=JUDGED_AT_ONCE)
+        counts = trial.attempt(outside, connection, [tried], connect=connect_target, batch_rows=JUDGED_AT_ONCE)
         _note_file(outside, file, [part], [tried], counts, limit_rows=limit_rows)
         shown = []
         for severity in ("error", "warning"):
@@ -232,8 +233,17 @@ def _judged(connection: psycopg.Connection, parts: Sequence[Tried], on_progress:
     if len(parts) == 1 and isinstance(first.plan, TablePlan):
         return [judge(connection, first.plan, first.run_id, helper=connect_target, on_slice=on_progress).counts]
     connection.commit()  # the other session is to see the rows
-    with connect_target() as inside:
-        return trial.attempt(connection, inside, parts, batch_rows=JUDGED_AT_ONCE, on_slice=on_progress)
+    for left in reversed(range(TRIES)):
+        try:
+            with connect_target() as inside:
+                return trial.attempt(
+                    connection, inside, parts, connect=connect_target, batch_rows=JUDGED_AT_ONCE, on_slice=on_progress
+                )
+        except Busy:
+            if not left:
+                raise
+            connection.rollback()
+    raise AssertionError
 
 
 def _note_file(

@@ -20,6 +20,7 @@ from importer import runner
 from importer.errors import ImporterError
 from importer.models import ExternalRef, ImportJob, ImportRecord
 from importer.operations import files
+from importer.options import InvalidOption
 from importer.pipeline import faults
 from permissions.models import ImportPermission
 from tests.conftest import person
@@ -363,3 +364,45 @@ def test_the_command_takes_target_types_and_documents(
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["status"] for each in told] == ["completed"] * 3
     assert help_desk.execute("SELECT count(*) FROM users WHERE user_type = 'account_user'").fetchone() == (3,)
+
+
+@pytest.mark.req("F-025", "F-059")
+def test_a_name_made_of_its_halves_needs_the_right_to_write_names(help_desk: psycopg.Connection) -> None:
+    imported("external_id,name,email\n1,Cora,cora@acme.example\n", target_type="customer_users")
+    clerk = person("clerk", role="Import Operator")
+    ImportPermission.objects.create(user=clerk, table_name="users", allowed_columns=["email", "phone"])
+    mapping = {"id": "external_id", "first": "first_name", "last": "last_name", "email": "email", "phone": "phone"}
+    job = uploaded(
+        "id,first,last,email,phone\n1,Eve,Il,cora@acme.example,123\n", user=clerk, system=False,
+        target_type="customer_users", options={"on_duplicate": "update"}, mappings=mapping,
+    )  # fmt: skip
+    files.validate(job, clerk)
+    files.start(job, clerk, accept_errors=True)
+    runner.work(job.pk)
+    found = help_desk.execute("SELECT name, phone FROM users WHERE email = 'cora@acme.example'").fetchone()
+    assert found == ("Cora", "123")
+
+
+@pytest.mark.req("F-020", "F-025")
+def test_only_the_help_desks_own_types_are_target_types(help_desk: psycopg.Connection) -> None:
+    with pytest.raises(InvalidOption, match="not a target type"):
+        uploaded("name\nAcme\n", target_type="table:accounts")
+
+
+@pytest.mark.req("F-080", "X18")
+def test_nobody_waits_for_rows_that_a_validation_tries(help_desk: psycopg.Connection) -> None:
+    imported("external_id,name,email\n1,Cora,cora@acme.example\n", target_type="customer_users")
+    changed = "external_id,name,email\n1,Cora,cora@new.example\n"
+    job = uploaded(changed, target_type="customer_users", options={"on_duplicate": "update"})
+    waited = []
+
+    def somebody_works(read: int) -> None:
+        if not waited:
+            waited.append(read)
+            help_desk.execute("SET lock_timeout = '5s'")
+            help_desk.execute("UPDATE users SET phone = '123' WHERE email = 'cora@acme.example'")
+
+    report = files.validate(job, None, system=True, on_progress=somebody_works)
+    assert (waited, report["wouldUpdate"], report["isValid"]) == ([1], 1, True)
+    found = help_desk.execute("SELECT email, phone FROM users WHERE name = 'Cora'").fetchone()
+    assert found == ("cora@acme.example", "123")

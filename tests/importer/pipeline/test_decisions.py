@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from importer import operations
 from importer.models import Decision, ImportJob, ImportRecord, Verdict
@@ -120,7 +125,9 @@ def test_skipped_rows_are_written_without_a_duplicate(companies: Desk, job: Impo
 
 
 @pytest.mark.req("R5", "R6", "R24")
-def test_hidden_records_leave_the_lists_and_nothing_else(companies: Desk, job: ImportJob) -> None:
+def test_hidden_records_leave_the_lists_and_nothing_else(
+    companies: Desk, job: ImportJob, root: Any, logged_in: Callable[[Any], Client]
+) -> None:
     before = companies.outcomes(job)
     again = retry_records(of(job, "5", "1"), by=None, mode="upsert", options={"batch_size": 10})  # type: ignore[arg-type]
     assert results(again) == ["not_applicable", "queued"]
@@ -132,9 +139,16 @@ def test_hidden_records_leave_the_lists_and_nothing_else(companies: Desk, job: I
     assert sorted(listed) == ["1", "2", "3"]
     assert Verdict.objects.get(record=of(job, "5").get()).decision == Decision.RETRY  # type: ignore[attr-defined]
     assert (companies.outcomes(job), Account.objects.filter(name="New").count()) == (before, 1)
+    assert operations.job_errors(job) == []
+    boss, hidden = logged_in(root), of(job, "5").get()  # type: ignore[attr-defined]
+    assert boss.get(reverse("api_job_errors", args=[job.pk])).json()["data"] == []
+    assert boss.get(reverse("job_record", args=[job.pk, hidden.pk])).status_code == 404
 
 
 @pytest.mark.req("X18", "R4")
 def test_rows_of_a_rehearsal_are_not_decided(companies: Desk) -> None:
     rehearsed = companies.run(dry_run=True)
     assert results(decide(rehearsed, "1")) == ["not_applicable"]
+    tried = retry_records(of(rehearsed, "5"), by=None, mode="upsert")  # type: ignore[arg-type]
+    assert (results(tried), tried.job) == (["not_applicable"], None)
+    assert operations.retry(rehearsed, by=None).kind == rehearsed.kind

@@ -9,6 +9,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from importer import operations
+from importer.mapping import tracing
 from importer.models import Chunk, ImportJob, ImportRecord
 from importer.operations import records as details
 from servicevault.models import User
@@ -154,3 +155,12 @@ def test_a_record_without_its_row_says_why_there_are_no_steps(people: Desk) -> N
     found = told(people.record(ImportJob.objects.get(pk=job.pk), "1"))
     assert (found["transformed_data"], found["transformation_steps"]) == (None, [])
     assert "not kept" in found["transformation_note"]
+
+
+@pytest.mark.req("R2")
+def test_steps_that_take_too_long_are_left_out_of_the_record(people: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = people.record(people.run(), "1")
+    monkeypatch.setattr(tracing, "TIMEOUT", "SET LOCAL statement_timeout = '10ms'; SELECT pg_sleep(1)")
+    found = told(record)
+    assert (found["transformation_steps"], found["source_data"]["name"]) == ([], "  ada lovelace ")
+    assert "take too long" in found["transformation_note"]
