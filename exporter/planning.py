@@ -276,13 +276,13 @@ def _with_conditions(
         selection,
         conditions=tuple(conditions),
         values=dict(parameters.values),
-        filters_by_closed=_names_closed(allowance.row_filter, table),
+        filters_by_closed=any(_names_closed(each, table) for each in fixed),
     )
     _check_runs(selection)
     return selection
 
 
-def _names_closed(row_filter: Mapping[str, Any], table: Table) -> bool:
+def _names_closed(row_filter: Any, table: Table) -> bool:
     try:
         filters.parse(row_filter, table, {column.name: column for column in table.open_columns}, where="row_filter")
     except InvalidColumns:
