@@ -93,7 +93,10 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("get", "job_records job_record job_plan job_plan_download api_job_errors api_job_plan"),
         *of("post", "job_cancel job_plan_run api_job_cancel"),
     ],
-    ("pages.settings.data_export",): ["get data_export", *of("post", "data_export_start data_export_save")],
+    ("pages.settings.data_export",): [
+        *of("get", "data_export export_progress"),
+        *of("post", "data_export_start data_export_save data_export_component_preview data_export_component_start"),
+    ],
     ("pages.exports",): [
         "get exports",
         *of("post", "export_cancel export_delete export_again export_link export_template_run export_template_delete"),
