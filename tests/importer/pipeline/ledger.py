@@ -51,6 +51,7 @@ class AfterSlice:
 
 
 def in_a_process(act: Callable[[], None]) -> int:
+    """Run `act` in a forked process; returns its pid. Our own connections are closed first, so none is shared."""
     connections.close_all()
     pid = os.fork()
     if pid == 0:

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -18,24 +17,11 @@ from importer.operations import resume
 from importer.pipeline import faults
 from servicevault.models import Account
 from tests.importer.desk import Desk, loads
+from tests.importer.pipeline.ledger import in_a_process
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
 ROUNDS = 50
-
-
-def in_a_process(act: Callable[[], None]) -> int:
-    """Run `act` in a forked process; returns its pid. Our own connections are closed first, so none is shared."""
-    connections.close_all()
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            act()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
 
 
 def worker(job: ImportJob, fate: str = "") -> int:
