@@ -201,6 +201,12 @@ class _Session:
         raise error
 
     def _attempt(self) -> None:
+        if self.job.lost_its_person:
+            raise JobFailed(
+                "Whoever started this import was deleted, so nobody's rights are left to write with.",
+                code="permission_denied",
+                hint="Start it anew under your own name.",
+            )
         if self.job.source_kind == "file":
             self._attempt_file()
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
@@ -33,6 +33,8 @@ class ImportJob(Job):
     snapshot_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     takeovers = models.PositiveSmallIntegerField(default=0, db_default=0)
     awaits_start = models.BooleanField(default=False, db_default=False)  # uploaded: pending until somebody starts it
+    # Of a person, whose rights count; without one it is the installation's own. Stays when the person is deleted.
+    by_person = models.BooleanField(default=False, db_default=False, editable=False)
 
     class Meta(Job.Meta):
         abstract = False
@@ -46,6 +48,17 @@ class ImportJob(Job):
 
     def __str__(self) -> str:
         return f"Job {self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Remember whether a person made the job."""
+        if self._state.adding:
+            self.by_person = self.created_by_id is not None
+        super().save(*args, **kwargs)
+
+    @property
+    def lost_its_person(self) -> bool:
+        """Whether whoever made it was deleted: nobody's rights are left to work with."""
+        return self.by_person and self.created_by_id is None
 
     @classmethod
     def unfinished(cls) -> models.QuerySet[Self]:

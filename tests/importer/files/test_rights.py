@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from django.db import connections
 
+from importer import runner
 from importer.models import FileImport, ImportJob
 from importer.operations import Conflict, files
 from importer.operations.files import FileRefused, FileTooLarge, ImportDenied, ImportInvalid, UnknownTable
@@ -239,3 +240,17 @@ def test_a_file_stands_among_the_jobs(clerk: Any, logged_in: Any) -> None:
         files.validate(job, clerk) if job.awaits_start else None
         files.start(job, clerk) if job.awaits_start else None
         runner.work(job.pk)
+
+
+@pytest.mark.req("F-025", "G16")
+def test_the_job_of_somebody_who_is_deleted_writes_nothing(shop: psycopg.Connection) -> None:
+    clerk = person("clerk")
+    ImportPermission.objects.create(user=clerk, table_name="products")
+    job = uploaded("sku,name\nA1,Anvil\n", user=clerk, system=False)
+    files.validate(job, clerk)
+    files.start(job, clerk)
+    clerk.delete()
+    assert runner.work(job.pk) == "failed"
+    job.refresh_from_db()
+    assert (job.error_code, job.counters()["created"]) == ("permission_denied", 0)
+    assert shop.execute("SELECT count(*) FROM products").fetchone() == (0,)
