@@ -18,6 +18,7 @@ from importer.operations import files, resume
 from importer.pipeline import faults
 from tests.importer.files.conftest import imported, outcomes, uploaded
 from tests.importer.pipeline.test_crash import in_a_process
+from tests.triggers import trigger
 
 
 def many(count: int) -> str:
@@ -51,16 +52,12 @@ def test_a_killed_worker_loses_and_doubles_nothing(shop: psycopg.Connection, fat
 
 @pytest.mark.req("X24", "F-062", "F-061")
 def test_what_only_the_database_refuses_fails_alone(shop: psycopg.Connection) -> None:
-    shop.execute(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    refuse = (
         "IF NEW.name = 'loud' THEN RAISE EXCEPTION 'not this one'; END IF; "
-        "IF NEW.name = 'silent' THEN RETURN NULL; END IF; RETURN NEW; END $$"
+        "IF NEW.name = 'silent' THEN RETURN NULL; END IF;"
     )
-    shop.execute("CREATE TRIGGER refuse BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION refuse()")
-    try:
+    with trigger(shop, "products", refuse):
         job = imported("sku,name\nA,x\nB,loud\nC,y\nD,silent\nE,z\n")
-    finally:
-        shop.execute("DROP FUNCTION refuse CASCADE")
     assert outcomes(job) == {"read": 5, "created": 3, "failed": 2}
     found, total = files.errors(job)
     assert total == 2

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -101,17 +100,6 @@ def assert_exact(desk: Desk, job: ImportJob) -> None:
     references = ExternalRef.objects.values_list("external_id", "target_id")
     assert sorted((key, accounts[pk].name, accounts[pk].city) for key, pk in references) == wanted
     assert len(accounts) == len(wanted)
-
-
-@contextmanager
-def trigger(target: psycopg.Connection, table: str, body: str, *, when: str = "BEFORE INSERT") -> Iterator[None]:
-    """A trigger of the target that interleaves somebody else with the import's own statement."""
-    target.execute(f"CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$")
-    target.execute(f"CREATE TRIGGER meddle {when} ON {table} FOR EACH ROW EXECUTE FUNCTION meddle()")
-    try:
-        yield
-    finally:
-        target.execute(f"DROP TRIGGER meddle ON {table}; DROP FUNCTION meddle()")
 
 
 def second_connection(target: psycopg.Connection) -> psycopg.Connection:

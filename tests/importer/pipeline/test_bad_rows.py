@@ -8,6 +8,7 @@ from importer.models import ImportRecord
 from importer.pipeline.staging import read_rows
 from servicevault.models import Account, Ticket, TimeEntry, User
 from tests.importer.desk import Desk
+from tests.triggers import trigger
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -134,16 +135,11 @@ def test_an_empty_title_gets_a_stand_in_and_a_warning(tickets: Desk) -> None:
 @pytest.mark.req("X24")
 @pytest.mark.parametrize("bad", [[1], [200], [100], [57, 58], list(range(1, 201))])
 def test_rows_that_the_database_refuses_are_found_by_halving(tickets: Desk, target, bad: list[int]) -> None:
-    target.execute(
-        "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "IF NEW.title LIKE 'Poison%' THEN RAISE EXCEPTION 'poison is not allowed'; END IF; RETURN NEW; END $$"
-    )
-    target.execute("CREATE TRIGGER poison BEFORE INSERT ON tickets FOR EACH ROW EXECUTE FUNCTION refuse()")
-    try:
+    with trigger(
+        target, "tickets", "IF NEW.title LIKE 'Poison%' THEN RAISE EXCEPTION 'poison is not allowed'; END IF;"
+    ):
         tickets.execute("UPDATE t SET title = 'Poison ' || id WHERE id = ANY(%s)", [bad])
         job = tickets.run()
-    finally:
-        target.execute("DROP TRIGGER poison ON tickets")
     expected = {"read": 200, "created": 200 - len(bad), "failed": len(bad)}
     assert tickets.outcomes(job) == {name: count for name, count in expected.items() if count}
     record = tickets.record(job, str(bad[0]))

@@ -82,17 +82,17 @@ def owner(desk: Desk, statement: str) -> None:
 def refusing(target: psycopg.Connection, condition: str, sqlstate: str) -> Iterator[None]:
     """The target refuses statements that insert accounts for which the condition over `made` holds, with that error."""
     target.execute(
-        f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {condition} THEN "
+        f"CREATE FUNCTION refuse_statement() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {condition} THEN "
         f"RAISE EXCEPTION 'no more' USING ERRCODE = '{sqlstate}'; END IF; RETURN NULL; END $$"
     )
     target.execute(
-        "CREATE TRIGGER refuse AFTER INSERT ON accounts REFERENCING NEW TABLE AS made FOR EACH STATEMENT "
-        "EXECUTE FUNCTION refuse()"
+        "CREATE TRIGGER refuse_statement AFTER INSERT ON accounts REFERENCING NEW TABLE AS made FOR EACH STATEMENT "
+        "EXECUTE FUNCTION refuse_statement()"
     )
     try:
         yield
     finally:
-        target.execute("DROP TRIGGER refuse ON accounts; DROP FUNCTION refuse()")
+        target.execute("DROP TRIGGER refuse_statement ON accounts; DROP FUNCTION refuse_statement()")
 
 
 # -- schema mismatch

@@ -14,6 +14,7 @@ from importer.models import Chunk, ImportJob, ImportRecord
 from importer.operations import records as details
 from servicevault.models import User
 from tests.importer.desk import Desk
+from tests.triggers import trigger
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -132,19 +133,12 @@ def test_a_retried_row_counts_its_attempts_and_names_what_came_after(people: Des
 
 @pytest.mark.req("R1", "R2")
 def test_a_row_the_database_refused_says_how_to_monitors_only(people: Desk, target: psycopg.Connection) -> None:
-    target.execute(
-        "CREATE FUNCTION refuse_ada() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "IF NEW.name LIKE 'ADA%' THEN RAISE EXCEPTION 'not her'; END IF; RETURN NEW; END $$"
-    )
-    target.execute("CREATE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION refuse_ada()")
-    try:
+    with trigger(target, "users", "IF NEW.name LIKE 'ADA%' THEN RAISE EXCEPTION 'not her'; END IF;"):
         record = people.record(people.run(), "1")
-    finally:
-        target.execute("DROP TRIGGER refuse ON users; DROP FUNCTION refuse_ada()")
     found = told(record)
     assert (found["error_code"], found["error_message"]) == ("rejected", "not her")
     assert found["error_detail"].splitlines()[0] == "RaiseException (SQLSTATE P0001)"
-    assert "refuse_ada()" in found["error_detail"]
+    assert "meddle()" in found["error_detail"]
     assert all("detail" not in problem for problem in found["problems"])
 
 

@@ -21,6 +21,7 @@ from importer.pipeline import faults
 from servicevault.jobs.progress import Progress
 from servicevault.models import Account, Ticket, User
 from tests.importer.desk import Desk
+from tests.triggers import trigger
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -325,20 +326,12 @@ def mutate(desk: Desk, target: psycopg.Connection, chance: random.Random, number
 def test_it_finds_what_only_the_database_refuses(whole: Desk, target: psycopg.Connection) -> None:
     fill(whole)
     whole.run()
-    target.execute(
-        "CREATE FUNCTION refuse_city() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "IF NEW.city = 'Poison' THEN RAISE EXCEPTION 'poison is not allowed'; END IF; RETURN NEW; END $$"
-    )
-    target.execute(
-        "CREATE TRIGGER poison BEFORE INSERT OR UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION refuse_city()"
-    )
-    try:
+    refuse = "IF NEW.city = 'Poison' THEN RAISE EXCEPTION 'poison is not allowed'; END IF;"
+    with trigger(target, "accounts", refuse, when="BEFORE INSERT OR UPDATE"):
         whole.execute("UPDATE orgs SET city = CASE WHEN id IN (3, 4, 9) THEN 'Poison' ELSE 'fine' END")
         whole.execute("INSERT INTO orgs VALUES (40, 'New', 'Poison'), (41, 'New too', 'fine')")
         said = rehearse(whole, target)
         done = whole.run()
-    finally:
-        target.execute("DROP TRIGGER poison ON accounts; DROP FUNCTION refuse_city()")
     assert whole.outcomes(said, "accounts") == {"read": 32, "created": 1, "updated": 27, "failed": 4}
     assert outcomes(said) == outcomes(done)
 
