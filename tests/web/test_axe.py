@@ -6,18 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from django.urls import reverse
 
 from tests.matrix import MATRIX, PEOPLE
+from tests.web.accessibility import COLOURS, violations
 from tests.web.test_matrix import places
 
 __all__ = ["places"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
 
-RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
-COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}  # all that the dark page has of its own
 SETTLED = "() => !document.querySelector('.htmx-request, [aria-busy=true]')"  # nothing is still being read
 ALICE = PEOPLE.index("alice")
 DOCUMENTATION = {"docs", "api_schema"}  # a page of its own makers
@@ -61,13 +59,8 @@ def look(tab: Any, url: str, name: str) -> dict[str, Any]:
     tab.emulate_media(color_scheme="light", reduced_motion="reduce")
     tab.goto(url)
     tab.wait_for_function(SETTLED)
-    found = axe(tab, RULES)
+    found = violations(tab)
     tab.emulate_media(color_scheme="dark", reduced_motion="reduce")
     tab.wait_for_function("() => document.documentElement.dataset.bsTheme === 'dark'")
-    told = {"light": found, "dark": axe(tab, COLOURS)}
+    told = {"light": found, "dark": violations(tab, COLOURS)}
     return {f"{name}, {scheme}": items for scheme, items in told.items() if items}
-
-
-def axe(tab: Any, rules: dict[str, Any]) -> list[Any]:
-    answer = Axe().run(tab, options=rules).response
-    return [(item["id"], [node["html"][:160] for node in item["nodes"][:3]]) for item in answer["violations"]]

@@ -7,14 +7,13 @@ import re
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 from importer import operations
 from permissions import audit
 from permissions.models import Approval, AuditEntry, ImportPermission
 from servicevault.jobs.models import JobStatus
 from tests.conftest import person
-from tests.web.test_axe import RULES
+from tests.web.accessibility import COLOURS, WCAG, violations
 
 ENTRIES = "/audit"
 RIGHTS = "/settings/permissions"
@@ -144,10 +143,7 @@ def test_the_pages_are_accessible(asked: Approval, root: Any, charlie: Any, chro
         tab = context.new_page()
         for page in pages:
             tab.goto(page)
-            problems = [
-                (item["id"], [node["html"][:160] for node in item["nodes"][:3]])
-                for item in Axe().run(tab, options=RULES).response["violations"]
-            ]
+            problems = violations(tab, WCAG if scheme == "light" else COLOURS)
             if tab.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
                 problems.append(("wider than the window", []))
             if problems:

@@ -1,0 +1,20 @@
+"""What axe-core says of a page in a browser (U5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axe_playwright_python.base import AXE_SCRIPT
+
+WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
+COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}  # all that a dark page has of its own
+ASK = """options => axe.run(document, {...options, resultTypes: ['violations']}).then(
+    answer => answer.violations.map(item => [item.id, item.nodes.slice(0, 3).map(node => node.html.slice(0, 160))]))"""
+
+
+def violations(tab: Any, rules: dict[str, Any] = WCAG) -> list[tuple[str, list[str]]]:
+    """The rules that the page breaks, each with the first places of it. Only these leave the browser."""
+    if not tab.evaluate("'axe' in window"):
+        tab.evaluate(AXE_SCRIPT)
+    found: list[tuple[str, list[str]]] = tab.evaluate(ASK, rules)
+    return found
