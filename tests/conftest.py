@@ -19,15 +19,6 @@ from django.test.utils import setup_databases, teardown_databases
 from psycopg import sql
 
 from permissions import roles
-from servicevault import embedded
-
-# pytest-django reads the settings when it is configured, which is after this file is imported. The servers are not
-# those of the demo, and need not survive the machine.
-os.environ.setdefault("SERVICEVAULT_DATA_DIR", ".data/tests")
-os.environ.setdefault("SERVICEVAULT_VOLATILE", "true")
-embedded.export()
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "servicevault.settings")
-
 
 # --- source databases ------------------------------------------------------------------------------------------------
 
