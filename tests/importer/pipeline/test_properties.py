@@ -18,6 +18,7 @@ from psycopg import sql
 from importer.models import ImportJob, ImportQuery, ImportRecord
 from servicevault.models import Account, Ticket, TimeEntry
 from tests.importer.desk import Desk
+from tests.thoroughness import rounds
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -246,7 +247,7 @@ def rows_of(target_type: str) -> st.SearchStrategy[list[dict[str, Any]]]:
 @pytest.mark.parametrize("target_type", CASES)
 def test_what_is_stored_is_what_the_source_says(parents: Desk, target: psycopg.Connection, target_type: str) -> None:
     @settings(
-        max_examples=6,
+        max_examples=rounds(6, 2),
         deadline=None,
         derandomize=True,
         phases=(Phase.generate,),  # shrinking would run hundreds of imports

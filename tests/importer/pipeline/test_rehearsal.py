@@ -21,6 +21,7 @@ from importer.pipeline import faults
 from servicevault.jobs.progress import Progress
 from servicevault.models import Account, Ticket, User
 from tests.importer.desk import Desk
+from tests.thoroughness import rounds
 from tests.triggers import trigger
 
 pytestmark = pytest.mark.usefixtures("committed_db")
@@ -35,7 +36,7 @@ MOVING_SEQUENCES = (
     "ticket_number", "job_number", "job_fence", "importer_queryrun_id_seq", "importer_sourceentity_id_seq",
     "importer_mappingversion_id_seq", "importer_pendingreference_id_seq",
 )  # fmt: skip
-ROUNDS = int(os.environ.get("REHEARSAL_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("REHEARSAL_ROUNDS", rounds(12, 4)))
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from importer.query.lexer import OPERATORS
 from importer.query.nodes import Node
 from importer.query.rules import check_limits
 from importer.query.words import RESERVED
+from tests.thoroughness import rounds
 
 from .conftest import CUSTOMERS, select_customers
 from .strategies import trees
@@ -37,7 +38,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 
 @pytest.mark.req("Q28")
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=rounds(2000, 500), deadline=None)
 @given(st.one_of(st.text(max_size=200), soup))
 @example("true not")
 def test_it_lets_only_its_own_error_out(text: str) -> None:
@@ -49,7 +50,7 @@ def test_it_lets_only_its_own_error_out(text: str) -> None:
 
 
 @pytest.mark.req("Q28")
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=rounds(500, 125), deadline=None)
 @given(json_values)
 def test_it_trusts_no_stored_tree(data: Any) -> None:
     try:
@@ -60,7 +61,7 @@ def test_it_trusts_no_stored_tree(data: Any) -> None:
 
 
 @pytest.mark.req("Q28")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=rounds(300, 75), deadline=None)
 @given(trees, st.data())
 def test_it_refuses_a_damaged_tree_or_reads_a_valid_one(tree: Node, data: st.DataObject) -> None:
     stored = json.loads(json.dumps(to_json(tree)))
@@ -74,7 +75,7 @@ def test_it_refuses_a_damaged_tree_or_reads_a_valid_one(tree: Node, data: st.Dat
 
 
 @pytest.mark.req("Q27")
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=rounds(500, 125), deadline=None)
 @given(trees)
 def test_it_renders_every_tree_so_that_it_parses_back(tree: Node) -> None:
     try:
@@ -88,7 +89,7 @@ def test_it_renders_every_tree_so_that_it_parses_back(tree: Node) -> None:
 
 
 @pytest.mark.req("Q27", "Q28")
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=rounds(400, 100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(trees)
 def test_it_refers_to_nothing_but_the_permitted_columns(trojan_url: str, tree: Node) -> None:
     """A view made of the statement: built-in objects are not recorded, so any function or operator is a breach."""

@@ -15,6 +15,7 @@ from importer.query.dumping import dump_spec
 from importer.query.operators import FILTER_OPERATORS
 from importer.query.parsing import parse_spec
 from importer.query.rules import check_limits
+from tests.thoroughness import rounds
 
 from .strategies import trees
 
@@ -184,7 +185,7 @@ fields = st.builds(
 
 
 @pytest.mark.req("Q6", "Q21")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=rounds(150, 37), deadline=None)
 @given(
     names,
     st.lists(joins, max_size=2),

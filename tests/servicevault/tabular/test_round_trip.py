@@ -17,6 +17,7 @@ from servicevault.tabular.options import ReadOptions, WriteOptions
 from servicevault.tabular.values import Numeral, parse, to_json
 from servicevault.tabular.writing import write
 from tests.servicevault.tabular.files import read
+from tests.thoroughness import rounds
 
 FORMATS = ["csv", "json", "jsonl", "xlsx", "xml", "yaml"]
 # XML cannot hold control characters and XLSX no long texts: both say so, which other tests show.
@@ -74,7 +75,7 @@ def written(format_name: str, columns: list[str], rows: list[Any], **options: An
 
 @pytest.mark.req("F-110", "F-165", "F-174")
 @pytest.mark.parametrize("format_name", FORMATS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=rounds(60, 15), deadline=None)
 @given(rows=st.lists(ROW, min_size=1, max_size=4))
 def test_it_reads_back_what_it_wrote(format_name: str, rows: list[tuple[Any, ...]]) -> None:
     columns = [*KINDS, "last"]
