@@ -221,8 +221,10 @@ class PeakMemory(threading.Thread):
 
 
 def children(pid: int) -> list[int]:
+    """What a process started, and what that started."""
     try:
-        return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        own = [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return own + [below for child in own for below in children(child)]
     except OSError:
         return []
 

@@ -1,4 +1,4 @@
-"""The child that reads one file under limits. Run by `sandbox` as a program of its own, never imported by it.
+"""The child that reads one file under limits. Run by `nursery` in a process of its own, never imported by `sandbox`.
 
 Standard input brings one JSON line (the request), the file comes as an open descriptor, standard output takes frames:
 four bytes of length, then JSON. It has no environment, no network of ours and no database.
@@ -17,7 +17,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":
+if "servicevault" not in sys.modules:
     # The project's package would start Celery and Django; only this subpackage is wanted.
     root = Path(__file__).resolve().parent.parent
     package = types.ModuleType("servicevault")

@@ -7,8 +7,6 @@ import os
 import select
 import signal
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from servicevault.tabular import readers
 from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.limits import DEFAULT, Limits
 from servicevault.tabular.options import ReadOptions
+from servicevault.tabular.readers import Reader
 from servicevault.tabular.records import Detection, Inspection, Notice, Reading, inspection_from_wire, record_from_wire
 
 CHILD = Path(__file__).with_name("child.py")
@@ -40,7 +40,7 @@ def inspect(file: IO[bytes], options: ReadOptions, limits: Limits = DEFAULT) -> 
 def opened(file: IO[bytes], options: ReadOptions, limits: Limits = DEFAULT) -> Iterator[tuple[Detection, Reading]]:
     """Yield what the file is and its records, as `detection.opened` does, read by a child.
 
-    Costs about 0.4 s for its start. Records before the place of a rejection are delivered, then FileRejected is raised.
+    Records before the place of a rejection are delivered, then FileRejected is raised.
     """
     with _child("read", file, options, limits) as frames:
         found = _detection(next(frames)["detection"])
@@ -112,35 +112,20 @@ def _child(want: str, file: IO[bytes], options: ReadOptions, limits: Limits) -> 
         else (os.dup(file.fileno()))
     )
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-I", str(CHILD)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(descriptor,),
-            env={},
-            cwd="/",
-            start_new_session=True,
-        )
+        reader = readers.start(CHILD, descriptor)
     finally:
-        request = {"want": want, "file": descriptor, "options": asdict(options), "limits": asdict(limits)}
         os.close(descriptor)
     try:
-        _send(process, request)
-        yield _Frames(process, limits).frames()
+        _send(reader, {"want": want, "file": readers.FILE, "options": asdict(options), "limits": asdict(limits)})
+        yield _Frames(reader, limits).frames()
     finally:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe:
-                pipe.close()
+        reader.end()
 
 
-def _send(process: subprocess.Popen[bytes], request: dict[str, Any]) -> None:
-    assert process.stdin is not None
+def _send(reader: Reader, request: dict[str, Any]) -> None:
     try:
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        process.stdin.flush()
+        reader.stdin.write(json.dumps(request).encode() + b"\n")
+        reader.stdin.flush()
     except BrokenPipeError:
         pass  # it is dead already; reading its frames says of what
 
@@ -158,8 +143,8 @@ def _decoded(data: bytes) -> dict[str, Any]:
 class _Frames:
     """Takes frames off the pipe and watches over time and amount."""
 
-    def __init__(self, process: subprocess.Popen[bytes], limits: Limits) -> None:
-        self._process = process
+    def __init__(self, reader: Reader, limits: Limits) -> None:
+        self._reader = reader
         self._limits = limits
         self._buffer = bytearray()
         self._waited = 0.0
@@ -190,18 +175,17 @@ class _Frames:
         return data
 
     def _more(self) -> bytes:
-        assert self._process.stdout is not None
         started = time.monotonic()
         patience = min(self._limits.silence_seconds, self._limits.wait_seconds - self._waited)
         waiting = select.poll()  # select() knows no descriptor above 1,023
-        waiting.register(self._process.stdout, select.POLLIN)
+        waiting.register(self._reader.stdout, select.POLLIN)
         ready = waiting.poll(max(0.0, patience) * 1000)
         self._waited += time.monotonic() - started
         if not ready:
             raise FileRejected(
                 f"Reading the file took too long: nothing came for {patience:,.0f} seconds. {ADVICE}", code="timeout"
             )
-        data = os.read(self._process.stdout.fileno(), CHUNK)
+        data = os.read(self._reader.stdout.fileno(), CHUNK)
         if not data:
             raise self._death()
         self._taken += len(data)
@@ -211,7 +195,7 @@ class _Frames:
 
     def _death(self) -> FileRejected:
         """Return why the child ended without a word."""
-        code = self._process.wait()
+        code = self._reader.wait()
         if code in {-signal.SIGXCPU, -signal.SIGKILL}:
             cause = f"it took more than {self._limits.cpu_seconds} seconds of computing"
         elif code in {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS}:
@@ -222,7 +206,6 @@ class _Frames:
 
     def _last_words(self) -> str:
         """Return the last line of the child's error output, which names a fault of ours."""
-        assert self._process.stderr is not None
-        os.set_blocking(self._process.stderr.fileno(), False)
-        lines = (self._process.stderr.read() or b"").decode(errors="replace").strip().splitlines()
+        os.set_blocking(self._reader.stderr.fileno(), False)
+        lines = (self._reader.stderr.read() or b"").decode(errors="replace").strip().splitlines()
         return f" ({lines[-1][:200]})" if lines else ""

@@ -8,8 +8,10 @@ import io
 import multiprocessing
 import os
 import tempfile
+import textwrap
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -37,13 +39,14 @@ def stored(data: bytes) -> Iterator[IO[bytes]]:
 
 
 def reader() -> psutil.Process:
-    (child,) = [each for each in psutil.Process().children() if str(sandbox.CHILD) in each.cmdline()]
+    (nursery,) = [each for each in psutil.Process().children() if str(sandbox.CHILD) in each.cmdline()]
+    (child,) = nursery.children()
     return child
 
 
 def child_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     path = tmp_path / "child.py"
-    path.write_text(program)
+    path.write_text("if __name__ == '__main__':\n" + textwrap.indent(program, "    "))
     monkeypatch.setattr(sandbox, "CHILD", path)
 
 
@@ -170,3 +173,31 @@ def test_its_child_has_no_secrets_and_no_rights(monkeypatch: pytest.MonkeyPatch)
         assert f"{1024 * MIB}" in limits
         names = [Path(os.readlink(link)).name for link in Path(f"/proc/{child.pid}/fd").iterdir()]
         assert not any("socket" in name for name in names)
+
+
+def test_it_reads_on_after_its_nursery_was_killed() -> None:
+    with stored(b"a,b\n1,2\n") as file:
+        sandbox.inspect(file, ReadOptions())
+        (nursery,) = [each for each in psutil.Process().children() if str(sandbox.CHILD) in each.cmdline()]
+        with sandbox.opened(file, ReadOptions()) as (_, reading):
+            nursery.kill()
+            nursery.wait()
+            assert len(list(reading.records)) == 1  # its readers are processes of their own
+        assert len(sandbox.inspect(file, ReadOptions()).sample) == 1
+
+
+def test_threads_and_forks_read_at_once() -> None:
+    with stored(b"a,b\n" + b"1,2\n" * 20_000) as file:
+        path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+
+        def count(_: int) -> int:
+            with Path(path).open("rb") as mine, sandbox.opened(mine, ReadOptions()) as (_, reading):
+                return sum(1 for _ in reading.records)
+
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(count, range(8))) == [20_000] * 8
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if count(0) == 20_000 else 1)
+        assert count(0) == 20_000
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
