@@ -210,7 +210,7 @@ def _array(field: Field, text: sql.Composable) -> sql.Composable:
     """A list of JSON as an array of PostgreSQL is written; any other text as it is."""
     document = sql.SQL("{}::jsonb").format(text)
     if field.base.removeprefix("_") in DOCUMENTS:  # a list in it is a document, not another dimension
-        array = sql.SQL(
+        array: sql.Composable = sql.SQL(
             "ARRAY(SELECT CASE WHEN e <> 'null' THEN e::text END FROM jsonb_array_elements({}) e)::text"
         ).format(document)
     else:

@@ -16,7 +16,7 @@ from servicevault.tables import Column, Table
 ROWS = 14
 TEXTS = (
     "plain", "", "  blanks  ", "=1+1", "+49 30", "-5", "@home", "'=1", "'quoted'", 'say "x", y;z|t\tu', "one\ntwo\r\nthree\n",
-    "NULL", "NaN", "00123", "NO", "2024-01-01", "שלום עולם", "👩‍👩‍👧 𝔘", "e\u0301 \u200f\u00a0", "[]", '{"a": 1}', "\\N \\x41",
+    "NULL", "NaN", "00123", "NO", "2024-01-01", "שלום עולם", "👩‍👩‍👧 𐍈", "e\u0301 \u200f\u00a0", "[]", '{"a": 1}', "\\N \\x41",
     "<a>&amp;</a>", "- a: b # c", "_x0041_", "~", "true", "1e5",
 )  # fmt: skip
 VALUES: dict[str, tuple[str, ...]] = {
