@@ -99,6 +99,7 @@ def writer(rights: Sequence[Rights], books: Sequence[Rights]) -> str | None:
             written = [_quoted(cursor, each) for each in rights if each.written]
             cursor.execute(_OWN_WAYS, {"tables": written, "known": OWN_FUNCTIONS})
             if cursor.fetchone() != (False,):
+                logger.info("imports into %s write as ourselves: functions or policies of its own", ", ".join(written))
                 return None
             for each in (*rights, *books):
                 _grant(cursor, role, each)

@@ -205,7 +205,7 @@ def test_the_map_is_kept_searched_and_joined(shop: ImportProfile, shop_url: str)
     assert any("ctive" in item.suggestion.label and item.rows.rows == 6 for item in offered)
 
 
-@pytest.mark.req("Q33", "G33")
+@pytest.mark.req("Q33")
 def test_a_person_keeps_two_hundred_drafts_and_the_oldest_unchanged_goes_first(
     shop: ImportProfile, people_query: dict[str, Any], alice: Any, root: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

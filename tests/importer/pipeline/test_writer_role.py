@@ -89,7 +89,7 @@ def test_the_role_writes_the_help_desk_and_the_books_and_nothing_else(target: ps
             connection.rollback()
 
 
-@pytest.mark.req("X24", "F-057", "E38")
+@pytest.mark.req("E38", "G15")
 def test_every_import_writes_as_the_role(watched: psycopg.Connection, desk: Desk) -> None:
     role = database_roles.name(database_roles.IMPORT)
     table = "shop.Big things"
