@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import psycopg
-from psycopg.abc import Buffer
+from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Loader
+from psycopg.pq import Format
 from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, TimestamptzLoader
 from psycopg.types.string import TextLoader
 
@@ -84,6 +86,49 @@ def prepare(cursor: psycopg.Cursor[Any], *, native_json: bool) -> None:
         adapters.register_loader(name, TextLoader)
     for name in ("json", "jsonb"):
         adapters.register_loader(name, _JsonLoader if native_json else TextLoader)
+    for oid, loader in _arrays().items():
+        adapters.register_loader(oid, loader)
+
+
+class _Array(Loader):
+    """A list; an array that does not begin at 1 stays PostgreSQL's text, for no list says where it begins."""
+
+    known: type[Any]
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        self._list = self.known(oid, context)
+
+    def load(self, data: Buffer) -> Any:
+        return bytes(data).decode() if bytes(data[:1]) == b"[" else self._list.load(data)
+
+
+class _Documents(_Array):
+    """A list of JSON, opened whatever the format: as texts they would come back as JSON's texts."""
+
+    def load(self, data: Buffer) -> Any:
+        return _opened(super().load(data))
+
+
+def _opened(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_opened(each) for each in value]
+    return value if value is None else json.loads(value, parse_float=Decimal)
+
+
+@cache
+def _arrays() -> dict[int, type[Loader]]:
+    """Our loaders of the arrays that psycopg knows."""
+    types = psycopg.adapters.types
+    found: dict[int, type[Loader]] = {}
+    for info in types:
+        known = psycopg.adapters.get_loader(info.array_oid, Format.TEXT) if info.array_oid else None
+        if info.name in {"json", "jsonb"}:
+            texts = psycopg.adapters.get_loader(types["text"].array_oid, Format.TEXT)
+            found[info.array_oid] = type("Documents", (_Documents,), {"known": texts})
+        elif known is not None:
+            found[info.array_oid] = type(f"{info.name}_array", (_Array,), {"known": known})
+    return found
 
 
 class _JsonLoader(Loader):

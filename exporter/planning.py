@@ -19,6 +19,7 @@ from exporter.selection import Selection, column_of
 from exporter.wanted import Wanted
 from importer.query.composing import Parameters, binary, cast
 from importer.query.operators import escape_like
+from importer.query.spec import FilterGroup
 from permissions import policy
 from permissions.tables import ExportAllowance, allows_format, export_allowance
 from servicevault import tables
@@ -259,14 +260,17 @@ def _with_conditions(
     now: datetime,
 ) -> Selection:
     table = selection.table
-    group = filters.parse(wanted.filters, table, permitted)
-    # The filters of a permission and of a page may name columns that the caller does not see: they are not theirs.
-    groups = [group, *(filters.parse(each, table, table.by_name, where="row_filter") for each in fixed)]
-    _check_values([value for each in groups for value in filters.typed_values(each, table)])
-    parameters = Parameters()
-    conditions = [
-        condition for each in groups if (condition := filters.compose(each, table, parameters, now=now)) is not None
+    parts: list[tuple[FilterGroup, Mapping[str, filters.Related]]] = [
+        (filters.parse(wanted.filters, table, permitted), {})
     ]
+    # The filters of a permission and of a page may name columns that the caller does not see: they are not theirs.
+    for each in fixed:
+        beside = filters.related(each, table)
+        parts.append((filters.parse(each, table, {**table.by_name, **beside}, where="row_filter"), beside))
+    _check_values([value for group, beside in parts for value in filters.typed_values(group, table, beside)])
+    parameters = Parameters()
+    composed = [filters.compose(group, table, parameters, now=now, beside=beside) for group, beside in parts]
+    conditions = [condition for condition in composed if condition is not None]
     text = wanted.search or extras.search_term
     if text:
         conditions.append(_search(text, wanted.search_columns, table, permitted, parameters))

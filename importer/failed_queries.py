@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models.functions import Now
 
 from importer.errors import ImporterError, JobFailed
-from importer.models import Chunk, ImportJob, QueryRun, RunStatus
+from importer.models import Chunk, ImportJob, JobKind, QueryRun, RunStatus
 from importer.pipeline import references
 from importer.pipeline.plan import LoadPlan
 from importer.planning import RunPlan
@@ -70,4 +70,5 @@ def raise_if_any(job: ImportJob, plans: Sequence[RunPlan]) -> None:
         return
     others = len(failed) - 1
     more = f" {others} more {'query' if others == 1 else 'queries'} did not end." if others else ""
-    raise JobFailed(f"{failed[first]}{more}", code="query_failed", hint="Mend it, then resume: the rest is done.")
+    hint = "rehearse again" if job.kind == JobKind.REHEARSAL else "resume: the rest is done"
+    raise JobFailed(f"{failed[first]}{more}", code="query_failed", hint=f"Mend it, then {hint}.")

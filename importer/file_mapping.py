@@ -46,7 +46,7 @@ def field_checks(target: Target, field: Field, rules: Sequence[Any]) -> tuple[Ch
 
 def _is_opened(field: Field, cells: Cells) -> bool:
     """Whether the value is opened as JSON, because its own type decides."""
-    return needs_type(field, cells) or (field.type == "json" and cells.typed)
+    return needs_type(field, cells) or (field.type == "json" and cells.documents)
 
 
 def _chained(steps: Sequence[tuple[str, Any]]) -> tuple[Transform, ...]:

@@ -15,7 +15,8 @@ from importer.pipeline.keyed import KeyedPlan
 from importer.pipeline.plan import Mapped
 from importer.pipeline.tables.plan import TablePlan
 
-TYPED_FORMATS = {"json", "jsonl", "yaml", "xlsx", "xls"}
+DOCUMENT_FORMATS = {"json", "jsonl", "yaml"}
+TYPED_FORMATS = {*DOCUMENT_FORMATS, "xlsx", "xls"}
 FilePlan = TablePlan | KeyedPlan
 
 
@@ -76,4 +77,5 @@ def _cells(options: FileOptions, file_format: str) -> Cells:
         decimal=options.read.decimal_separator,
         thousands=options.read.thousands_separator,
         typed=file_format in TYPED_FORMATS,
+        documents=file_format in DOCUMENT_FORMATS,
     )

@@ -284,4 +284,6 @@ def _why_not(goal: Destination, name: str) -> str:
         return f"“{name}” is computed by the database and cannot be filled."
     if column.sensitive:
         return f"“{name}” is never written by an import."
+    if not column.readable:
+        return f"“{name}” holds XML, which this PostgreSQL was built without: it takes no value."
     return f"You may not write “{name}”."

@@ -9,7 +9,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NoReturn
 
 import psycopg
@@ -18,7 +19,7 @@ from django.db import connection as django_connection
 from django.db import transaction
 from django.utils import timezone
 
-from importer import failed_queries, file_parts, file_staging, gateway, planning, table_queries
+from importer import failed_queries, file_parts, file_staging, gateway, planning, table_queries, writer
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus
 from importer.pipeline import chunks, late_links, rehearsal, slices
@@ -224,7 +225,8 @@ class _Session:
                     batch_rows=self._batch_rows,
                     source=source,
                     on_slice=self._after_slice,
-                    finish=lambda: self._finish([]),
+                    alone=lambda plan, work: self._alone(plan, plans, runs[plan.key], source, work),
+                    finish=lambda: self._finish_rehearsal(plans),
                     stop=self.stop,
                 )
                 return
@@ -232,25 +234,15 @@ class _Session:
             self.fence = worker.fence
             try:
                 for plan in plans:
-                    self._import(plan, plans, runs[plan.key], worker, source)
+                    run = runs[plan.key]
+                    self._alone(plan, plans, run, source, partial(self._import, plan, run, worker, source))
                 failed_queries.raise_if_any(self.job, plans)
                 self._finish([plan.load.entity_id for plan in plans], worker)
             finally:
                 worker.close()
 
-    def _import(
-        self,
-        plan: planning.RunPlan,
-        plans: list[planning.RunPlan],
-        run: QueryRun,
-        worker: Worker,
-        source: SourceSession,
-    ) -> None:
-        """Load one query. A failure that is its own ends it and what builds on it; the others go on (J24)."""
-        if parent := failed_queries.waited_for(plan, plans, self.job):
-            failed_queries.fail(run, f"Query “{plan.name}” waits for “{parent.name}”, which failed.")
-            return
-        self._say(f"Importing {plan.name}")
+    def _import(self, plan: planning.RunPlan, run: QueryRun, worker: Worker, source: SourceSession) -> None:
+        """Load one query."""
         reader: Reader
         if plan.table is not None:
             most = table_queries.most_rows(plan.table, self.job.created_by)
@@ -258,14 +250,37 @@ class _Session:
         else:
             reader = reader_for(source, plan.compiled, connect=connect_target, run_id=run.pk)
         try:
-            worker.run(run.pk, plan.table or plan.load, reader, plan.compiled.sql_hash)
+            loaded = plan.table or plan.load
+            worker.run(run.pk, loaded, reader, plan.compiled.sql_hash, role=writer.writer_of(loaded))
             if plan.table is not None:
                 file_staging.advance_sequences(worker.connection, plan.table)
+        except ImporterError:
+            worker.connection.rollback()
+            raise
+
+    def _alone(
+        self,
+        plan: planning.RunPlan,
+        plans: list[planning.RunPlan],
+        run: QueryRun,
+        source: SourceSession,
+        work: Callable[[], None],
+    ) -> None:
+        """Work on one query. A failure that is its own ends it and what builds on it; the others go on (J24)."""
+        if parent := failed_queries.waited_for(plan, plans, self.job):
+            failed_queries.fail(run, f"Query “{plan.name}” waits for “{parent.name}”, which failed.")
+            return
+        self._say(f"{'Rehearsing' if self.job.kind == JobKind.REHEARSAL else 'Importing'} {plan.name}")
+        try:
+            work()
         except ImporterError as error:
             if self.stop.is_set() or not failed_queries.is_of_query(error):
                 raise
-            worker.connection.rollback()
             failed_queries.fail(run, failed_queries.explained(error, plan, source))
+
+    def _finish_rehearsal(self, plans: list[planning.RunPlan]) -> None:
+        failed_queries.raise_if_any(self.job, plans)
+        self._finish([])
 
     def _attempt_file(self) -> None:
         """Load a file, part by part: its rows are staged already, unless the validation's are gone."""
@@ -279,11 +294,10 @@ class _Session:
                 self._say(f"Importing {part.place or file.original_filename}")
                 run = runs[part.key]
                 reader = file_staging.reader_of(file, part, plan, run.pk, connect=connect_target)
+                loaded = plan if isinstance(plan, TablePlan) else plan.load
+                worker.run(run.pk, loaded, reader, file.validated_as, role=writer.writer_of(loaded))
                 if isinstance(plan, TablePlan):
-                    worker.run(run.pk, plan, reader, file.validated_as)
                     file_staging.advance_sequences(worker.connection, plan)
-                else:
-                    worker.run(run.pk, plan.load, reader, file.validated_as)
             linked = [plan.load.entity_id for _, plan in plans if isinstance(plan, KeyedPlan)]
             file_staging.note_results(file, self.job.counters())
             self._finish(linked, worker)
@@ -294,7 +308,7 @@ class _Session:
         """End the job, once: the sums must add up, references that found nothing are tried again (J18, E28)."""
         if worker is not None and entity_ids:
             self._say("Linking late references")
-            late_links.link(worker.connection, str(self.job.pk), entity_ids=entity_ids)
+            late_links.link(worker.connection, str(self.job.pk), entity_ids=entity_ids, role=writer.of_desk())
         counters = self.job.counters()
         outcomes = sum(counters[name] for name in ("created", "updated", "unchanged", "skipped", "failed", "review"))
         if counters["read"] != outcomes:

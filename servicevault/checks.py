@@ -96,16 +96,30 @@ def _generated() -> dict[str, str]:
 
 
 @register(Tags.database, deploy=True)
-def separate_role(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Whether exports have a role of their own; asks the database, so `--database default` goes with it."""
-    if database_roles.exists():
-        return []
-    role = database_roles.name()
+def separate_roles(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Whether exports and imports have roles of their own; asks the database, so `--database default` goes with it."""
     return [
         Warning(
-            "Exports read with every right this service has: there is no role that may only read exported tables.",
-            hint=f"Let the service's role create roles and run manage.py migrate, or as a superuser: "
+            said,
+            hint="Let the service's role create roles and run manage.py migrate, or as a superuser: "
             f'CREATE ROLE "{role}" NOLOGIN NOINHERIT; GRANT "{role}" TO its role.',
-            id="servicevault.W004",
+            id=f"servicevault.{number}",
         )
+        for purpose, number, said in _ROLES
+        if not database_roles.exists(purpose)
+        for role in [database_roles.name(purpose)]
     ]
+
+
+_ROLES = (
+    (
+        database_roles.EXPORT,
+        "W004",
+        "Exports read with every right this service has: there is no role that may only read exported tables.",
+    ),
+    (
+        database_roles.IMPORT,
+        "W005",
+        "Imports write with every right this service has: there is no role that may only write imported tables.",
+    ),
+)

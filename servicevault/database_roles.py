@@ -1,8 +1,8 @@
-"""The database role that exports read as: what a forgotten check lets through, PostgreSQL refuses.
+"""The database roles that exports read as and imports write as: what a forgotten check lets through, PostgreSQL refuses.
 
-The role cannot log in and owns nothing. It may read the open columns (G15) of tables that are exported, and no other
-table. `migrate` makes it where our own role may create roles; elsewhere exports read as ourselves, and
-`manage.py check --deploy` says so.
+They cannot log in and own nothing. That of exports may read the open columns (G15) of tables that are exported, and no
+other table; that of imports is told of in `writer_role`. `migrate` makes them where our own role may create roles;
+elsewhere exports and imports have our own rights, and `manage.py check --deploy` says so.
 """
 
 from __future__ import annotations
@@ -17,35 +17,42 @@ from servicevault.tables import Table
 
 logger = logging.getLogger("servicevault.database_roles")
 
-_LOCK = 0x5EC0_0001  # grants on one table by two exports at once would fail each other
+LOCK = 0x5EC0_0001  # grants on one table by two jobs at once would fail each other
+EXPORT, IMPORT = "export", "import"
 
 
-def name() -> str:
+def name(purpose: str = EXPORT) -> str:
     """The role's name: roles belong to the whole server, so it carries the database's."""
-    return f"{connection.settings_dict['NAME']}_export"[:63]
+    return f"{connection.settings_dict['NAME'][:56]}_{purpose}"
 
 
-def exists() -> bool:
+def exists(purpose: str = EXPORT) -> bool:
     """Whether the role is there and our sessions may take it on."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = %s", [name()])
+        cursor.execute(
+            "SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = %s", [name(purpose)]
+        )
         row = cursor.fetchone()
     return bool(row and row[0])
 
 
 def create(**kwargs: Any) -> None:
-    """Make the role unless it is there or our own may not; takes what `post_migrate` sends."""
-    if exists():
-        return
+    """Make the roles unless they are there or our own may not; takes what `post_migrate` sends."""
+    for purpose in (EXPORT, IMPORT):
+        if not exists(purpose):
+            _create(purpose)
+
+
+def _create(purpose: str) -> None:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            role = sql.Identifier(name())
-            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name()])
+            role = sql.Identifier(name(purpose))
+            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name(purpose)])
             if cursor.fetchone() is None:
                 cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(role))
             cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
     except DatabaseError as error:
-        logger.warning("exports read as ourselves: the role %s could not be made (%s)", name(), error)
+        logger.warning("%ss have our own rights: the role %s could not be made (%s)", purpose, name(purpose), error)
 
 
 def reader_of(table: Table) -> str | None:
@@ -58,7 +65,7 @@ def reader_of(table: Table) -> str | None:
         return None
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
             quoted = table.identifier.as_string(cursor.connection)
             cursor.execute(
                 "SELECT c.relrowsecurity, array(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid "

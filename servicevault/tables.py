@@ -16,7 +16,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import connection
+from django.db import NotSupportedError, connection, transaction
 from psycopg import sql
 
 _INTERNAL = re.compile(r"^(django_|auth_|authtoken_|celery_|channels_|guardian_|idempotent_|importer_stage_|pg_)")
@@ -60,6 +60,7 @@ class Column:
     comment: str
     labels: tuple[str, ...]  # of an enum
     sensitive: bool = False
+    readable: bool = True  # whether this PostgreSQL takes any text for a value of the type at all
 
     @property
     def autoincrement(self) -> bool:
@@ -76,8 +77,8 @@ class Column:
 
     @property
     def writable(self) -> bool:
-        """Whether an import may fill it: not what the database computes, nor what is sensitive."""
-        return not self.generated and not self.sensitive
+        """Whether an import may fill it: not what the database computes or cannot read, nor what is sensitive."""
+        return not self.generated and not self.sensitive and self.readable
 
     @property
     def type(self) -> str:
@@ -317,6 +318,16 @@ def _tables_of_apps() -> frozenset[str]:
     return frozenset(found)
 
 
+def _reads_xml() -> bool:
+    """Whether PostgreSQL was built with libxml; asked only where a table has a column of XML."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_input_is_valid('<a/>', 'xml')")
+    except NotSupportedError:
+        return False
+    return True
+
+
 def _named(schema: str, relation: str) -> str:
     return relation if schema == "public" else f"{schema}.{relation}"
 
@@ -334,5 +345,6 @@ def _column(relation: str, schema: str, values: Iterable[Any]) -> Column:
         max_length=length,
         comment=comment,
         labels=tuple(labels),
+        readable=base.removeprefix("_") != "xml" or _reads_xml(),
         sensitive=is_sensitive(_named(schema, relation), name),
     )

@@ -73,7 +73,7 @@ CUSTOMER_USERS = Target(
     order=30,
     json_column="custom_fields",
     scope="t.user_type = 'account_user'",
-    constants={"user_type": "'account_user'", "password": "'!'"},
+    constants={"user_type": "'account_user'"},  # the password is unusable by default (E38)
     fields=(
         *_PERSON_FIELDS,
         Field("company", json_key="company"),
@@ -105,7 +105,6 @@ AGENTS = Target(
     scope="t.user_type = 'agent'",
     constants={
         "user_type": "'agent'",
-        "password": "'!'",
         "role_id": "(SELECT r.id FROM permissions_role r WHERE r.name = 'Agent')",
     },
     fields=(*_PERSON_FIELDS, Field("role", json_key="role", help="Kept as a note; grants nothing here.")),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import BooleanField
+from django.db.models.expressions import RawSQL
 
 from importer.models import ImportProfile, ImportQuery, QueryDraft
 from importer.operations.failures import InvalidFields
@@ -13,13 +15,15 @@ from importer.operations.previews import body_of
 from importer.operations.queries import SavedQuery, convert_to_sql, save_query
 
 STEPS = 50
+MOST_DRAFTS = 200  # of one person
 MOST_BYTES = 512 * 1024  # of one body's text
 
 
 def open_draft(profile: ImportProfile, user: Any, key: str, *, start: Mapping[str, Any] | None = None) -> QueryDraft:
     """The person's draft of the query, begun from what is saved, or from `start` for a new one.
 
-    A draft nobody changed begins anew when the query was saved since.
+    A draft nobody changed begins anew when the query was saved since. Of more than 200 drafts of a person the oldest
+    go, those that were not changed first.
     """
     query = ImportQuery.objects.filter(profile=profile, key=key).first()
     draft = QueryDraft.objects.filter(profile=profile, user=user, key=key).first()
@@ -28,11 +32,22 @@ def open_draft(profile: ImportProfile, user: Any, key: str, *, start: Mapping[st
         draft = None
     if draft is not None:
         return draft
+    _make_room(user)
     body = body_of(query) if query else {"key": key, "joins": [], "fields": [], "filters": [], **(start or {})}
     draft, _ = QueryDraft.objects.get_or_create(
         profile=profile, user=user, key=key, defaults={"steps": [body], "base_version": query.version if query else 0}
     )
     return draft
+
+
+def _make_room(user: Any) -> None:
+    """Let go of what is more than a person may have, with the one that is begun now."""
+    drafts = QueryDraft.objects.filter(user=user)
+    excess = drafts.count() + 1 - MOST_DRAFTS
+    if excess > 0:
+        changed = RawSQL("base_version = 0 OR steps -> place::integer <> steps -> 0", (), BooleanField())
+        oldest = drafts.annotate(changed=changed).order_by("changed", "updated_at", "pk").values("pk")[:excess]
+        QueryDraft.objects.filter(pk__in=[found["pk"] for found in oldest]).delete()
 
 
 def body_in(draft: QueryDraft) -> dict[str, Any]:

@@ -212,8 +212,14 @@ HELD = "unmapped_value"
 def release_held(job: ImportJob, *, by: Any) -> Again:
     """One job that imports exactly the rows this one held for a value nobody had mapped (E33).
 
-    A value that is still unmapped holds its rows again. Raises what `again` raises, and Conflict while the job goes on.
+    A value that is still unmapped holds its rows again. Raises what `again` raises, and Conflict while the job goes on,
+    or for a rehearsal: what wrote nothing is not turned into an import by the way.
     """
+    if job.kind == JobKind.REHEARSAL:
+        raise Conflict(
+            f"Job {job.number} is a rehearsal: it imported nothing, so no row of it waits.",
+            hint="Map the values, then rehearse again or run the import.",
+        )
     if not job.is_finished:
         raise Conflict(f"Job {job.number} is {job.status}.", hint="Wait for its end.")
     records = ImportRecord.objects.filter(run__job=job)
@@ -221,7 +227,9 @@ def release_held(job: ImportJob, *, by: Any) -> Again:
 
 
 def held_rows(job: ImportJob) -> int:
-    """How many rows the job held for a value nobody had mapped."""
+    """How many rows the job held for a value nobody had mapped; a rehearsal holds none back."""
+    if job.kind == JobKind.REHEARSAL:
+        return 0
     return ImportRecord.objects.filter(run__job=job, action=Outcome.REVIEW, code=HELD).count()
 
 

@@ -21,9 +21,13 @@ FLOATS = {"float4", "float8"}
 TEXTS = {"text", "varchar", "bpchar", "citext", "name"}
 MOMENTS = {"date", "timestamp", "timestamptz"}
 DOCUMENTS = {"json", "jsonb"}
-_ISO_DAY = "^\\d{4,6}-\\d{1,2}-\\d{1,2}([T ]00:00(:00(\\.0+)?)?(Z|[+-]00(:?00)?)?)?$"
+_TRIMMED = {*WHOLE, *FLOATS, *MOMENTS, "numeric", "jsonb", "bool", "uuid", "time", "timetz", "interval", "inet", "cidr"}
+MOST_DIMENSIONS = 3  # of an array; PostgreSQL itself takes six
+_ISO_DAY = "^\\d{4,7}-\\d{1,2}-\\d{1,2}([T ]00:00(:00(\\.0+)?)?(Z|[+-]00(:?00)?)?)?( BC)?$"
 _ISO = "^\\d{4,6}-\\d{1,2}-\\d{1,2}([T ]|$)"  # no more than must be looked at: a cell of every row is
 _ZONE = "(Z|[+-]\\d\\d(:?\\d\\d)?)$"
+_ENDLESS = sql.SQL("'infinity', '-infinity'")
+_NO_NUMBERS = sql.SQL("'nan', 'infinity', '-infinity'")
 _NUMERIC_SCALE = re.compile(r"^numeric\(\d+,(-?\d+)\)$")
 
 
@@ -35,6 +39,7 @@ class Cells:
     decimal: str = "."
     thousands: str = ""
     typed: bool = False  # JSON, YAML, workbooks: 1.0 is the number one
+    documents: bool = False  # JSON, YAML: lists and objects are values; elsewhere a cell holds the text of JSON
 
     @property
     def form(self) -> str:
@@ -51,9 +56,20 @@ def is_document(field: Field) -> bool:
     return field.base in DOCUMENTS
 
 
+def emptied(field: Field, text: sql.Composable) -> sql.Composable:
+    """The cell's text, NULL where it is blank and the type has no blank value; blanks around it stay where they are one."""
+    if field.base in TEXTS:
+        return text
+    if field.base in _TRIMMED or field.base.startswith("_"):
+        return sql.SQL("nullif(btrim({}), '')").format(text)
+    return sql.SQL("CASE WHEN pg_input_is_valid({0}, {1}) THEN {0} WHEN btrim({0}) <> '' THEN btrim({0}) END").format(
+        text, sql.Literal(field.sql_type.replace("%", "%%"))
+    )
+
+
 def needs_type(field: Field, cells: Cells) -> bool:
     """Whether the JSON value is opened as JSON because its own type decides."""
-    return cells.typed and (field.base in DOCUMENTS or field.base in WHOLE)
+    return (cells.documents and field.base in DOCUMENTS) or (cells.typed and field.base in WHOLE)
 
 
 def opened(field: Field, value: sql.Composable) -> sql.Composable:
@@ -82,7 +98,7 @@ def typed(field: Field, text: sql.Composable, cells: Cells, zone: sql.Composable
         case "timestamp" | "timestamptz":
             return _moment(field.base, _as_iso(text, cells, bind), zone, bind)
         case base if base.startswith("_"):
-            return _valid(field, _array(text), bind)
+            return _valid(field, _array(field, text), bind)
         case _:
             return _valid(field, text, bind)
 
@@ -141,8 +157,7 @@ def _whole(field: Field, text: sql.Composable, bind: Bind) -> sql.Composable:
 def _number(field: Field, text: sql.Composable, bind: Bind) -> sql.Composable:
     kind = sql.SQL(field.sql_type)
     plain = sql.SQL("translate({}, '0123456789+-.eE', '') = ''").format(text)
-    if field.base in FLOATS:
-        plain = sql.SQL("({} OR lower({}) IN ('nan', 'infinity', '-infinity'))").format(plain, text)
+    plain = sql.SQL("({} OR lower({}) IN ({}))").format(plain, text, _NO_NUMBERS)
     value = sql.SQL("{}::{}").format(text, kind)
     if _NUMERIC_SCALE.match(field.sql_type):  # never rounded in silence
         value = sql.SQL("CASE WHEN {0}::{1} = {0}::numeric THEN {0}::{1} END").format(text, kind)
@@ -167,17 +182,18 @@ def _as_iso(text: sql.Composable, cells: Cells, bind: Bind) -> sql.Composable:
 
 def _day(text: sql.Composable, bind: Bind) -> sql.Composable:
     plain = sql.SQL("{0} LIKE '____-__-__' AND translate({0}, '0123456789', '') = '--'").format(text)
-    return sql.SQL("CASE WHEN ({2} OR {0} ~ '{1}') AND pg_input_is_valid({0}, 'date') THEN {0}::date END").format(
-        text, sql.SQL(_ISO_DAY), plain
-    )
+    return sql.SQL(
+        "CASE WHEN ({2} OR {0} ~ '{1}' OR {0} IN ({3})) AND pg_input_is_valid({0}, 'date') THEN {0}::date END"
+    ).format(text, sql.SQL(_ISO_DAY), plain, _ENDLESS)
 
 
 def _moment(base: str, text: sql.Composable, zone: sql.Composable, bind: Bind) -> sql.Composable:
     """The instant, or the local time; what has no zone is read in ours, and shown in ours where none is stored."""
     # A zone has six characters at most; a pattern that may begin anywhere is slow.
-    aware = sql.SQL("(right({0}, 1) = 'Z' OR right({0}, 6) ~ '{1}') AND position(':' IN {0}) > 0").format(
-        text, sql.SQL(_ZONE)
-    )
+    aware = sql.SQL(
+        "(right({0}, 1) = 'Z' OR right({0}, 6) ~ '{1}' OR (right({0}, 3) = ' BC' AND left(right({0}, 9), 6) ~ '{1}')) "
+        "AND position(':' IN {0}) > 0"
+    ).format(text, sql.SQL(_ZONE))
     if base == "timestamptz":
         local = sql.SQL("{}::timestamp AT TIME ZONE {}").format(text, zone)
         instant = sql.SQL("{}::timestamptz").format(text)
@@ -185,16 +201,39 @@ def _moment(base: str, text: sql.Composable, zone: sql.Composable, bind: Bind) -
         local = sql.SQL("{}::timestamp").format(text)
         instant = sql.SQL("{}::timestamptz AT TIME ZONE {}").format(text, zone)
     return sql.SQL(
-        "CASE WHEN {0} ~ '{1}' AND pg_input_is_valid({0}, 'timestamptz') THEN CASE WHEN {2} THEN {3} ELSE {4} END END"
-    ).format(text, sql.SQL(_ISO), aware, instant, local)
+        "CASE WHEN {0} IN ({5}) THEN {0}::{6} "
+        "WHEN {0} ~ '{1}' AND pg_input_is_valid({0}, 'timestamptz') THEN CASE WHEN {2} THEN {3} ELSE {4} END END"
+    ).format(text, sql.SQL(_ISO), aware, instant, local, _ENDLESS, sql.SQL(base))
 
 
-def _array(text: sql.Composable) -> sql.Composable:
+def _array(field: Field, text: sql.Composable) -> sql.Composable:
     """A list of JSON as an array of PostgreSQL is written; any other text as it is."""
+    document = sql.SQL("{}::jsonb").format(text)
+    if field.base.removeprefix("_") in DOCUMENTS:  # a list in it is a document, not another dimension
+        array: sql.Composable = sql.SQL(
+            "ARRAY(SELECT CASE WHEN e <> 'null' THEN e::text END FROM jsonb_array_elements({}) e)::text"
+        ).format(document)
+    else:
+        array = _dimension(document, 1)
+    return sql.SQL("(CASE WHEN left({0}, 1) = '[' AND pg_input_is_valid({0}, 'jsonb') THEN {1} ELSE {0} END)").format(
+        text, array
+    )
+
+
+def _dimension(document: sql.Composable, depth: int) -> sql.Composable:
+    """The list as PostgreSQL writes an array of so many dimensions; NULL where there are more than people use."""
+    plain = sql.SQL("ARRAY(SELECT e FROM jsonb_array_elements_text({}) e)::text").format(document)
+    inner = sql.Identifier(f"d{depth}")
+    deeper = (
+        sql.SQL("(SELECT '{{' || string_agg({}, ',') || '}}' FROM jsonb_array_elements({}) {})").format(
+            _dimension(inner, depth + 1), document, inner
+        )
+        if depth < MOST_DIMENSIONS
+        else sql.SQL("NULL")
+    )
     return sql.SQL(
-        "(CASE WHEN left({0}, 1) = '[' AND pg_input_is_valid({0}, 'jsonb') THEN "
-        "ARRAY(SELECT e FROM jsonb_array_elements_text({0}::jsonb) e)::text ELSE {0} END)"
-    ).format(text)
+        "CASE WHEN jsonb_typeof({}) <> 'array' THEN NULL WHEN jsonb_typeof({} -> 0) = 'array' THEN {} ELSE {} END"
+    ).format(document, document, deeper, plain)
 
 
 def _valid(field: Field, text: sql.Composable, bind: Bind) -> sql.Composable:

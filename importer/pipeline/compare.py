@@ -20,7 +20,7 @@ def lock_targets(plan: LoadPlan) -> sql.Composed:
     ).format(sql.Identifier(plan.target.table))
 
 
-def compare(plan: LoadPlan, bind: Bind) -> sql.Composed:
+def compare(plan: LoadPlan, bind: Bind, image: sql.Composable) -> sql.Composed:
     """Turn `existing` into updated, unchanged, skipped `exists`, or defer (a second row for one target)."""
     changed = [
         sql.SQL("CASE WHEN {} THEN {} END").format(differs, bind(column, "text"))
@@ -37,10 +37,10 @@ def compare(plan: LoadPlan, bind: Bind) -> sql.Composed:
         "UPDATE pg_temp.work w SET action = CASE WHEN d.place > 1 THEN 'defer' ELSE {action} END, code = {code}, "
         "changed = d.changed, before = (SELECT json_object_agg(e.key, e.value) FROM json_each(d.image) e "
         "WHERE e.key = ANY(d.changed)) "
-        "FROM (SELECT w.n, {changed} AS changed, row_to_json(t) AS image, "
+        "FROM (SELECT w.n, {changed} AS changed, {image} AS image, "
         "row_number() OVER (PARTITION BY w.target_id ORDER BY w.n) AS place "
         "FROM pg_temp.work w JOIN {table} t ON t.id = w.target_id WHERE w.action = 'existing') d WHERE d.n = w.n"
-    ).format(action=action, code=code, changed=changed_array, table=sql.Identifier(plan.target.table))
+    ).format(action=action, code=code, changed=changed_array, image=image, table=sql.Identifier(plan.target.table))
 
 
 def updatable(plan: LoadPlan) -> Iterator[tuple[str, Mapped | None]]:

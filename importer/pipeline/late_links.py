@@ -8,18 +8,20 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
+from importer.pipeline.slices import as_role
 from servicevault import catalog
 
 
-def link(connection: psycopg.Connection, job_id: str, *, entity_ids: list[int]) -> int:
+def link(connection: psycopg.Connection, job_id: str, *, entity_ids: list[int], role: str | None = None) -> int:
     """Link what can be linked now, record each as updated (`late_link`), and return how many.
 
-    Only references that search an entity of this job are looked at. One transaction for each target column.
+    Only references that search an entity of this job are looked at. One transaction for each target column, with the
+    rights of the role.
     """
     linked = 0
     for target_type, column in _pending_columns(connection, entity_ids):
         connection.commit()
-        with connection.transaction():
+        with connection.transaction(), as_role(connection, role):
             linked += _link_column(connection, job_id, target_type, column)
     return linked
 

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from importer.modes import Outcome
-from importer.pipeline import chunks, compare, decide, early, staging, work, write
+from importer.pipeline import chunks, compare, decide, early, images, staging, work, write
 from importer.pipeline.binding import Bind
 from importer.pipeline.defaults import default_account
 from importer.pipeline.faults import fail_point
@@ -26,6 +26,8 @@ __all__ = ["Counts", "Loader", "Statement", "count", "explain"]
 class Loader(SliceLoader[list[tuple[int, Row]]]):
     """Writes slices of one query's rows through one connection of its own."""
 
+    temporary = ("stage", "work", "incoming")
+
     def __init__(self, connection: psycopg.Connection, plan: LoadPlan, *, run_id: int, job_id: str) -> None:
         self.connection = connection
         self.plan = plan
@@ -34,6 +36,7 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
         self.warned = self.unlinked = 0  # of the slice decided last
         self._made = early.maker(plan)
         self.filters = plan.skips_unchanged and self._has_references()
+        self._image = images.of_row(connection, plan.target.table)
         types: dict[str, str] = dict(
             connection.execute(
                 "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
@@ -196,15 +199,15 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
 
     @cached_property
     def _compare(self) -> Statement:
-        return self._statement(compare.compare)
+        return Statement.of(lambda bind: compare.compare(self.plan, bind, self._image))
 
     @cached_property
     def _insert(self) -> Statement:
-        return self._statement(write.insert_created)
+        return Statement.of(lambda bind: write.insert_created(self.plan, bind, self._image))
 
     @cached_property
     def _update(self) -> Statement:
-        return self._statement(write.update_changed)
+        return Statement.of(lambda bind: write.update_changed(self.plan, bind, self._image))
 
     @cached_property
     def _link(self) -> Statement:

@@ -208,8 +208,8 @@ def step_sql(step: Transform, text: sql.Composable, bind: Bind) -> sql.Composabl
 
 def _emptied(mapped: Mapped, text: sql.Composable) -> sql.Composable:
     """A blank is a value only where text is stored."""
-    if mapped.field.type == "column" and mapped.field.base in of_tables.TEXTS:
-        return text
+    if mapped.field.type == "column" and not mapped.value_map:
+        return of_tables.emptied(mapped.field, text)
     if mapped.field.type != "text" or mapped.field.choices or mapped.value_map or mapped.field.reference:
         return sql.SQL("nullif(btrim({}), '')").format(text)
     return text

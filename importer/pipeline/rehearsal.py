@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import psycopg
@@ -189,11 +189,13 @@ def rehearse(
     batch_rows: int,
     source: SourceSession,
     on_slice: Callable[[int, Counts], None],
+    alone: Callable[[Any, Callable[[], None]], None],
     finish: Callable[[], None],
     stop: threading.Event,
 ) -> None:
     """Run every query without lasting effect on the target.
 
+    `alone` is given each plan with what rehearses it, and decides what a failure of the source means to the others.
     One worker rehearses and calls `finish`; a second one waits and finds the job finished. One that takes over begins
     anew.
     Raises Stopped when the job is cancelled, GaveWay when somebody waited for what the rehearsal held.
@@ -206,7 +208,8 @@ def rehearse(
         with Yielding(connect, inside.info.backend_pid):
             try:
                 inside.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                for plan in plans:
+
+                def rehearse_one(plan: Plan) -> None:
                     run_id = runs[plan.key].pk
                     _begin(outside, run_id)
                     loader = RehearsalLoader(inside, plan.load, run_id=shadow(run_id), job_id=job_id, beside=loads)
@@ -220,6 +223,9 @@ def rehearse(
                         if stop.is_set():
                             raise Stopped
                     _end(outside, run_id)
+
+                for plan in plans:
+                    alone(plan, partial(rehearse_one, plan))
                 makes_default_account = _makes_default_account(inside, job_id)
                 late_links.link_all(inside, job_id, entity_ids=[load.entity_id for load in loads])
                 links = _Links.found(inside, job_id)
@@ -259,7 +265,8 @@ def _forget(connection: psycopg.Connection, job_id: str) -> None:
     )
     connection.execute(
         "UPDATE importer_queryrun SET read = 0, created = 0, updated = 0, unchanged = 0, skipped = 0, failed = 0, "
-        "review = 0, warnings = 0, late_linked = 0 WHERE job_id = %s",
+        "review = 0, warnings = 0, late_linked = 0, status = 'pending', error_message = '', completed_at = NULL "
+        "WHERE job_id = %s",
         (job_id,),
     )
     connection.commit()
@@ -326,7 +333,8 @@ def _ordered(inside: psycopg.Connection, source: SourceSession, compiled: Compil
     stream = source.stream(query, params, size=fetched_at_once(source, compiled), raw=True)
     if compiled.key is not None:
         return staging.read_rows(stream)
-    staging.stage_whole(inside, run_id, stream)
+    with inside.transaction():  # a source that fails meanwhile takes back no more than this
+        staging.stage_whole(inside, run_id, stream)
     return staging.told_apart(staging.staged_cursor(inside, run_id))
 
 

@@ -45,8 +45,11 @@ class Worker:
     def close(self) -> None:
         self.connection.close()
 
-    def run(self, run_id: int, plan: LoadPlan | TablePlan, reader: Reader, sql_hash: str) -> None:
-        """Take part in one query until none of its chunks is open. Raises Stopped when the job ends meanwhile."""
+    def run(self, run_id: int, plan: LoadPlan | TablePlan, reader: Reader, sql_hash: str, *, role: str | None) -> None:
+        """Take part in one query until none of its chunks is open; its rows are written with the rights of the role.
+
+        Raises Stopped when the job ends meanwhile.
+        """
         self._cut(run_id, reader, sql_hash)
         loader: Loader | TableLoader | None = None
         while True:
@@ -56,6 +59,7 @@ class Worker:
             if chunk is not None:
                 if loader is None:
                     loader = self._loader(plan, run_id)
+                    loader.write_as(role)
                     self.connection.commit()
                 self._chunk(loader, reader, chunk)
             elif not chunks.open_chunks(self.connection, run_id):

@@ -11,7 +11,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -66,6 +66,8 @@ class SliceLoader(ABC, Generic[Rows]):
     run_id: int
     job_id: str
     shrunk = 1  # doubled each time the database had too little memory for a slice: later ones are smaller
+    role: str | None = None  # of the database, that slices are written as; None: as ourselves
+    temporary: tuple[str, ...] = ("stage", "work")  # tables of this session that writing needs
 
     @abstractmethod
     def write(self, rows: Any, *, batch: int) -> Counts:
@@ -83,6 +85,17 @@ class SliceLoader(ABC, Generic[Rows]):
     def _halves(self, rows: Rows) -> tuple[Rows, Rows] | None:
         """The rows in two parts; None when there is one only."""
 
+    def write_as(self, role: str | None) -> None:
+        """Write what is committed from now on with the rights of this role, which our session may take on."""
+        self.role = role
+        if role is not None:
+            self._let_in(sql.Identifier(role))
+
+    def _let_in(self, role: sql.Identifier) -> None:
+        """Give the role what is staged for this session."""
+        own = sql.SQL(", ").join(sql.Identifier("pg_temp", table) for table in self.temporary)
+        self.connection.execute(sql.SQL("GRANT ALL ON {} TO {}").format(own, role))
+
     def commit(self, chunk: chunks.Claim, piece: Piece) -> Counts:
         """Write the slice and move the chunk's checkpoint behind it, in one transaction.
 
@@ -97,7 +110,8 @@ class SliceLoader(ABC, Generic[Rows]):
                 fail_point("after_fence")
                 # Constraints are judged statement by statement, so that bisecting can tell which row breaks one.
                 self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                counts = self.write(piece.rows, batch=chunk.no)
+                with as_role(self.connection, self.role):
+                    counts = self.write(piece.rows, batch=chunk.no)
                 count(self.connection, self.run_id, counts)
                 chunks.note_time(self.connection, chunk, counts["read"], time.monotonic() - started)
                 fail_point("before_commit")
@@ -116,6 +130,15 @@ class SliceLoader(ABC, Generic[Rows]):
             except (*_FULL, *_MEMORY) as error:
                 self.connection.rollback()
                 raise exhausted(error) or error from error
+            except errors.InsufficientPrivilege as error:
+                self.connection.rollback()
+                raise JobFailed(
+                    f"PostgreSQL does not let this import write: {error.diag.message_primary}.",
+                    code="permission_denied",
+                    hint=f"Imports write as the role {self.role}, which may not do what this one needs."
+                    if self.role
+                    else "Grant it to the service's role, then resume.",
+                ) from error
             except BaseException:
                 with contextlib.suppress(psycopg.Error):  # the first error is the one that counts
                     self.connection.rollback()
@@ -143,6 +166,17 @@ class SliceLoader(ABC, Generic[Rows]):
                 self._fail(rows, batch, error)
                 return Counter({Outcome.FAILED: 1})
         return self._bisect(halves[0], batch) + self._bisect(halves[1], batch)
+
+
+@contextlib.contextmanager
+def as_role(connection: psycopg.Connection, role: str | None) -> Iterator[None]:
+    """Have the rights of the role for a part of the open transaction; with None our own."""
+    if role is None:
+        yield
+        return
+    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+    yield  # an error ends the transaction, and the role with it
+    connection.execute("RESET ROLE")
 
 
 def count(connection: psycopg.Connection, run_id: int, counts: Counts) -> None:

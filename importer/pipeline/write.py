@@ -17,7 +17,7 @@ _RECORD_COLUMNS = (
 )
 
 
-def insert_created(plan: LoadPlan, bind: Bind) -> sql.Composed:
+def insert_created(plan: LoadPlan, bind: Bind, image: sql.Composable) -> sql.Composed:
     """Create the rows decided `created`, link them, and record each with its after-image."""
     columns = stored_columns(plan)
     defaults = {"created_at": "now()"} | dict(plan.target.defaults)
@@ -33,13 +33,14 @@ def insert_created(plan: LoadPlan, bind: Bind) -> sql.Composed:
     constants = {column: expression for column, expression in plan.target.constants.items() if column not in columns}
     return sql.SQL(
         "WITH written AS (INSERT INTO {table} AS t (id, {columns}) SELECT w.target_id, {values} FROM pg_temp.work w "
-        "WHERE w.action = 'created' ORDER BY w.n RETURNING t.id, row_to_json(t) AS image), "
+        "WHERE w.action = 'created' ORDER BY w.n RETURNING t.id, {image} AS image), "
         "linked AS ({linked}) "
         "INSERT INTO importer_importrecord ({record_columns}) "
         "SELECT {record}, NULL, written.image, NULL, NULL, w.warnings, NULL, NULL "
         "FROM written JOIN pg_temp.work w ON w.target_id = written.id JOIN pg_temp.stage s ON s.n = w.n ORDER BY w.n"
     ).format(
         table=sql.Identifier(plan.target.table),
+        image=image,
         columns=sql.SQL(", ").join(sql.Identifier(column) for column in (*columns, *constants)),
         values=sql.SQL(", ").join([*values, *(fragment(expression) for expression in constants.values())]),
         linked=_new_links(plan, bind, "w.action = 'created' AND NOT w.known"),
@@ -48,7 +49,7 @@ def insert_created(plan: LoadPlan, bind: Bind) -> sql.Composed:
     )
 
 
-def update_changed(plan: LoadPlan, bind: Bind) -> sql.Composed:
+def update_changed(plan: LoadPlan, bind: Bind, image: sql.Composable) -> sql.Composed:
     """Write the columns that differ, nothing else, and record before and after."""
     assignments: list[sql.Composable] = []
     touched = False
@@ -69,13 +70,14 @@ def update_changed(plan: LoadPlan, bind: Bind) -> sql.Composed:
         assignments.append(sql.SQL("updated_at = now()"))
     return sql.SQL(
         "WITH written AS (UPDATE {table} t SET {assignments} FROM pg_temp.work w "
-        "WHERE w.action = 'updated' AND t.id = w.target_id RETURNING t.id, w.n, w.changed, row_to_json(t) AS image) "
+        "WHERE w.action = 'updated' AND t.id = w.target_id RETURNING t.id, w.n, w.changed, {image} AS image) "
         "INSERT INTO importer_importrecord ({record_columns}) "
         "SELECT {record}, w.before, (SELECT json_object_agg(e.key, e.value) FROM json_each(written.image) e "
         "WHERE e.key = ANY(w.changed)), w.changed, NULL, w.warnings, w.confidence, w.matching "
         "FROM written JOIN pg_temp.work w ON w.n = written.n JOIN pg_temp.stage s ON s.n = w.n ORDER BY w.n"
     ).format(
         table=sql.Identifier(plan.target.table),
+        image=image,
         assignments=sql.SQL(", ").join(assignments),
         record_columns=sql.SQL(_RECORD_COLUMNS),
         record=_record_start(),

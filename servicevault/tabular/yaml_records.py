@@ -13,13 +13,13 @@ from yaml import events
 from servicevault.tabular.contract import Format, Head
 from servicevault.tabular.encoding import open_text
 from servicevault.tabular.errors import FileRejected
-from servicevault.tabular.json_records import json_value
+from servicevault.tabular.json_records import escaped, json_value
 from servicevault.tabular.limits import Limits
 from servicevault.tabular.options import ReadOptions, WriteOptions
 from servicevault.tabular.records import Detection, Reading
 from servicevault.tabular.text_output import TextOutput
 from servicevault.tabular.trees import WHOLE, Element, inspect_tree, mapping_of, plain_path, read_tree
-from servicevault.tabular.values import Numeral
+from servicevault.tabular.values import Numeral, to_json
 
 CORE = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "seq", "map")}
 NULLS = {"", "~", "null", "Null", "NULL"}
@@ -32,6 +32,7 @@ ALIAS_ALLOWANCE = 10_000  # small files may repeat a little more
 # What YAML does not print, and what JSON would leave to a reader of YAML to misread.
 UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 SAFE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LONGEST_NAME = 1000  # a reader looks for the colon of a name in its first 1,024 characters, YAML 1.2 7.4.2
 WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 Node = tuple[Any, int]  # a value and its size when every alias is written out
 
@@ -67,12 +68,12 @@ class Yaml(Format):
     ) -> int:
         """Write a list of mappings; every text is quoted, so none looks like another type."""
         text = TextOutput(target, "utf-8", "strict")
-        names = [f"  {_name(column)}: " for column in columns]
+        names = [f"  {_named(_name(column), line=True)}: " for column in columns]
         if names:
             names[0] = "- " + names[0][2:]
         number = 0
         for number, row in enumerate(rows, start=1):
-            values = (_printable(json_value(value, options)) for value in row)
+            values = (_printable(_value(value, options)) for value in row)
             text.write(number, "".join(name + value + "\n" for name, value in zip(names, values, strict=True)))
         if number == 0:
             text.write(0, "[]\n")
@@ -84,6 +85,27 @@ def _name(column: str) -> str:
     if SAFE_NAME.fullmatch(column) and column.lower() not in WORDS:
         return column
     return _printable(json_value(column, WriteOptions()))
+
+
+def _named(name: str, *, line: bool = False) -> str:
+    """The name before its colon; a long one is announced by a question mark, for no reader looks so far for the colon."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"? {name}\n  " if line else f"? {name} "
+
+
+def _value(value: Any, options: WriteOptions) -> str:
+    """A value as JSON, which YAML reads too but for long names."""
+    return escaped(_document(value)) if isinstance(value, dict | list | tuple) else json_value(value, options)
+
+
+def _document(value: Any) -> str:
+    if isinstance(value, dict):
+        members = (f"{_named(_printable(to_json(str(key))))}: {_document(each)}" for key, each in value.items())
+        return "{" + ", ".join(members) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_document, value)) + "]"
+    return to_json(value)
 
 
 def _printable(text: str) -> str:

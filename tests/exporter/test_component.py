@@ -226,8 +226,7 @@ def test_people_export_the_tickets_they_see(
     assert "Export these 3 tickets" in " ".join(part.split())
     assert sealed(part)
     User.objects.bulk_create(User(username=f"cora{n}", name=f"Cora {n}", email=f"c{n}@x.example") for n in range(30))
-    crowd = browser.get("/tickets?q=cora").content.decode()
-    assert ("So many people and accounts" in crowd, 'name="within"' in crowd) == (True, False)
+    assert sealed(browser.get("/tickets?q=cora").content.decode())  # however many people have the name
 
 
 @pytest.mark.req("F-164", "F-104")

@@ -11,7 +11,7 @@ from django.db import connection
 from exporter import operations, run
 from exporter.wanted import Wanted
 from servicevault import database_roles, tables
-from servicevault.checks import separate_role
+from servicevault.checks import separate_roles
 from tests.conftest import person
 from tests.exporter.conftest import permit
 
@@ -61,11 +61,12 @@ def test_rows_that_policies_hide_are_read_as_ourselves(made: None) -> None:
 
 
 def test_without_the_role_exports_go_on_and_the_check_says_so(made: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert separate_role(None) == []
-    monkeypatch.setattr(database_roles, "name", lambda: "nobody has made this role")
+    assert separate_roles(None) == []
+    monkeypatch.setattr(database_roles, "name", lambda purpose="export": f"nobody has made this role of {purpose}s")
     assert database_roles.reader_of(tables.find("ledger")) is None
-    (warning,) = separate_role(None)
-    assert 'CREATE ROLE "nobody has made this role"' in str(warning.hint)
+    warnings = separate_roles(None)
+    assert [warning.id for warning in warnings] == ["servicevault.W004", "servicevault.W005"]
+    assert 'CREATE ROLE "nobody has made this role of exports"' in str(warnings[0].hint)
 
 
 @pytest.mark.req("F-132", "F-167", "G15")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.core.cache import cache, caches
@@ -51,6 +53,33 @@ def test_it_asks_the_server_again_after_a_pause(monkeypatch: pytest.MonkeyPatch)
     kept = ForgivingCache(PORT_OF_NOBODY, {})
     assert kept._asked("get", ask, "key") is None
     assert kept._asked("get", ask, "key") == "from the server"
+
+
+class Trap:
+    """Says when it is opened."""
+
+    opened: ClassVar[list[str]] = []
+
+    def __reduce__(self) -> Any:
+        return Trap.opened.append, ("it ran",)
+
+
+def test_nothing_is_opened_that_somebody_else_put_there(settings: Any) -> None:
+    """Who has the server's password has not the key of this installation."""
+    name, kept = f"trap-{os.getpid()}", caches["default"]
+    raw = kept._cache.get_client(write=True)
+    kept.set(name, {"a": (1, None)}, 60)
+    assert kept.get(name) == {"a": (1, None)}
+    sealed = raw.get(kept.make_key(name))
+    for forged in (pickle.dumps(Trap()), sealed[:32] + pickle.dumps(Trap()), b"", b"x", sealed[:-1]):
+        raw.set(kept.make_key(name), forged, 60)
+        assert kept.get(name) is None
+        assert kept.get_many([name]) == {name: None}
+    assert Trap.opened == []
+    settings.SECRET_KEY = "another installation's" * 3
+    raw.set(kept.make_key(name), sealed, 60)
+    assert kept.get(name) is None
+    kept.delete(name)
 
 
 @pytest.mark.django_db

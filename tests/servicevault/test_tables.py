@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
+from importer import file_targets
+from importer.file_options import field_mappings
+from importer.options import InvalidOption
 from servicevault import tables
 
 pytestmark = pytest.mark.django_db
@@ -142,3 +145,20 @@ def test_odd_names_and_other_schemas_are_found():
     assert [column.name for column in found.columns] == ['Spalte " 1']
     assert found.identifier.as_string(None) == '"archive"."Alte Ärzte; DROP"'
     assert tables.find("a.b").schema == "public"
+
+
+@pytest.mark.req("F-054", "F-071")
+def test_a_column_of_xml_takes_no_value_where_postgresql_cannot_read_any() -> None:
+    run("CREATE TABLE feeds (id integer PRIMARY KEY, body xml, bodies xml[], label text)")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setting FROM pg_config() WHERE name = 'CONFIGURE'")
+        has_xml = "--with-libxml" in cursor.fetchone()[0]
+    table = tables.find("feeds")
+    assert {name: column.writable for name, column in table.by_name.items()} == {
+        "id": True, "body": has_xml, "bodies": has_xml, "label": True
+    }  # fmt: skip
+    goal = file_targets.destination(table_name="feeds")
+    if not has_xml:
+        with pytest.raises(InvalidOption, match="“body” holds XML, which this PostgreSQL was built without"):
+            file_targets.check_mappings(goal, field_mappings({"body": "body"}), ["body"])
+    assert goal.target.field("label") is not None

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from importer.modes import Outcome
-from importer.pipeline import chunks, early
+from importer.pipeline import chunks, early, staging
 from importer.pipeline.binding import Bind
 from importer.pipeline.faults import fail_point
 from importer.pipeline.readers import Reader
@@ -42,6 +42,12 @@ class TableLoader(SliceLoader[Span]):
         counts = self._bisect(rows, batch)
         counts["read"] = sum(number for action, number in counts.items() if action != "warnings")
         return counts
+
+    def _let_in(self, role: sql.Identifier) -> None:
+        super()._let_in(role)
+        # Several workers may begin at once, and grants on one table by two of them would fail each other.
+        self.connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (chunks.LOCK_CLASS + 5, self.run_id))
+        self.connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(self._staged, role))
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -127,6 +133,13 @@ class TableLoader(SliceLoader[Span]):
                 "detail": refusal(error),
             },
         )
+
+    @property
+    def _staged(self) -> sql.Composable:
+        tables = [staging.run_table(self.run_id)]
+        tables += [staging.repeats_table(self.run_id)] if self._repeats else []
+        tables += [staging.judged_table(self.run_id)] if self._judged else []
+        return sql.SQL(", ").join(tables)
 
     # -- statements, generated once ------------------------------------------------------------------------------
 

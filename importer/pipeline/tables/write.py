@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from importer.pipeline import columns
+from importer.pipeline import columns, images
 from importer.pipeline.binding import Bind, fragment, literal, name
 from importer.pipeline.plan import Mapped
 from importer.pipeline.tables import stage
@@ -88,10 +88,11 @@ def compare(plan: TablePlan, bind: Bind) -> sql.Composed:
         "UPDATE pg_temp.work w SET action = CASE WHEN d.changed = '{{}}' THEN 'unchanged' ELSE 'updated' END, "
         "changed = d.changed, before = (SELECT json_object_agg(e.key, e.value) FROM json_each(d.image) e "
         "WHERE e.key = ANY(d.changed)) "
-        "FROM (SELECT w.n, array_remove(ARRAY[{changed}]::text[], NULL) AS changed, row_to_json(t) AS image "
+        "FROM (SELECT w.n, array_remove(ARRAY[{changed}]::text[], NULL) AS changed, {image} AS image "
         "FROM pg_temp.work w JOIN {table} t ON {same} WHERE w.action = 'existing') d WHERE d.n = w.n"
     ).format(
         changed=sql.SQL(", ").join(changed),
+        image=_image(plan),
         table=plan.quoted,
         same=same_key(plan, plan.key, row="w", prefix="to:"),
     )
@@ -115,13 +116,14 @@ def update_changed(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed | N
     primary = plan.table.primary_key
     return sql.SQL(
         "WITH written AS (UPDATE {table} t SET {assignments} FROM pg_temp.work w WHERE w.action = 'updated' AND {same} "
-        "RETURNING w.n AS work_n, row_to_json(t) AS image, {target_id} AS target_id, {target_key} AS target_key) "
+        "RETURNING w.n AS work_n, {image} AS image, {target_id} AS target_id, {target_key} AS target_key) "
         "INSERT INTO importer_importrecord ({record_columns}) "
         "SELECT {record}, t.target_id, t.target_key, w.before, (SELECT json_object_agg(e.key, e.value) "
         "FROM json_each(t.image) e WHERE e.key = ANY(w.changed)), w.changed, NULL, w.warnings "
         "FROM written t JOIN pg_temp.work w ON w.n = t.work_n JOIN {staged} s ON s.n = w.n ORDER BY w.n"
     ).format(
         table=plan.quoted,
+        image=_image(plan),
         staged=stage.seen(run_id),
         assignments=sql.SQL(", ").join(assignments),
         same=same_key(plan, plan.key, row="w", prefix="to:"),
@@ -192,12 +194,7 @@ def _differs(plan: TablePlan, mapped: Mapped) -> sql.Composable:
 
 
 def _image(plan: TablePlan) -> sql.Composable:
-    """Row `t` as JSON, without what nobody is shown (G15)."""
-    shown = plan.table.open_columns
-    if len(shown) == len(plan.table.columns):
-        return sql.SQL("row_to_json(t)")
-    picked = sql.SQL(", ").join(name("t", column.name) for column in shown)
-    return sql.SQL("(SELECT row_to_json(o) FROM (SELECT {}) o)").format(picked)
+    return images.of_columns([column.name for column in plan.table.open_columns], of=len(plan.table.columns))
 
 
 def _target_id(plan: TablePlan) -> sql.Composable:

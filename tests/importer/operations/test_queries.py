@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from importer import operations
-from importer.models import ImportProfile
+from importer.models import ImportProfile, QueryDraft
 from importer.operations import drafts, schema
 from importer.query.problems import QueryProblems
 from permissions.policy import Denied
@@ -203,3 +203,24 @@ def test_the_map_is_kept_searched_and_joined(shop: ImportProfile, shop_url: str)
         shop, {"base_table": "people", "target_type": "customer_users", "fields": ["id"]}, by=None
     )
     assert any("ctive" in item.suggestion.label and item.rows.rows == 6 for item in offered)
+
+
+@pytest.mark.req("Q33")
+def test_a_person_keeps_two_hundred_drafts_and_the_oldest_unchanged_goes_first(
+    shop: ImportProfile, people_query: dict[str, Any], alice: Any, root: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert drafts.MOST_DRAFTS == 200
+    monkeypatch.setattr(drafts, "MOST_DRAFTS", 4)
+    saved = drafts.save_draft(drafts.open_draft(shop, alice, "people", start=people_query), by=alice)
+    drafts.open_draft(shop, root, "people")
+    for number in range(3):
+        drafts.open_draft(shop, alice, f"mine-{number}", start=people_query)
+    assert drafts.open_draft(shop, alice, saved.query.key).key == "people"
+    assert QueryDraft.objects.filter(user=alice).count() == 4
+    drafts.open_draft(shop, alice, "mine-3", start=people_query)
+    left = set(QueryDraft.objects.filter(user=alice).values_list("key", flat=True))
+    assert left == {"mine-0", "mine-1", "mine-2", "mine-3"}  # that of the saved query had nothing to lose
+    drafts.open_draft(shop, alice, "mine-4", start=people_query)
+    left = set(QueryDraft.objects.filter(user=alice).values_list("key", flat=True))
+    assert left == {"mine-1", "mine-2", "mine-3", "mine-4"}
+    assert QueryDraft.objects.filter(user=root).exists()

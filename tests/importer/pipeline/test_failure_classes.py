@@ -157,6 +157,26 @@ def test_a_right_that_lacks_from_the_start_stops_the_job_with_the_grant_to_copy(
     assert not ImportRecord.objects.exists()
 
 
+@pytest.mark.req("J24", "X18", "N-029")
+@pytest.mark.parametrize("way", ["ranges", "staged"])
+def test_a_query_that_is_refused_fails_alone_in_a_rehearsal_too(
+    three: Desk, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    if way == "staged":  # a query without a key of its own is read whole into the rehearsal's transaction
+        three.execute("CREATE VIEW crew AS SELECT id, name, 100 / (id - 15) AS odd FROM staff")
+        three.query("agents", "crew", {"external_id": "id", "name": "name", "email": {"source": "crew.odd || '@x.de'"}})
+        job = three.run(dry_run=True)
+    else:
+        unplanned(monkeypatch, three, f"REVOKE SELECT ON staff FROM {READER}")
+        job = three.run(dry_run=True)
+        assert f'GRANT SELECT ON "public"."staff" TO "{READER}";' in job.error_message
+    assert (job.status, job.error_code) == ("failed", "query_failed")
+    assert "rehearse again" in job.error_message
+    assert states(job) == {"accounts": ("done", 20), "agents": ("failed", 0), "customer_users": ("done", 20)}
+    assert ImportRecord.objects.filter(run__job=job, action="created").count() == 40
+    assert not Account.objects.exists()
+
+
 # -- memory
 
 

@@ -9,7 +9,7 @@ import pytest
 from importer import operations
 from importer.models import ImportRecord
 from importer.modes import Mode
-from servicevault.models import Account
+from servicevault.models import Account, Ticket
 from tests.importer.desk import Desk
 
 pytestmark = pytest.mark.usefixtures("committed_db")
@@ -80,3 +80,19 @@ def test_held_rows_are_released_once_their_value_has_a_meaning(desk: Desk) -> No
     assert desk.outcomes(desk.work(done.job)) == {"read": 4, "created": 2, "review": 2}  # and no other row
     with pytest.raises(operations.Conflict, match="pending"):
         operations.release_held(desk.start(), by=None)
+
+
+@pytest.mark.req("E33", "X18")
+def test_rows_that_a_rehearsal_held_are_not_imported_by_the_way(desk: Desk) -> None:
+    desk.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, title text, status text); INSERT INTO t VALUES (1, 'T', 'parked')"
+    )
+    fields = {"external_id": "id", "title": "title", "description": "title", "status": "status"}
+    desk.query("tickets", "t", fields)
+    job = desk.run(dry_run=True)
+    assert desk.outcomes(job) == {"read": 1, "review": 1}
+    desk.query("tickets", "t", fields, value_maps={"status": {"parked": "pending"}})
+    assert operations.held_rows(job) == 0
+    with pytest.raises(operations.Conflict, match="is a rehearsal"):
+        operations.release_held(job, by=None)
+    assert not Ticket.objects.exists()

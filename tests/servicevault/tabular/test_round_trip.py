@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,6 +143,20 @@ def test_it_keeps_the_digits_inside_json() -> None:
         '{"a": [1.50, 1180591620717411303424, 0.10, "12:30:00"]}'
     )
     assert b'"9007199254740993"' in written("json", ["a"], [[2**53 + 1]], big_numbers="string")
+
+
+@pytest.mark.req("F-165")
+@pytest.mark.parametrize("format_name", ["json", "jsonl", "yaml"])
+def test_it_reads_back_names_however_long_they_are(format_name: str) -> None:
+    """A reader of YAML looks for a name's colon in its first 1,024 characters, unless a question mark announces it."""
+    for length in (999, 1_024, 5_000):
+        document = {"n" * length: {"\x85" * length: [1, {"é" * length: None}]}, "b": Decimal("1.50")}
+        data = written(format_name, ["facts", "l" * length], [[document, "end"]])
+        record = read(data, format=format_name, flatten=False).records[0]
+        assert record.cells[1] == "end"
+        assert json.loads(record.cells[0], parse_float=Decimal) == document
+        if format_name == "yaml":
+            assert list(yaml.safe_load(data)[0]["facts"]) == list(document)
 
 
 @pytest.mark.req("F-112")
