@@ -271,6 +271,7 @@ class _Session:
         """Load a file, part by part: its rows are staged already, unless the validation's are gone."""
         file, runs = self.job.file, file_parts.runs_of(self.job)
         self._say("Reading the file")
+        file_staging.check_rights(file, self.job)
         plans = [(part, file_staging.plan_of(file, part, self.job)) for part in file_parts.parts_of(file)]
         worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
         self.fence = worker.fence

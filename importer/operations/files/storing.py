@@ -6,12 +6,12 @@ import shlex
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from django.conf import settings
 
-from importer.operations.files.failures import MIB, FileRefused, FileTooLarge, ImportInvalid
+from importer.file_failures import MIB, FileRefused, FileTooLarge, ImportInvalid
 from permissions.tables import ImportAllowance, allows_format
 from servicevault import stored_files
 from servicevault.stored_files import Stored
@@ -88,6 +88,11 @@ def looked_at(file: IO[bytes], options: ReadOptions, allowance: ImportAllowance)
             hint=f"Allowed: {', '.join(allowance.allowed_formats) or 'none'}.",
         )
     return found
+
+
+def also_ours(allowance: ImportAllowance) -> ImportAllowance:
+    """The same for a file that we wrote ourselves of rows that came in: plain CSV, whatever may come from outside."""
+    return replace(allowance, allowed_formats=(*allowance.allowed_formats, "csv"))
 
 
 def detected(found: Inspection) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from importer import file_parts
 from importer.file_parts import Part
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
-from importer.operations.files.validating import SUGGESTIONS, finding_json
+from importer.operations.files.suggestions import SUGGESTIONS
+from importer.operations.files.validating import finding_json
 from importer.operations.progress import view_of
 from importer.pipeline.found import IN_DOUBT
 from permissions import approvals, policy
@@ -60,6 +61,7 @@ def described(job: ImportJob) -> dict[str, Any]:
         "field_mappings": file.field_mappings,
         "parts": [_part(part) for part in file_parts.parts_of(file)] if file.parts is not None else [],
         "requires_approval": file.requires_approval,
+        "within": file.within,
         "progress_percent": percent(job),
         "validation_results": {name: value for name, value in file.validation_results.items() if name != "mappings"},
         "import_results": file.import_results,

@@ -148,7 +148,7 @@ def options_of(targets: Sequence[TargetColumn]) -> list[Option]:
 
 def _page(request: PageRequest, job: ImportJob, part: Part, *, refusal: Refusal | None = None) -> HttpResponse:
     """The page; for htmx what the change means alone: the fields stay as they are under the hands."""
-    targets = files.targets(part, request.user)
+    targets = files.targets(part, request.user, job.file.bounds)
     tally = tally_of(part, unmapped_required(part))
     context = shell_of(request, job, "map") | {"refusal": refusal, "tally": tally, "part": part}
     if refusal is None and context["allowance"].can_validate:
@@ -171,7 +171,8 @@ def _form(request: PageRequest, job: ImportJob, part: Part, targets: Sequence[Ta
         rows = []  # told by the verdict
     given = request.POST or request.GET
     text, only_unmapped = plain_text(given.get("q"), limit=100), given.get("unmapped") == "1"
-    proposed = files.suggest_mapping(part.headers, rows, request.user, **files.named(part))["mappings"]
+    within = job.file.bounds
+    proposed = files.suggest_mapping(part.headers, rows, request.user, within=within, **files.named(part))["mappings"]
     confidence = {(each["source_column"], each["target_column"]): each for each in proposed}
     used = {each["source_column"]: each for each in part.field_mappings}
     options, found = options_of(targets), []
