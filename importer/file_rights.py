@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from importer.file_failures import ImportDenied, ImportInvalid, UnknownTable
 from importer.file_parts import Part, parts_of
 from importer.file_targets import Destination
 from importer.models import FileImport
+from importer.pipeline import defaults
 from permissions import policy, preferences, roles
 from permissions import tables as granted
 from permissions.tables import ImportAllowance
@@ -111,9 +113,21 @@ def goal_of(user: Any, part: Part, within: Bounds, *, system: bool = False) -> D
     """Where the part goes, with the fields that the person may fill there. Raises UnknownTable."""
     columns = () if system else granted.import_allowance(user, part.table_name).allowed_columns
     try:
-        return file_targets.destination_of(part, columns, within)
+        goal = file_targets.destination_of(part, columns, within)
     except tables.UnknownTable as error:
         raise UnknownTable(str(error)) from None
+    if goal.target.default_account and not system:
+        goal = replace(goal, makes_account=_may_make_account(user))
+    return goal
+
+
+def _may_make_account(user: Any) -> bool:
+    """What a job makes beside its own rows needs the right that a file of such rows needs."""
+    try:
+        columns = require(user, defaults.TABLE).allowed_columns
+    except (ImportDenied, UnknownTable):
+        return False
+    return not columns or defaults.NAME in columns
 
 
 def tables_of(parts: Sequence[Part]) -> list[str]:

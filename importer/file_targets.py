@@ -29,6 +29,7 @@ class Destination:
     target: Target  # with the fields this person's import may fill
     table: Table
     is_desk: bool  # a target type: rows have external ids, references, matching
+    makes_account: bool = True  # whether rows without an account may get a default one, which is made beside them
 
     @property
     def proposed(self) -> Target:

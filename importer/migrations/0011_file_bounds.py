@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('importer', '0010_jobs_of_people'),
+        ("importer", "0010_jobs_of_people"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='fileimport',
-            name='within',
+            model_name="fileimport",
+            name="within",
             field=models.JSONField(default=dict),
         ),
     ]

@@ -18,6 +18,7 @@ SUGGESTIONS = {
     "unmapped_value": "Say in the mapping what the value means, or correct it.",
     "unresolved_reference": "Import the row it names first, or correct the id.",
     "ambiguous_reference": "Say in the mapping which query the id belongs to.",
+    "no_account": "Name its account, or a customer who has one; or ask for the right to import into accounts.",
     "blocked_by_parent": "Correct the row it belongs to; both are imported then.",
     "ambiguous_match": "Give the row an external id, or correct the value it is recognised by.",
     "unmapped_required": "Map a column of the file to it, or give it a default.",
