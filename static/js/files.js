@@ -1,7 +1,10 @@
 // File import works without this: it adds dropping, the upload's progress, filters while typing, and Ctrl+Enter.
 (() => {
   "use strict";
-  const megabytes = (bytes) => `${(bytes / 1048576).toLocaleString("en", { maximumFractionDigits: 1 })} MB`;
+  const megabytes = (bytes) => {
+    const [size, unit] = bytes < 104858 ? [bytes / 1024, "KB"] : [bytes / 1048576, "MB"];
+    return `${size.toLocaleString("en", { maximumFractionDigits: 1 })} ${unit}`;
+  };
 
   // -- the file
   const say = (form, words, wrong) => {
@@ -44,6 +47,10 @@
     bar.hidden = false;
     if (event.detail.loaded < event.detail.total) bar.value = (event.detail.loaded * 100) / event.detail.total;
     else bar.removeAttribute("value"); // all was sent: the server reads it now
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const bar = event.target.matches?.("[data-upload]") && event.target.querySelector("[data-upload-bar]");
+    if (bar) bar.hidden = true;
   });
   for (const kind of ["htmx:responseError", "htmx:sendError"]) {
     document.addEventListener(kind, (event) => {
