@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
-from importer import operations
+from importer import hiding, operations
 from importer.access import sees_records
 from importer.errors import ImporterError
 from importer.models import ImportJob, ImportRecord
@@ -145,7 +145,7 @@ def _jobs() -> Any:
 def _records(job: ImportJob) -> Any:
     # The source's rows themselves stay in the database: a page of fifty could weigh megabytes.
     wanted = ("source_identifier", "ordinal", "action", "code", "problems", "warnings", "matching", "run__name")
-    found = ImportRecord.objects.filter(run__job=job, verdict__hidden_at=None)
+    found = hiding.shown(ImportRecord.objects.filter(run__job=job))
     return found.select_related("run").only("id", *wanted)
 
 

@@ -18,7 +18,7 @@ from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.files import rights, storing, uploading
 from importer.operations.files.looking import named
 from importer.operations.files.retries import came_in, correctable
-from importer.operations.files.telling import failed_records, record_errors
+from importer.operations.files.telling import failed_records, hidden_failures, record_errors
 from importer.operations.files.validating import ROW_KEY
 from servicevault import stored_files
 from servicevault.tabular import containers, formats, sandbox
@@ -210,6 +210,7 @@ def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[dict[str, list[lis
     ):
         failed = {str(record.pk): record.run.key for record in failed_records(job)}
         imported = came_in(job)
+        hidden = {str(pk) for pk in hidden_failures(job).values_list("pk", flat=True)}
         for record in read.records:
             cells = record.mapping(read.headers)
             if KEY not in cells:
@@ -220,6 +221,8 @@ def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[dict[str, list[lis
             known = failed.pop(key, None)
             if known is None or key in imported:
                 message = "The row is imported already." if known else "This is no failed row of the job."
+                if key in hidden:
+                    message = "The row was taken out by a decision; it is not imported."
                 refused.append({"row": record.line, "key": key, "result": 409, "message": message})
                 continue
             chosen[known].append([*(cells.get(header) for header in _own(parts[known])), key])

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from importer import file_parts
+from importer import file_parts, hiding
 from importer.file_parts import Part
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
@@ -176,9 +176,17 @@ def errors(
 
 
 def failed_records(job: ImportJob) -> QuerySet[ImportRecord]:
-    """Rows of the file that did not go in, those in doubt included, in the file's order."""
-    found = ImportRecord.objects.filter(run__job=job, action__in=(Outcome.FAILED, Outcome.REVIEW))
-    return found.select_related("run").order_by("run__position", "source_row", "id")
+    """Rows of the file that did not go in, those in doubt included, in the file's order; without those a person hid."""
+    return hiding.shown(_failed(job)).select_related("run").order_by("run__position", "source_row", "id")
+
+
+def hidden_failures(job: ImportJob) -> QuerySet[ImportRecord]:
+    """Rows that did not go in and that a person took out of the lists: nobody is to correct them."""
+    return hiding.hidden(_failed(job))
+
+
+def _failed(job: ImportJob) -> QuerySet[ImportRecord]:
+    return ImportRecord.objects.filter(run__job=job, action__in=(Outcome.FAILED, Outcome.REVIEW))
 
 
 def record_errors(record: ImportRecord, parts: Mapping[str, Part]) -> list[dict[str, Any]]:

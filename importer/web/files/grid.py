@@ -94,6 +94,7 @@ def _page(
 ) -> HttpResponse:
     context = shell_of(request, job, "import") | {
         "page": page,
+        "hidden_rows": files.hidden_failures(job).count(),
         "part": part,
         "rows": rows,
         "columns": _columns(part),

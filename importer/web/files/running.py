@@ -37,6 +37,8 @@ def job_page(request: PageRequest, pk: Any) -> HttpResponse:
         "may_cancel": view.is_active and not job.cancel_requested and policy.allows(request.user, "cancel", job),
         "sees_records": sees_records(request.user, job),
     }
+    if context["sees_records"]:
+        context["hidden_rows"] = files.hidden_failures(job).count()
     if view.failed and context["sees_records"]:
         found, total = files.errors(job, limit=ERRORS)
         context |= {"errors": found, "failed_rows": total, "forms": ("csv", "xlsx", "json")}
