@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -15,7 +16,7 @@ from importer.operations.files import consent, rights, validating
 from importer.operations.files.retries import require_latest
 from importer.operations.files.uploading import require_waiting
 from permissions import audit
-from servicevault.jobs.limits import MOST_UNFINISHED, unfinished_of
+from servicevault.jobs.limits import MOST_UNFINISHED, take_turns, unfinished_of
 from servicevault.jobs.models import JobStatus
 
 
@@ -50,12 +51,9 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             else "No row can be imported.",
             **_counts(report),
         )
-    if not system:
-        for name in rights.tables_of(parts):
-            rights.check_pace(user, name)
-        if (count := unfinished_of(user)) >= MOST_UNFINISHED:
-            raise TooManyJobs(count)
     with transaction.atomic():
+        if not system:
+            _check_quotas(user, rights.tables_of(parts))
         won = ImportJob.objects.filter(pk=job.pk, status=JobStatus.PENDING, awaits_start=True).update(
             awaits_start=False
         )
@@ -79,6 +77,15 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             )
     job.refresh_from_db()
     return job
+
+
+def _check_quotas(user: Any, names: Sequence[str]) -> None:
+    """Raise TooManyImports, TooManyJobs. In the transaction that starts the job, so that none passes beside another."""
+    take_turns(user)
+    for name in names:
+        rights.check_pace(user, name)
+    if (count := unfinished_of(user)) >= MOST_UNFINISHED:
+        raise TooManyJobs(count)
 
 
 def check_and_start(job: ImportJob, user: Any) -> ImportJob:
