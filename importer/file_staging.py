@@ -19,7 +19,7 @@ from importer.models import FileImport, ImportJob
 from importer.options import InvalidOption
 from importer.pipeline import chunks, keyed
 from importer.pipeline.keyed import KeyedPlan
-from importer.pipeline.readers import LinesReader, Reader, StagedReader
+from importer.pipeline.readers import FETCHED_ROWS, LinesReader, Reader, StagedReader
 from importer.pipeline.tables import stage
 from importer.pipeline.tables.judge import judge
 from importer.pipeline.tables.plan import TablePlan
@@ -61,7 +61,13 @@ def _ending_the_job() -> Iterator[None]:
 
 
 def reader_of(
-    file: FileImport, part: Part, plan: FilePlan, run_id: int, *, connect: Callable[[], psycopg.Connection]
+    file: FileImport,
+    part: Part,
+    plan: FilePlan,
+    run_id: int,
+    *,
+    connect: Callable[[], psycopg.Connection],
+    read_ahead: int = FETCHED_ROWS,
 ) -> Reader:
     """What reads the part's rows, by lines for a table and by external ids for a target type.
 
@@ -75,7 +81,7 @@ def reader_of(
         assert isinstance(plan, KeyedPlan)
         return keyed.fill(connection, plan, run_id)
 
-    return StagedReader(fill, connect, run_id)
+    return StagedReader(fill, connect, run_id, read_ahead=read_ahead)
 
 
 def _lines_ready(connection: psycopg.Connection, file: FileImport, part: Part, plan: TablePlan, run_id: int) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import psycopg
+from django.conf import settings
 from django.db import OperationalError as DjangoOperationalError
 from django.db import connection as django_connection
 from django.db import transaction
@@ -254,9 +255,11 @@ class _Session:
         reader: Reader
         if plan.table is not None:
             most = table_queries.most_rows(plan.table, self.job.created_by)
-            reader = rows_into(plan.table, source, plan.compiled, run.pk, most=most)
+            reader = rows_into(plan.table, source, plan.compiled, run.pk, most=most, read_ahead=self._read_ahead)
         else:
-            reader = reader_for(source, plan.compiled, connect=connect_target, run_id=run.pk)
+            reader = reader_for(
+                source, plan.compiled, connect=connect_target, run_id=run.pk, read_ahead=self._read_ahead
+            )
         try:
             worker.run(run.pk, plan.table or plan.load, reader, plan.compiled.sql_hash)
             if plan.table is not None:
@@ -279,7 +282,9 @@ class _Session:
             for part, plan in plans:
                 self._say(f"Importing {part.place or file.original_filename}")
                 run = runs[part.key]
-                reader = file_staging.reader_of(file, part, plan, run.pk, connect=connect_target)
+                reader = file_staging.reader_of(
+                    file, part, plan, run.pk, connect=connect_target, read_ahead=self._read_ahead
+                )
                 if isinstance(plan, TablePlan):
                     worker.run(run.pk, plan, reader, file.validated_as)
                     file_staging.advance_sequences(worker.connection, plan)
@@ -334,8 +339,20 @@ class _Session:
     @property
     def _batch_rows(self) -> int:
         wanted = self.job.options.get("batch_size", "auto")
-        rows = preferences.value("IMPORT_BATCH_SIZE") if wanted in (None, "auto") else int(wanted)
+        rows = self._usual_batch if wanted in (None, "auto") else int(wanted)
         return max(1, rows // self.shrunk)
+
+    @property
+    def _usual_batch(self) -> int:
+        """Of files the environment can say its own number; else what the installation says counts for them too."""
+        if self.job.source_kind == "file" and preferences.is_locked("IMPORT_FILE_BATCH_SIZE"):
+            return int(settings.IMPORT_FILE_BATCH_SIZE)
+        return int(preferences.value("IMPORT_BATCH_SIZE"))
+
+    @property
+    def _read_ahead(self) -> int:
+        wanted = self.job.options.get("read_ahead", "auto")
+        return int(settings.IMPORT_READ_AHEAD if wanted in (None, "auto") else wanted)
 
     def _after_slice(self, run_id: int, counts: Counts) -> None:
         if not self.progressed:

@@ -224,7 +224,8 @@ def mode_of(on_duplicate: str) -> Mode:
 
 def job_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a file's options that the runner reads."""
-    return {name: options[name] for name in ("batch_size", "error_policy", "timeout") if options.get(name) is not None}
+    read = ("batch_size", "read_ahead", "error_policy", "timeout")
+    return {name: options[name] for name in read if options.get(name) is not None}
 
 
 def _job(
