@@ -22,6 +22,7 @@ from importer.tasks import announce
 from importer.web.profiles import PAGE
 from permissions import policy
 from servicevault.web.listing import page_of
+from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only, render_page
 
 RECORDS_SHOWN = 50  # U31
@@ -49,6 +50,7 @@ class RecordView:
 
 @members_only
 @require_safe
+@renewed
 def job_page(request: PageRequest, pk: Any) -> HttpResponse:
     """The job; for htmx the part that changes, which asks for itself again as long as the job is active."""
     policy.require(request.user, PAGE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -116,11 +117,12 @@ def _scan(file: IO[bytes], allowance: ImportAllowance) -> None:
     """Ask the installation's scanner, where there is one (F-085)."""
     if not settings.IMPORT_SCAN_CONTENT or not settings.IMPORT_SCAN_COMMAND:
         return
-    file.seek(0)
+    descriptor = sandbox.own_descriptor(file)
     try:
+        os.lseek(descriptor, 0, os.SEEK_SET)  # where the file stands for us, a buffer may hide
         asked = subprocess.run(
             shlex.split(settings.IMPORT_SCAN_COMMAND),
-            stdin=file,
+            stdin=descriptor,
             capture_output=True,
             timeout=SCAN_SECONDS,
             check=False,
@@ -128,6 +130,8 @@ def _scan(file: IO[bytes], allowance: ImportAllowance) -> None:
         refused = asked.returncode != 0
     except (OSError, subprocess.TimeoutExpired):
         refused = True
+    finally:
+        os.close(descriptor)
     file.seek(0)
     if refused:
         raise FileRefused(

@@ -33,6 +33,7 @@ from permissions import tables as granted
 from permissions.tables import ImportAllowance
 from servicevault import catalog, tables
 from servicevault.jobs.models import JobStatus
+from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only
 
 ROWS = 5
@@ -150,6 +151,7 @@ def start(request: PageRequest, pk: UUID) -> HttpResponse:
 
 @members_only
 @require_safe
+@renewed
 def progress(request: PageRequest, pk: UUID) -> HttpResponse:
     """The import as it is now; asks again while it is at work, and tells `data-import:imported` once."""
     job = job_of(request, pk)

@@ -17,6 +17,7 @@ from importer.operations import files
 from importer.operations.files import TargetColumn
 from importer.web.files.flow import LOST, Refusal, go, part_of, rows_of, shell_of, waiting_page
 from servicevault import catalog
+from servicevault.api.limits import asked
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 
@@ -151,7 +152,11 @@ def _page(request: PageRequest, job: ImportJob, part: Part, *, refusal: Refusal 
     targets = files.targets(part, request.user, job.file.bounds)
     tally = tally_of(part, unmapped_required(part))
     context = shell_of(request, job, "map") | {"refusal": refusal, "tally": tally, "part": part}
-    if refusal is None and context["allowance"].can_validate:
+    pace = asked("builder", request.user) if request.htmx and refusal is None else None
+    if pace is not None and not pace.allowed:
+        words = f"{pace.limit} checks of the first rows in a minute are enough."
+        context["refusal"] = Refusal(words, f"The mapping is kept; a change in {pace.reset} seconds is judged again.")
+    elif refusal is None and context["allowance"].can_validate:
         try:
             report = files.validate_sample(job, request.user, part=part.place)
         except ImporterError as error:
@@ -161,7 +166,12 @@ def _page(request: PageRequest, job: ImportJob, part: Part, *, refusal: Refusal 
     if not request.htmx:
         context |= _form(request, job, part, targets)
     status = 422 if refusal and request.method == "POST" else 200
-    return render_page(request, "importer/files/map.html", "importer/files/_map_verdict.html", context, status=status)
+    if pace is not None and not pace.allowed:
+        status = 429
+    answer = render_page(request, "importer/files/map.html", "importer/files/_map_verdict.html", context, status=status)
+    for name, value in pace.headers().items() if pace else ():
+        answer.headers[name] = value
+    return answer
 
 
 def _form(request: PageRequest, job: ImportJob, part: Part, targets: Sequence[TargetColumn]) -> dict[str, Any]:
