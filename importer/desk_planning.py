@@ -71,6 +71,7 @@ def plan_rows(
         matching=Matching(primary=chosen or target.match_fields, strategy=Strategy(target.match_strategy)),
         timezone=options.read.timezone,
         default_account_name=f"Imported from {options.source_key}",
+        makes_default_account=goal.makes_account,
         record_unchanged=options.record_unchanged,
         cells=cells,
         of_file=True,

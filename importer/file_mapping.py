@@ -40,8 +40,8 @@ def mapped_field(target: Target, mapping: FieldMapping, cells: Cells, rules: Seq
 
 
 def field_checks(target: Target, field: Field, rules: Sequence[Any]) -> tuple[Check, ...]:
-    """What the field's name and the rules ask of every value. Raises InvalidOption for a rule that cannot be."""
-    return (*_of_the_name(field), *(_rule(target, field, rule) for rule in rules if _is_of(rule, field)))
+    """What the field's name or type, and the rules, ask of every value. Raises InvalidOption for a rule that cannot be."""
+    return (*_of_the_column(field), *(_rule(target, field, rule) for rule in rules if _is_of(rule, field)))
 
 
 def _is_opened(field: Field, cells: Cells) -> bool:
@@ -64,15 +64,17 @@ def _is_the_types_own(field: Field, step: tuple[str, Any]) -> bool:
     return not params and column.base in own.get(name, ())
 
 
-def _of_the_name(field: Field) -> tuple[Check, ...]:
-    """A column that is called so holds e-mail addresses (F-073)."""
-    parts = set(words_of(field.name))
-    is_mail = (
-        field.base in {"text", "varchar", "citext"}
-        and parts & {"email", "mail"}
-        and not parts & {"id", "body", "subject", "text"}
+def _of_the_column(field: Field) -> tuple[Check, ...]:
+    """A column that is called so, or whose type is a domain that is called so, holds e-mail addresses (F-073)."""
+    is_text = field.base in {"text", "varchar", "citext"}
+    return (Check("email"),) if _is_of_mail(field.name if is_text else field.base) else ()
+
+
+def _is_of_mail(name: str) -> bool:
+    parts = set(words_of(name))
+    return (
+        not name.startswith("_") and bool(parts & {"email", "mail"}) and not parts & {"id", "body", "subject", "text"}
     )
-    return (Check("email"),) if is_mail else ()
 
 
 def _is_of(rule: Any, field: Field) -> bool:

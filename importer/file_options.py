@@ -16,8 +16,8 @@ from servicevault.tabular.options import ReadOptions
 STRATEGIES = ("skip", "update", "error")
 ALIASES = {"uppercase": "upper", "lowercase": "lower"}
 OWN = (
-    "on_duplicate", "duplicate_key", "validate_only", "batch_size", "error_policy", "validation_rules", "timeout",
-    "record_unchanged", "tables", "source_key",
+    "on_duplicate", "duplicate_key", "validate_only", "batch_size", "read_ahead", "error_policy", "validation_rules",
+    "timeout", "record_unchanged", "tables", "source_key",
 )  # fmt: skip
 RULES = (
     "not_empty", "pattern", "min", "max", "min_length", "max_length", "one_of", "email", "url", "date", "unique",
@@ -37,7 +37,8 @@ class FileOptions:
     on_duplicate: str = "skip"
     duplicate_key: tuple[str, ...] = ()
     validate_only: bool = False
-    batch_size: int | None = None  # None: 5,000 rows
+    batch_size: int | None = None  # rows of one transaction; None: as the installation says
+    read_ahead: int | None = None  # staged rows a worker asks for at a time; None: the same
     error_policy: Mapping[str, Any] | None = None
     rules: tuple[Mapping[str, Any], ...] = ()
     record_unchanged: bool = False
@@ -101,7 +102,8 @@ def file_options(given: Mapping[str, Any]) -> FileOptions:
         on_duplicate=strategy,
         duplicate_key=tuple(key),
         validate_only=given.get("validate_only", False),
-        batch_size=_batch_size(given.get("batch_size")),
+        batch_size=_size(given, "batch_size", 10, 50_000),
+        read_ahead=_size(given, "read_ahead", 1, 10_000),
         error_policy=_policy(given.get("error_policy")),
         rules=_rules(given.get("validation_rules") or ()),
         record_unchanged=given.get("record_unchanged", False),
@@ -228,11 +230,12 @@ def _tables(given: Any) -> Mapping[str, str]:
     return dict(given)
 
 
-def _batch_size(given: Any) -> int | None:
+def _size(options: Mapping[str, Any], name: str, low: int, high: int) -> int | None:
+    given = options.get(name)
     if given in (None, "auto"):
         return None
-    if not isinstance(given, int) or isinstance(given, bool) or not 10 <= given <= 50_000:
-        raise _refused("batch_size", "is auto or a number from 10 to 50,000")
+    if not isinstance(given, int) or isinstance(given, bool) or not low <= given <= high:
+        raise _refused(name, f"is auto or a number from {low:,} to {high:,}")
     return given
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from importer import desk_planning, file_targets, table_planning
 from importer.file_mapping import mapped_field
 from importer.file_options import FileOptions, digest, file_options
 from importer.file_parts import Part, parts_of
+from importer.file_targets import Destination
 from importer.models import FileImport, TableRule
 from importer.pipeline.columns import Cells
 from importer.pipeline.keyed import KeyedPlan
@@ -34,15 +34,15 @@ def validated_digest(file: FileImport) -> str:
 
 
 def plan_part(
-    file: FileImport, part: Part, *, by: Any = None, columns: Sequence[str] = (), stores: bool = True
+    file: FileImport, part: Part, *, by: Any = None, goal: Destination | None = None, stores: bool = True
 ) -> FilePlan:
-    """The plan of one part of a file; `columns` are those of its table that may be filled, none: all.
+    """The plan of one part of a file; `goal` is where it goes with the fields that may be filled, None: all.
 
     With `stores` the entities and the form of the mapping are noted for the rows that will carry them. Raises
     InvalidOption for what cannot be right, UnknownTable when the table is gone.
     """
     options = file_options(file.import_options)
-    goal = file_targets.destination_of(part, columns)
+    goal = goal or file_targets.destination_of(part)
     file_targets.check_mappings(goal, part.mappings, part.headers)
     cells = _cells(options, part.file_format)
     rules = [
@@ -66,9 +66,9 @@ def plan_part(
     )
 
 
-def unmapped_required(part: Part, columns: Sequence[str] = ()) -> list[str]:
+def unmapped_required(part: Part) -> list[str]:
     """Columns or fields that must have a value and get none (F-076)."""
-    return file_targets.destination_of(part, columns).missing([mapping.target for mapping in part.mappings])
+    return file_targets.destination_of(part).missing([mapping.target for mapping in part.mappings])
 
 
 def _cells(options: FileOptions, file_format: str) -> Cells:

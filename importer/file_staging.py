@@ -10,22 +10,21 @@ import psycopg
 from django.conf import settings
 from psycopg import sql
 
-from importer import file_parts, file_planning
+from importer import file_parts, file_planning, file_rights
 from importer.errors import JobFailed
+from importer.file_failures import ImportDenied, ImportInvalid, UnknownTable
 from importer.file_parts import Part
 from importer.file_planning import FilePlan
 from importer.models import FileImport, ImportJob
 from importer.options import InvalidOption
 from importer.pipeline import chunks, keyed
 from importer.pipeline.keyed import KeyedPlan
-from importer.pipeline.readers import LinesReader, Reader, StagedReader
+from importer.pipeline.readers import FETCHED_ROWS, LinesReader, Reader, StagedReader
 from importer.pipeline.tables import stage
 from importer.pipeline.tables.judge import judge
 from importer.pipeline.tables.plan import TablePlan
-from permissions import tables as granted
 from servicevault import stored_files
 from servicevault.stored_files import FileGone
-from servicevault.tables import UnknownTable
 from servicevault.tabular import sandbox
 from servicevault.tabular.errors import FileRejected
 
@@ -35,14 +34,26 @@ STAGING_LOCK = chunks.LOCK_CLASS + 4
 def plan_of(file: FileImport, part: Part, job: ImportJob) -> FilePlan:
     """The plan of a part of a job's file as of now. Raises JobFailed when target, mapping or right are gone meanwhile."""
     user = job.created_by
+    with _ending_the_job():
+        goal = file_rights.goal_of(user, part, file.bounds, system=user is None)
+        return file_planning.plan_part(file, part, by=user, goal=goal)
+
+
+def check_rights(file: FileImport, job: ImportJob) -> None:
+    """Ask anew what was asked at the start, for rights change while a job waits or is paused. Raises JobFailed."""
+    with _ending_the_job():
+        file_rights.require_file(job.created_by, file, system=job.created_by is None)
+
+
+@contextmanager
+def _ending_the_job() -> Iterator[None]:
+    """Say JobFailed for what a person would be told."""
     try:
-        columns: tuple[str, ...] = ()
-        if user is not None:
-            allowance = granted.import_allowance(user, part.table_name)
-            if not allowance.can_import:
-                raise JobFailed(f"The right to import into {part.table_name} was taken away.", code="permission_denied")
-            columns = allowance.allowed_columns
-        return file_planning.plan_part(file, part, by=user, columns=columns)
+        yield
+    except ImportDenied as error:
+        raise JobFailed(error.message, code="permission_denied", hint=error.hint) from error
+    except ImportInvalid as error:
+        raise JobFailed(error.message, code="source_limit", hint=error.hint) from error
     except UnknownTable as error:
         raise JobFailed(str(error), code="query_failed", hint="The table was dropped or renamed.") from error
     except InvalidOption as error:
@@ -50,7 +61,13 @@ def plan_of(file: FileImport, part: Part, job: ImportJob) -> FilePlan:
 
 
 def reader_of(
-    file: FileImport, part: Part, plan: FilePlan, run_id: int, *, connect: Callable[[], psycopg.Connection]
+    file: FileImport,
+    part: Part,
+    plan: FilePlan,
+    run_id: int,
+    *,
+    connect: Callable[[], psycopg.Connection],
+    read_ahead: int = FETCHED_ROWS,
 ) -> Reader:
     """What reads the part's rows, by lines for a table and by external ids for a target type.
 
@@ -64,7 +81,7 @@ def reader_of(
         assert isinstance(plan, KeyedPlan)
         return keyed.fill(connection, plan, run_id)
 
-    return StagedReader(fill, connect, run_id)
+    return StagedReader(fill, connect, run_id, read_ahead=read_ahead)
 
 
 def _lines_ready(connection: psycopg.Connection, file: FileImport, part: Part, plan: TablePlan, run_id: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from importer.errors import QueryError
+from importer.file_bounds import Bounds
 from importer.file_options import FieldMapping
 from importer.file_parts import Part
 from importer.mapping.auto import AutoMap, Proposal, auto_map, columns_of_rows
@@ -28,6 +29,7 @@ class Destination:
     target: Target  # with the fields this person's import may fill
     table: Table
     is_desk: bool  # a target type: rows have external ids, references, matching
+    makes_account: bool = True  # whether rows without an account may get a default one, which is made beside them
 
     @property
     def proposed(self) -> Target:
@@ -68,9 +70,10 @@ def destination(*, table_name: str = "", target_type: str = "", columns: Sequenc
     return Destination(target_of(table, columns=columns), table, is_desk=False)
 
 
-def destination_of(part: Part, columns: Sequence[str] = ()) -> Destination:
-    """The destination of a file's part. Raises UnknownTable when the table is gone."""
-    return destination(table_name=part.table_name, target_type=part.target_type, columns=columns)
+def destination_of(part: Part, columns: Sequence[str] = (), within: Bounds | None = None) -> Destination:
+    """The destination of a file's part, within the bounds of the page. Raises UnknownTable when the table is gone."""
+    goal = destination(table_name=part.table_name, target_type=part.target_type, columns=columns)
+    return replace(goal, target=within.left_of(goal.target)) if within else goal
 
 
 def target_of(table: Table, *, columns: Sequence[str] = ()) -> Target:
@@ -107,12 +110,12 @@ def table_of(target_type: str) -> str:
     return target_type.removeprefix(f"{OF_TABLES}:")
 
 
-def narrowed(goal: Destination, columns: Sequence[str]) -> Destination:
-    """The same with only the fields that these columns hold; none: all."""
-    if not columns:
-        return goal
-    target = _narrowed(goal.target, columns) if goal.is_desk else target_of(goal.table, columns=columns)
-    return replace(goal, target=target)
+def narrowed(goal: Destination, columns: Sequence[str], within: Bounds | None = None) -> Destination:
+    """The same with only the fields that these columns hold (none: all), within the bounds of the page."""
+    target = goal.target
+    if columns:
+        target = _narrowed(target, columns) if goal.is_desk else target_of(goal.table, columns=columns)
+    return replace(goal, target=within.left_of(target) if within else target)
 
 
 def _narrowed(target: Target, columns: Sequence[str]) -> Target:

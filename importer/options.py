@@ -99,6 +99,7 @@ _MATCHING: dict[str, tuple[Check, str]] = {
 }
 OPTIONS: dict[str, tuple[Check, str]] = {
     "batch_size": (lambda value: value == "auto" or _whole(1, 50_000)(value), "auto or 1 to 50,000 rows"),
+    "read_ahead": (lambda value: value == "auto" or _whole(1, 10_000)(value), "auto or 1 to 10,000 rows"),
     "timeout": (_whole(60, 86_400), "60 to 86,400 seconds"),
     "concurrent_jobs": (_whole(1, 20), "1 to 20"),
     "mode": (_accepted(mode_of), "create, update or upsert"),

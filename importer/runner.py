@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 import psycopg
+from django.conf import settings
 from django.db import OperationalError as DjangoOperationalError
 from django.db import connection as django_connection
 from django.db import transaction
@@ -246,9 +247,11 @@ class _Session:
         reader: Reader
         if plan.table is not None:
             most = table_queries.most_rows(plan.table, self.job.created_by)
-            reader = rows_into(plan.table, source, plan.compiled, run.pk, most=most)
+            reader = rows_into(plan.table, source, plan.compiled, run.pk, most=most, read_ahead=self._read_ahead)
         else:
-            reader = reader_for(source, plan.compiled, connect=connect_target, run_id=run.pk)
+            reader = reader_for(
+                source, plan.compiled, connect=connect_target, run_id=run.pk, read_ahead=self._read_ahead
+            )
         try:
             loaded = plan.table or plan.load
             worker.run(run.pk, loaded, reader, plan.compiled.sql_hash, role=writer.writer_of(loaded))
@@ -286,6 +289,7 @@ class _Session:
         """Load a file, part by part: its rows are staged already, unless the validation's are gone."""
         file, runs = self.job.file, file_parts.runs_of(self.job)
         self._say("Reading the file")
+        file_staging.check_rights(file, self.job)
         plans = [(part, file_staging.plan_of(file, part, self.job)) for part in file_parts.parts_of(file)]
         worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
         self.fence = worker.fence
@@ -293,7 +297,9 @@ class _Session:
             for part, plan in plans:
                 self._say(f"Importing {part.place or file.original_filename}")
                 run = runs[part.key]
-                reader = file_staging.reader_of(file, part, plan, run.pk, connect=connect_target)
+                reader = file_staging.reader_of(
+                    file, part, plan, run.pk, connect=connect_target, read_ahead=self._read_ahead
+                )
                 loaded = plan if isinstance(plan, TablePlan) else plan.load
                 worker.run(run.pk, loaded, reader, file.validated_as, role=writer.writer_of(loaded))
                 if isinstance(plan, TablePlan):
@@ -347,8 +353,20 @@ class _Session:
     @property
     def _batch_rows(self) -> int:
         wanted = self.job.options.get("batch_size", "auto")
-        rows = preferences.value("IMPORT_BATCH_SIZE") if wanted in (None, "auto") else int(wanted)
+        rows = self._usual_batch if wanted in (None, "auto") else int(wanted)
         return max(1, rows // self.shrunk)
+
+    @property
+    def _usual_batch(self) -> int:
+        """Of files the environment can say its own number; else what the installation says counts for them too."""
+        if self.job.source_kind == "file" and preferences.is_locked("IMPORT_FILE_BATCH_SIZE"):
+            return int(settings.IMPORT_FILE_BATCH_SIZE)
+        return int(preferences.value("IMPORT_BATCH_SIZE"))
+
+    @property
+    def _read_ahead(self) -> int:
+        wanted = self.job.options.get("read_ahead", "auto")
+        return int(settings.IMPORT_READ_AHEAD if wanted in (None, "auto") else wanted)
 
     def _after_slice(self, run_id: int, counts: Counts) -> None:
         if not self.progressed:

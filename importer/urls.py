@@ -18,7 +18,7 @@ from importer.web import (
     records,
     value_maps,
 )
-from importer.web.files import checking, choosing, grid, mapping, reading, running
+from importer.web.files import checking, choosing, component, grid, mapping, reading, running
 
 _FILE = "settings/data-import/<uuid:pk>"
 _OF = "import/profiles/<uuid:pk>"
@@ -52,6 +52,7 @@ urlpatterns = [
     path("import/jobs/<uuid:pk>/release-held", jobs.release_held, name="job_release_held"),
     path("settings/data-import", choosing.data_import, name="data_import"),
     path("settings/data-import/upload", choosing.upload, name="data_import_upload"),
+    path("settings/data-import/component/upload", component.upload, name="data_import_component_upload"),
     path("settings/data-import/history", running.history, name="data_import_history"),
     path(_FILE, running.job_page, name="data_import_job"),
     path(f"{_FILE}/read", reading.read_page, name="data_import_read"),
@@ -62,5 +63,8 @@ urlpatterns = [
     path(f"{_FILE}/start", checking.start, name="data_import_start"),
     path(f"{_FILE}/cancel", running.cancel, name="data_import_cancel"),
     path(f"{_FILE}/retry", running.retry, name="data_import_retry"),
+    path(f"{_FILE}/component", component.progress, name="data_import_component_progress"),
+    path(f"{_FILE}/component/check", component.check, name="data_import_component_check"),
+    path(f"{_FILE}/component/start", component.start, name="data_import_component_start"),
     path(f"{_FILE}/correct", grid.correct, name="data_import_correct"),
 ]

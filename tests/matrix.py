@@ -138,6 +138,10 @@ MATRIX: dict[str, Address] = {
     "data_import": Address(FILERS, NO_SUCH_METHOD),
     "data_import_history": Address(FILERS, NO_SUCH_METHOD),
     "data_import_upload": Address(NO_SUCH_METHOD, SAVERS),
+    "data_import_component_upload": Address(NO_SUCH_METHOD, (302, 403, 403, 400, 400)),  # within which bounds?
+    "data_import_component_progress": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _SENT),
+    "data_import_component_check": Address(NO_SUCH_METHOD, SAVERS, _SENT),
+    "data_import_component_start": Address(NO_SUCH_METHOD, SAVERS, _SENT),
     "data_import_read": Address(FILERS, SAVERS, _SENT),
     "data_import_map": Address(FILERS, SAVERS, _SENT),
     "data_import_check": Address(FILERS, SAVERS, _SENT),

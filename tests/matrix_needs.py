@@ -109,7 +109,8 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
     ("pages.settings.import",): [*of("get", "settings_import"), "post settings_import"],
     ("pages.settings.data_import",): [
         *of("get", "data_import data_import_history data_import_read data_import_map data_import_check"),
-        *of("get", "data_import_findings data_import_job data_import_correct"),
+        *of("get", "data_import_findings data_import_job data_import_correct data_import_component_progress"),
+        *of("post", "data_import_component_upload data_import_component_check data_import_component_start"),
         *of("post", "data_import_upload data_import_read data_import_map data_import_check data_import_template"),
         *of("post", "data_import_start data_import_cancel data_import_retry data_import_correct"),
     ],

@@ -18,6 +18,7 @@ from exporter.wanted import Wanted
 from permissions import approvals, audit
 from servicevault import stored_files
 from servicevault.jobs import lifecycle
+from servicevault.jobs.limits import take_turns
 from servicevault.jobs.models import ACTIVE
 from servicevault.tabular.values import render
 
@@ -34,12 +35,13 @@ def create_export(
     Raises what `planned` raises, TooManyRows, TooOften, Conflict when an approval is needed that nobody can give.
     """
     plan = planned(wanted, by)
-    _check_quota(plan, by)
     rows, is_exact = reading.count(plan.selection)
     taken = min(rows, plan.extras.row_limit or rows)
     if is_exact and taken > plan.limit:
         raise TooManyRows(rows, plan.limit)
     with transaction.atomic():
+        take_turns(by)
+        _check_quota(plan, by)
         job = ExportJob.objects.create(
             table_name=plan.table.name,
             export_format=plan.format.name,

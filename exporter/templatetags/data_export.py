@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django import template
@@ -10,9 +9,9 @@ from django import template
 from exporter.bounds import Bounds
 from exporter.web.component import component_for
 from exporter.web.parameters import Parameters
+from servicevault.web.tag_values import Names, from_zero, names
 
 register = template.Library()
-Names = str | Iterable[str] | None
 
 
 @register.inclusion_tag("exporter/component.html", takes_context=True)
@@ -36,19 +35,7 @@ def data_export(
     lists or texts with commas; `filters` are those of the API; `total_rows` is what the page knows anyway.
     """
     request = context["request"]
-    bounds = Bounds(_names(columns), filters or (), _from_zero(max_rows), _names(allowed_formats), bool(show_preview))
+    bounds = Bounds(names(columns), filters or (), from_zero(max_rows), names(allowed_formats), bool(show_preview))
     parameters = Parameters(table_name, bounds, default_format, total_rows, bool(embedded), class_name)
     component = component_for(request.user, parameters)
     return {"component": component, "request": request, "csrf_token": context.get("csrf_token")}
-
-
-def _from_zero(rows: int | None) -> int | None:
-    return None if rows is None else max(0, int(rows))
-
-
-def _names(given: Names) -> tuple[str, ...] | None:
-    """The names, each once; None where nothing was said."""
-    if given is None:
-        return None
-    parts = given.split(",") if isinstance(given, str) else given
-    return tuple(dict.fromkeys(name for part in parts if (name := str(part).strip())))

@@ -29,6 +29,7 @@ from exporter.web.parameters import Parameters, key_of
 from permissions import policy
 from permissions.tables import export_allowance
 from servicevault.jobs.models import JobStatus
+from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only
 
 ROWS = 5
@@ -117,6 +118,7 @@ def start(request: PageRequest) -> HttpResponse:
 
 @members_only
 @require_safe
+@renewed
 def progress(request: PageRequest, pk: UUID) -> HttpResponse:
     """The export as it is now; asks again while it is at work, and tells `data-export:ready` once."""
     policy.require(request.user, PAGE)

@@ -25,6 +25,7 @@ from permissions import policy
 from servicevault.jobs.models import ACTIVE, JobStatus
 from servicevault.jobs.states import STATES, STOPPING
 from servicevault.web.listing import page_of
+from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only, render_page
 
 PAGE = "pages.exports"
@@ -53,6 +54,7 @@ class ExportView:
 
 @members_only
 @require_safe
+@renewed
 def exports(request: PageRequest) -> HttpResponse:
     """The page; for htmx the list of exports, which renews itself while one is at work."""
     policy.require(request.user, PAGE)

@@ -13,14 +13,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from importer import operations
+from importer import hiding, operations
 from importer.access import sees_records
 from importer.api import job_shapes as shapes
 from importer.api import record_shapes
 from importer.api.profiles import ImportApi
 from importer.models import ImportJob, ImportProfile, ImportRecord
 from importer.modes import Outcome
-from importer.operations import decisions
 from importer.tasks import announce
 from permissions import policy
 from servicevault.api.documents import envelope, page_of
@@ -173,7 +172,7 @@ class Errors(JobApi):
             raise policy.Denied("import.jobs.monitor")
         given = self.query(ErrorParameters)
         failed = ImportRecord.objects.filter(run__job=job, action=Outcome.FAILED)
-        rows = decisions.shown(failed).select_related("run__job")
+        rows = hiding.shown(failed).select_related("run__job")
         if "query" in given:
             rows = rows.filter(run__key=given["query"])
         groups = rows.values("run__key", "code").annotate(count=Count("pk")).order_by("-count", "code")

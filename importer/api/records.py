@@ -15,9 +15,10 @@ from rest_framework.response import Response
 
 from importer.api import record_shapes
 from importer.api.jobs import JobApi
+from importer.hiding import shown
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
-from importer.operations.decisions import shown, target_versions
+from importer.operations.decisions import target_versions
 from permissions import policy
 from servicevault.api.documents import page_of
 from servicevault.api.views import PageParameters, listed

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from importer.file_bounds import Bounds
 from servicevault import catalog
 from servicevault.stored_files import Stored
 
@@ -45,6 +46,7 @@ class FileImport(models.Model):
     requires_approval = models.BooleanField(default=False)
     accept_errors = models.BooleanField(default=False)
     only_rows = models.JSONField(null=True)  # lines to import; null: all (F-089)
+    within = models.JSONField(default=dict)  # what the page it was given to leaves of the person's right (F-163)
     expires_at = models.DateTimeField(null=True)  # a day after the job's end
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -65,6 +67,10 @@ class FileImport(models.Model):
         if self.parts is not None:
             return DOCUMENT
         return f"{OF_DESK}{self.target_type}" if self.target_type else self.table_name
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds.of(self.within)
 
     @property
     def stored(self) -> Stored:

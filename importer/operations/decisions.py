@@ -233,11 +233,6 @@ def hide(records: QuerySet[ImportRecord], *, by: Any) -> Done:
         return Done(len(chosen), [Told(record.pk, "hidden", record.action, record.target_id) for record in chosen])
 
 
-def shown(records: QuerySet[ImportRecord]) -> QuerySet[ImportRecord]:
-    """The records nobody took out of the lists."""
-    return records.filter(verdict__hidden_at=None)
-
-
 def target_versions(wanted: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
     """What each live target looks like now, as a text that changes with it; rows that are gone are missing."""
     by_type: dict[str, list[UUID]] = {}

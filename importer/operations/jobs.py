@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
-from importer import failed_queries, planning
+from importer import failed_queries, hiding, planning
 from importer.errors import QueryError
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome, mode_of
@@ -22,7 +22,7 @@ from importer.query.spec import QuerySpec
 from permissions import approvals, audit, policy
 from permissions.models import Decision
 from servicevault.jobs import lifecycle
-from servicevault.jobs.limits import MOST_UNFINISHED, unfinished_of
+from servicevault.jobs.limits import MOST_UNFINISHED, take_turns, unfinished_of
 from servicevault.jobs.models import ACTIVE, JobStatus
 
 MOST_ROWS = 10_000  # R12
@@ -57,17 +57,19 @@ def _start(
     retry_of: ImportJob | None = None,
 ) -> ImportJob:
     check_active(profile)
-    if by is not None and (count := unfinished_of(by)) >= MOST_UNFINISHED:
-        raise TooManyJobs(count)
     try:
         wanted = str(given.pop("mode", None) or "")
         chosen = mode_of(mode or wanted or profile.import_mode)
     except ValueError:
         raise InvalidOption(f"“{mode}” is not a mode.", hint="Use create, update or upsert.") from None
     specs = _check_queries(profile, given)
-    table_targets.check_start(specs, by, is_rehearsal=dry_run)
     try:
         with transaction.atomic():
+            if by is not None:
+                take_turns(by)
+                if (count := unfinished_of(by)) >= MOST_UNFINISHED:
+                    raise TooManyJobs(count)
+            table_targets.check_start(specs, by, is_rehearsal=dry_run)
             job = ImportJob.objects.create(
                 profile=profile,
                 kind=JobKind.REHEARSAL if dry_run else JobKind.IMPORT,
@@ -297,7 +299,7 @@ def job_errors(job: ImportJob, *, limit: int = 50, rows: bool = True) -> list[di
         found.append({"code": job.error_code, "message": job.error_message})
     if not rows:
         return found
-    records = ImportRecord.objects.filter(run__job=job, action="failed", verdict__hidden_at=None)
+    records = hiding.shown(ImportRecord.objects.filter(run__job=job, action="failed"))
     for record in records.select_related("run").order_by("id")[:limit]:
         first = (record.problems or [{}])[0]
         found.append(

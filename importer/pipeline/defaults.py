@@ -1,4 +1,7 @@
-"""The default account: made on first need, recorded and counted like a row (E34-E36)."""
+"""The default account: made on first need, recorded and counted like a row (E34-E36).
+
+It is a row beside those of the file: who may not write accounts by a file makes none this way either.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,23 @@ import uuid
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
-from importer.pipeline import chunks
+from importer.pipeline import chunks, work
 from importer.pipeline.plan import LoadPlan
+
+TABLE, NAME = "accounts", "name"  # what of it is written
 
 
 def default_account(connection: psycopg.Connection, plan: LoadPlan, *, job_id: str) -> Any:
-    """The id of "Imported from <profile>", created under a lock and counted in the job on first need (E36)."""
+    """The id of "Imported from <profile>", created under a lock and counted in the job on first need (E36).
+
+    None where there is none and the plan may make none.
+    """
     entity = plan.entity_ids["__default__"]
     connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (chunks.LOCK_CLASS + 1, entity))
-    row = connection.execute(
-        "SELECT e.target_id FROM external_refs e JOIN accounts a ON a.id = e.target_id WHERE e.entity_id = %s "
-        "AND e.external_id = '__default__'",
-        (entity,),
-    ).fetchone()
-    if row:
-        return row[0]
+    if (known := known_default(connection, plan)) or not plan.makes_default_account:
+        return known
     account, record = uuid.uuid4(), uuid.uuid4()
     image = connection.execute(
         "INSERT INTO accounts AS a (id, name) VALUES (%s, %s) RETURNING row_to_json(a)::text",
@@ -39,6 +43,34 @@ def default_account(connection: psycopg.Connection, plan: LoadPlan, *, job_id: s
         (entity, account, record, job_id),
     )
     return account
+
+
+def known_default(connection: psycopg.Connection, plan: LoadPlan) -> Any:
+    """The id of the default account where an import made it before, else None."""
+    row = connection.execute(
+        "SELECT e.target_id FROM external_refs e JOIN accounts a ON a.id = e.target_id WHERE e.entity_id = %s "
+        "AND e.external_id = '__default__'",
+        (plan.entity_ids["__default__"],),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def refuse_without_account(connection: psycopg.Connection, plan: LoadPlan) -> None:
+    """Fail the rows of `work` whose account is not known, where none may be made for them."""
+    column = plan.target.default_account
+    field = next((each.name for each in plan.target.fields if each.storage == column), column)
+    connection.execute(
+        sql.SQL(
+            "UPDATE pg_temp.work SET action = 'failed', code = 'no_account', target_id = NULL, problems = jsonb_build_array("
+            "jsonb_build_object('code', 'no_account', 'field', %(field)s::text, 'message', %(message)s::text)) "
+            "WHERE {} IS NULL AND action = 'created'"
+        ).format(work.stored(column)),
+        {
+            "field": field,
+            "message": f"Its account is not known, and you may not import into accounts: “{plan.default_account_name}” "
+            "is not made for it.",
+        },
+    )
 
 
 def default_run(connection: psycopg.Connection, plan: LoadPlan, *, job_id: str) -> int:

@@ -13,7 +13,7 @@ from psycopg import sql
 from importer.modes import Outcome
 from importer.pipeline import chunks, compare, decide, early, images, staging, work, write
 from importer.pipeline.binding import Bind
-from importer.pipeline.defaults import default_account
+from importer.pipeline.defaults import default_account, refuse_without_account
 from importer.pipeline.faults import fail_point
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.readers import Reader
@@ -81,7 +81,9 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
                 )
                 found = self._actions()
             deferred = found.pop(decide.DEFER, 0)
-            self._give_default_account()
+            if self._lacks_account():
+                found = self._actions()
+                found.pop(decide.DEFER, None)
             self._write_decided(found, batch)
             counts.update(found)
             counts["warnings"] += self.warned
@@ -126,21 +128,28 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
     def _try_or_keep(self, statement: Statement, context: dict[str, Any]) -> None:
         statement.run(self.connection, **context)
 
-    def _give_default_account(self) -> None:
-        """Rows nobody's account is known for get the source's default account, made on first need (E34-E36)."""
+    def _lacks_account(self) -> bool:
+        """Rows nobody's account is known for get the source's default account, made on first need (E34-E36).
+
+        True where there is none and none may be made: then they fail.
+        """
         column = self.plan.target.default_account
-        if not column:
-            return
-        needed = self.connection.execute(self._lacking).fetchone()
-        if needed is None:
-            return
-        account = default_account(self.connection, self.plan, job_id=self.job_id)
+        if not column or self.connection.execute(self._lacking).fetchone() is None:
+            return False
+        account = self._default_account()
+        if account is None:
+            refuse_without_account(self.connection, self.plan)
+            return True
         self.connection.execute(
             sql.SQL("UPDATE pg_temp.work SET {0} = %s WHERE {0} IS NULL AND action = 'created'").format(
                 work.stored(column)
             ),
             (account,),
         )
+        return False
+
+    def _default_account(self) -> Any:
+        return default_account(self.connection, self.plan, job_id=self.job_id)
 
     def _halves(self, rows: list[tuple[int, Row]]) -> tuple[list[tuple[int, Row]], list[tuple[int, Row]]] | None:
         middle = len(rows) // 2

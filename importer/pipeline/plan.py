@@ -76,6 +76,7 @@ class LoadPlan:
     agent_strategy: AgentStrategy = AgentStrategy.CREATE
     placeholder_agent: UUID | None = None
     default_account_name: str = ""
+    makes_default_account: bool = True  # False: whoever imports may not write accounts
     recreate_deleted: bool = False
     record_unchanged: bool = False
     cells: Cells = attribute(default_factory=Cells)  # how a file writes numbers and dates

@@ -24,7 +24,7 @@ from importer.sources.session import SourceSession
 
 MAX_ROW_BYTES = 32 * 1024 * 1024  # a larger row fails by itself instead of filling the worker's memory
 FETCHED_BYTES = 4 * 1024 * 1024  # in memory beside the slice
-FETCHED_ROWS = 50
+FETCHED_ROWS = 50  # where nobody says otherwise
 
 
 class Reader(Protocol):
@@ -44,9 +44,10 @@ class RangeReader:
 
     how = "ranges"
 
-    def __init__(self, session: SourceSession, compiled: CompiledQuery) -> None:
+    def __init__(self, session: SourceSession, compiled: CompiledQuery, *, read_ahead: int = FETCHED_ROWS) -> None:
         self.session = session
         self.compiled = compiled
+        self.read_ahead = read_ahead
 
     def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
         found = self.session.fetch_all(*self.compiled.boundaries(chunk_rows))
@@ -58,7 +59,7 @@ class RangeReader:
 
     @cached_property
     def fetched(self) -> int:
-        return fetched_at_once(self.session, self.compiled)
+        return fetched_at_once(self.session, self.compiled, self.read_ahead)
 
 
 class StagedReader:
@@ -67,11 +68,17 @@ class StagedReader:
     how = "staged"
 
     def __init__(
-        self, fill: Callable[[psycopg.Connection], int], connect: Callable[[], psycopg.Connection], run_id: int
+        self,
+        fill: Callable[[psycopg.Connection], int],
+        connect: Callable[[], psycopg.Connection],
+        run_id: int,
+        *,
+        read_ahead: int = FETCHED_ROWS,
     ) -> None:
         self.fill = fill
         self.connect = connect
         self.run_id = run_id
+        self.read_ahead = read_ahead
 
     def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
         count = self.fill(connection)
@@ -79,7 +86,9 @@ class StagedReader:
 
     def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
         with self.connect() as connection:
-            yield from staging.told_apart(staging.staged_rows(connection, self.run_id, lo, hi))
+            yield from staging.told_apart(
+                staging.staged_rows(connection, self.run_id, lo, hi, read_ahead=self.read_ahead)
+            )
 
 
 class LinesReader:
@@ -98,29 +107,40 @@ class LinesReader:
         return iter(())
 
 
-def fetched_at_once(session: SourceSession, compiled: CompiledQuery) -> int:
-    """Rows to ask for at a time, by the widest of the first twenty: a row may have megabytes."""
+def fetched_at_once(session: SourceSession, compiled: CompiledQuery, most: int = FETCHED_ROWS) -> int:
+    """Rows to ask for at a time: at most these, fewer by the widest of the first twenty, for a row may have megabytes."""
     widest = session.fetch_all(*compiled.widest(20))[0][0] or 1
-    return max(1, min(FETCHED_ROWS, FETCHED_BYTES // int(widest)))
+    return max(1, min(most, FETCHED_BYTES // int(widest)))
 
 
 def reader_for(
-    session: SourceSession, compiled: CompiledQuery, *, connect: Callable[[], psycopg.Connection], run_id: int
+    session: SourceSession,
+    compiled: CompiledQuery,
+    *,
+    connect: Callable[[], psycopg.Connection],
+    run_id: int,
+    read_ahead: int = FETCHED_ROWS,
 ) -> Reader:
     """The reader that fits the query."""
     if compiled.key is not None:
-        return RangeReader(session, compiled)
+        return RangeReader(session, compiled, read_ahead=read_ahead)
 
     def fill(connection: psycopg.Connection) -> int:
         query, params = compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)
-        stream = session.stream(query, params, size=fetched_at_once(session, compiled), raw=True)
+        stream = session.stream(query, params, size=fetched_at_once(session, compiled, read_ahead), raw=True)
         return staging.stage_whole(connection, run_id, stream)
 
-    return StagedReader(fill, connect, run_id)
+    return StagedReader(fill, connect, run_id, read_ahead=read_ahead)
 
 
 def rows_into(
-    plan: TablePlan, session: SourceSession, compiled: CompiledQuery, run_id: int, *, most: int | None
+    plan: TablePlan,
+    session: SourceSession,
+    compiled: CompiledQuery,
+    run_id: int,
+    *,
+    most: int | None,
+    read_ahead: int = FETCHED_ROWS,
 ) -> Reader:
     """The reader of a query whose rows go into a table: staged and judged as those of a file are.
 
@@ -129,7 +149,7 @@ def rows_into(
 
     def ready(connection: psycopg.Connection) -> None:
         query, params = compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)
-        stream = session.stream(query, params, size=fetched_at_once(session, compiled), raw=True)
+        stream = session.stream(query, params, size=fetched_at_once(session, compiled, read_ahead), raw=True)
         stage.stage_lines(connection, run_id, stage.lines_of(stream))
         count = stage.count_rows(connection, run_id)
         if most is not None and count > most:

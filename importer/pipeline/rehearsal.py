@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import psycopg
 from psycopg import sql
 
-from importer.pipeline import chunks, late_links, staging, work
-from importer.pipeline.defaults import default_run
+from importer.pipeline import chunks, late_links, staging
+from importer.pipeline.defaults import default_run, known_default
 from importer.pipeline.load import Counts, Loader, Statement, count
 from importer.pipeline.observed import observed_columns
 from importer.pipeline.plan import LoadPlan
@@ -153,31 +153,15 @@ class TrialLoader(RehearsalLoader):
     _pending = None  # nothing is linked later
     _default: Any = None
 
-    def _give_default_account(self) -> None:
-        column = self.plan.target.default_account
-        if not column or self.connection.execute(self._lacking).fetchone() is None:
-            return
-        if self._default is None:
-            self._default = self._default_account()
-        self.connection.execute(
-            sql.SQL("UPDATE pg_temp.work SET {0} = %s WHERE {0} IS NULL AND action = 'created'").format(
-                work.stored(column)
-            ),
-            (self._default,),
-        )
-
     def _default_account(self) -> Any:
-        row = self.connection.execute(
-            "SELECT e.target_id FROM external_refs e JOIN accounts a ON a.id = e.target_id "
-            "WHERE e.entity_id = %s AND e.external_id = '__default__'",
-            (self.plan.entity_ids["__default__"],),
-        ).fetchone()
-        if row is None:
+        self._default = self._default or known_default(self.connection, self.plan)
+        if self._default is None and self.plan.makes_default_account:
             row = self.connection.execute(
                 "INSERT INTO accounts (id, name) VALUES (gen_random_uuid(), %s) RETURNING id",
                 (self.plan.default_account_name,),
             ).fetchone()
-        return row[0] if row else None
+            self._default = row[0] if row else None
+        return self._default
 
 
 def rehearse(

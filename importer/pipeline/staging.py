@@ -220,8 +220,10 @@ def staged_bounds(connection: psycopg.Connection, run_id: int, chunk_rows: int) 
 _STAGED = sql.SQL("SELECT key, row, line, problem FROM {} ")
 
 
-def staged_rows(connection: psycopg.Connection, run_id: int, lo: str | None, hi: str | None) -> Iterator[Row]:
-    """A range of the staged result, in key order; streamed in its own transaction."""
+def staged_rows(
+    connection: psycopg.Connection, run_id: int, lo: str | None, hi: str | None, *, read_ahead: int = 1
+) -> Iterator[Row]:
+    """A range of the staged result, in key order; streamed in its own transaction, so many rows at a time."""
     with connection.cursor() as cursor:
         found = cursor.stream(
             sql.SQL(
@@ -229,6 +231,7 @@ def staged_rows(connection: psycopg.Connection, run_id: int, lo: str | None, hi:
                 "ORDER BY key, n"
             ).format(_STAGED.format(ordered_table(run_id))),
             {"lo": lo, "hi": hi},
+            size=read_ahead if psycopg.capabilities.has_stream_chunked() else 1,
         )
         yield from _staged(found)
 

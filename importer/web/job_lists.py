@@ -19,6 +19,7 @@ from permissions import policy, roles
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.states import STATES
 from servicevault.web.listing import page_of, plain_text
+from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only, render_page
 
 JOBS = 15  # U15
@@ -26,6 +27,7 @@ JOBS = 15  # U15
 
 @members_only
 @require_safe
+@renewed
 def job_list(request: PageRequest) -> HttpResponse:
     """Jobs the person may see, newest first, fifteen a page; the filters are in the address."""
     policy.require(request.user, PAGE)

@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
-from importer import operations
+from importer import hiding, operations
 from importer.access import sees_records
 from importer.errors import ImporterError
 from importer.models import ImportJob, ImportRecord
@@ -22,6 +22,7 @@ from importer.tasks import announce
 from importer.web.profiles import PAGE
 from permissions import policy
 from servicevault.web.listing import page_of
+from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only, render_page
 
 RECORDS_SHOWN = 50  # U31
@@ -49,6 +50,7 @@ class RecordView:
 
 @members_only
 @require_safe
+@renewed
 def job_page(request: PageRequest, pk: Any) -> HttpResponse:
     """The job; for htmx the part that changes, which asks for itself again as long as the job is active."""
     policy.require(request.user, PAGE)
@@ -145,7 +147,7 @@ def _jobs() -> Any:
 def _records(job: ImportJob) -> Any:
     # The source's rows themselves stay in the database: a page of fifty could weigh megabytes.
     wanted = ("source_identifier", "ordinal", "action", "code", "problems", "warnings", "matching", "run__name")
-    found = ImportRecord.objects.filter(run__job=job, verdict__hidden_at=None)
+    found = hiding.shown(ImportRecord.objects.filter(run__job=job))
     return found.select_related("run").only("id", *wanted)
 
 

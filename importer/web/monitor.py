@@ -17,6 +17,7 @@ from importer.models import ImportJob
 from importer.operations.progress import JobView, listed
 from permissions import policy
 from servicevault.jobs.models import ACTIVE
+from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only, render_page
 
 MOST = 10
@@ -33,6 +34,7 @@ class Watched:
 
 
 @members_only
+@renewed
 def monitor(request: PageRequest) -> HttpResponse:
     """The person's active jobs and those that ended since they were seen; a POST closes one, or (un)folds the monitor."""
     if request.method == "POST":

@@ -11,9 +11,9 @@ from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
 from importer.access import sees_records
+from importer.hiding import shown
 from importer.models import ImportJob, ImportRecord
 from importer.operations import records as details
-from importer.operations.decisions import shown
 from importer.web.profiles import PAGE
 from permissions import policy
 from servicevault.web.pages import PageRequest, members_only, render_page

@@ -66,6 +66,14 @@ def spend(name: str, who: str) -> Allowance:
     return Allowance(limit, max(0, limit - used), (window + 1) * seconds - now, used <= limit, used == limit + 1)
 
 
+def asked(name: str, user: Any) -> Allowance:
+    """Count one request of the person; the first one that is refused is on record."""
+    allowance = spend(name, str(user.pk))
+    if allowance.is_first_refusal:  # one entry a window: a flood must not fill the log too
+        audit.record("rate_limited", user=user, result="denied", details={"limit": name})
+    return allowance
+
+
 def _count(key: str, seconds: int) -> int:
     try:
         cache.add(key, 0, seconds + 1)
@@ -82,10 +90,7 @@ class RateLimit(BaseThrottle):
         name = getattr(view, "rate", "")
         if not name or not request.user.is_authenticated:
             return True
-        allowance = spend(name, str(request.user.pk))
-        view.allowance = allowance
+        allowance = view.allowance = asked(name, request.user)
         if not allowance.allowed:
-            if allowance.is_first_refusal:  # one entry a window: a flood must not fill the log too
-                audit.record("rate_limited", user=request.user, result="denied", details={"limit": name})
             raise Throttled(wait=allowance.reset)
         return True

@@ -102,15 +102,17 @@ def _extend(reading: Reading, frame: dict[str, Any]) -> None:
     reading.notices.extend(Notice(*each) for each in frame["notices"])
 
 
+def own_descriptor(file: IO[bytes]) -> int:
+    """A descriptor for another process, to be closed here: its reading position is not ours, and ours may be closed."""
+    if Path("/proc/self/fd").exists():
+        return os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY)
+    return os.dup(file.fileno())
+
+
 @contextmanager
 def _child(want: str, file: IO[bytes], options: ReadOptions, limits: Limits) -> Iterator[Iterator[dict[str, Any]]]:
     """Start a child and yield its frames; whatever happens, it is gone afterwards."""
-    # A descriptor of its own: the child's reading position is not ours, and ours may be closed.
-    descriptor = (
-        os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY)
-        if Path("/proc/self/fd").exists()
-        else (os.dup(file.fileno()))
-    )
+    descriptor = own_descriptor(file)
     try:
         reader = readers.start(CHILD, descriptor)
     finally:

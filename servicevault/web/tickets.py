@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from importer.models import ExternalRef
 from permissions import policy
-from permissions.tables import export_allowance
+from permissions.tables import export_allowance, import_allowance
 from servicevault.models import Status, Ticket, TicketComment, TimeEntry
 from servicevault.web.bodies import EXCERPT_CHARACTERS, LONG_CHARACTERS, Body, body
 from servicevault.web.listing import page_of, plain_text
@@ -66,6 +66,7 @@ def ticket_list(request: PageRequest) -> HttpResponse:
         "is_filtered": bool(text or status in Status.values),
         "may_import": policy.has(request.user, "pages.import.manage"),
         "may_export": _may_export(request.user),
+        "may_import_files": _may_import_files(request.user),
     }
     if context["may_export"]:
         context["export_filters"] = export_filters(text, chosen)
@@ -142,6 +143,10 @@ _LISTED = (
 
 def _may_export(user: Any) -> bool:
     return policy.has(user, "pages.settings.data_export") and export_allowance(user, "tickets").can_export
+
+
+def _may_import_files(user: Any) -> bool:
+    return policy.has(user, "pages.settings.data_import") and import_allowance(user, "tickets").can_import
 
 
 def _search(tickets: QuerySet[Ticket], text: str) -> QuerySet[Ticket]:

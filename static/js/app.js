@@ -62,11 +62,14 @@
     said = document.querySelector("[data-announce]")?.dataset.announce || "";
     document.body.addEventListener("htmx:afterSettle", announce);
     // The monitor says when it no longer hears from the server; the next answer replaces the words.
-    const lost = ({ target }) => {
+    const lost = ({ target, detail }) => {
       const health = target.closest?.("#import-monitor")?.querySelector("[data-monitor-health]");
       if (!health) return;
       health.classList.add("sv-red");
-      health.textContent = "No connection to the server; trying again every 3 s. The figures are old.";
+      health.textContent =
+        detail.xhr?.status === 429
+          ? "Too many pages renew themselves at once; this one goes on within a minute. The figures are old."
+          : "No connection to the server; trying again every 3 s. The figures are old.";
     };
     document.body.addEventListener("htmx:sendError", lost);
     document.body.addEventListener("htmx:responseError", lost);

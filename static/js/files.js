@@ -1,23 +1,26 @@
 // File import works without this: it adds dropping, the upload's progress, filters while typing, and Ctrl+Enter.
 (() => {
   "use strict";
-  const megabytes = (bytes) => `${(bytes / 1048576).toLocaleString("en", { maximumFractionDigits: 1 })} MB`;
+  const megabytes = (bytes) => {
+    const [size, unit] = bytes < 104858 ? [bytes / 1024, "KB"] : [bytes / 1048576, "MB"];
+    return `${size.toLocaleString("en", { maximumFractionDigits: 1 })} ${unit}`;
+  };
 
   // -- the file
-  const form = () => document.querySelector("[data-upload]");
-  const say = (words, wrong) => {
-    const place = form()?.querySelector("[data-upload-said]");
+  const say = (form, words, wrong) => {
+    const place = form.querySelector("[data-upload-said]");
     if (!place) return;
     place.textContent = words;
     place.classList.toggle("sv-wrong", Boolean(wrong));
   };
-  const fits = (file) => !file || file.size <= Number(form().dataset.maxBytes);
+  const fits = (form, file) => !file || file.size <= Number(form.dataset.maxBytes);
   const look = (input) => {
+    const form = input.closest("[data-upload]");
     const file = input.files[0];
-    if (!file) return say("");
-    const limit = megabytes(Number(form().dataset.maxBytes));
-    if (fits(file)) say(`${file.name} – ${megabytes(file.size)}`);
-    else say(`${file.name} has ${megabytes(file.size)}; at most ${limit} are allowed. Split it, or ask for a higher limit.`, true);
+    if (!file) return say(form, "");
+    const limit = megabytes(Number(form.dataset.maxBytes));
+    if (fits(form, file)) say(form, `${file.name} – ${megabytes(file.size)}`);
+    else say(form, `${file.name} has ${megabytes(file.size)}; at most ${limit} are allowed. Split it, or ask for a higher limit.`, true);
   };
   for (const kind of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(kind, (event) => {
@@ -33,7 +36,7 @@
   }
   document.addEventListener("htmx:beforeRequest", (event) => {
     const input = event.target.matches("[data-upload]") && event.target.querySelector("input[type=file]");
-    if (input && !fits(input.files[0])) {
+    if (input && !fits(event.target, input.files[0])) {
       event.preventDefault(); // said already
       input.focus();
     }
@@ -45,14 +48,19 @@
     if (event.detail.loaded < event.detail.total) bar.value = (event.detail.loaded * 100) / event.detail.total;
     else bar.removeAttribute("value"); // all was sent: the server reads it now
   });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const bar = event.target.matches?.("[data-upload]") && event.target.querySelector("[data-upload-bar]");
+    if (bar) bar.hidden = true;
+  });
   for (const kind of ["htmx:responseError", "htmx:sendError"]) {
     document.addEventListener(kind, (event) => {
-      const bar = event.target.closest?.("[data-upload]")?.querySelector("[data-upload-bar]");
+      const form = event.target.closest?.("[data-upload]");
+      const bar = form?.querySelector("[data-upload-bar]");
       if (!bar) return;
       bar.hidden = true;
       const status = event.detail.xhr?.status;
-      if (status === 413) say("The server refused the file: it is larger than you may send.", true);
-      else say(`The file did not arrive${status ? ` (${status})` : ": the connection broke"}. Try again.`, true);
+      if (status === 413) say(form, "The server refused the file: it is larger than you may send.", true);
+      else say(form, `The file did not arrive${status ? ` (${status})` : ": the connection broke"}. Try again.`, true);
     });
   }
 

@@ -12,6 +12,7 @@ import schemathesis
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
+from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, Phase
@@ -51,6 +52,22 @@ def test_every_route_is_documented_and_every_documented_one_exists() -> None:
         "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route).replace("{pk}", "{id}") for route in routes(get_resolver())
     }
     assert served == set(DOCUMENT["paths"])
+
+
+@pytest.mark.req("F-146", "C13")
+def test_it_is_read_at_docs_without_the_internet(client: Client) -> None:
+    page = client.get("/docs")
+    text = page.content.decode()
+    assert page.status_code == 200
+    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", text)
+    assert (client.get("/api/docs").status_code, client.get("/api/docs")["Location"]) == (302, "/docs")
+    script = client.get("/docs?script=")  # what the page loads, and where it finds the document
+    assert "/api/schema" in text + script.content.decode()
+    for address in re.findall(r"""(?:src|href)=["'](/[^"']+\.(?:js|css))""", text):
+        assert client.get(address).status_code == 200, address
+    told = client.get("/api/schema", headers={"Accept": "application/json"}).json()
+    assert "/api/v1/data/import/upload" in told["paths"]
+    assert "/api/import/profiles" in told["paths"]
 
 
 @pytest.mark.req("C13")

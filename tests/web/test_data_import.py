@@ -105,6 +105,24 @@ def test_it_offers_the_tables_of_the_help_desk_first_and_only_permitted_ones(bro
         assert browser.get(f"{PAGE}?table={name}").status_code == 404
 
 
+@pytest.mark.req("G32", "G31", "F-157")
+def test_live_updates_are_counted_as_monitoring_and_live_checks_as_builder(browser: Any, settings: Any) -> None:
+    way = sent(browser, BAD)
+    form = form_of(browser.get(f"{way}/map"))
+    settings.RATE_LIMITS |= {"builder": (1, 3600), "monitoring": (2, 3600)}
+    part = {"HX-Request": "true"}
+    judged = browser.post(f"{way}/map", form, headers=part)
+    assert (judged.status_code, judged["X-RateLimit-Remaining"]) == (200, "0")
+    refused = browser.post(f"{way}/map", form | {"target_0": ""}, headers=part)
+    assert (refused.status_code, "The mapping is kept" in text_of(refused)) == (429, True)
+    assert int(refused["Retry-After"]) > 0
+    assert "3 mapped" in text_of(browser.get(f"{way}/map"))  # kept; and a page is no live update
+    assert [browser.get(f"{PAGE}/history", headers=part).status_code for _ in range(3)] == [200, 200, 429]
+    late = browser.get(f"{PAGE}/history", headers=part)
+    assert (late.headers["HX-Reswap"], late.content) == ("none", b"")
+    assert browser.get(f"{PAGE}/history").status_code == 200
+
+
 @pytest.mark.req("F-156", "F-160", "F-157", "U50", "U51", "C12", "U1")
 def test_it_leads_a_file_from_upload_to_its_result(
     browser: Any, worker: Callable[[], ImportJob], people: psycopg.Connection

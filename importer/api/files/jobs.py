@@ -20,9 +20,9 @@ from importer.access import sees_records
 from importer.api import record_shapes
 from importer.api.approvals import DecisionBody
 from importer.api.files import shapes
+from importer.hiding import shown
 from importer.models import ImportJob, ImportRecord
 from importer.operations import files
-from importer.operations.decisions import shown
 from importer.tasks import announce
 from permissions import approvals, policy
 from servicevault.api.documents import Failure, envelope

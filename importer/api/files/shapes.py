@@ -202,6 +202,7 @@ class UploadedJob(serializers.Serializer[Any]):
     import_options = serializers.DictField()
     field_mappings = serializers.ListField(child=serializers.DictField(), allow_null=True)
     requires_approval = serializers.BooleanField()
+    within = serializers.DictField(help_text="what the page that took the file leaves of your rights; empty: all")
     progress_percent = serializers.FloatField()
     validation_results = serializers.DictField()
     created_at = serializers.DateTimeField()

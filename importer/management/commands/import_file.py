@@ -55,6 +55,8 @@ class Command(BaseCommand):
         parser.add_argument("--options", default="{}", metavar="JSON", help='for example \'{"delimiter": ";"}\'')
         parser.add_argument("--on-duplicate", choices=("skip", "update", "error"), help="default: skip")
         parser.add_argument("--key", nargs="+", default=[], metavar="COLUMN", help="by which rows are recognised")
+        parser.add_argument("--batch-size", type=int, metavar="ROWS", help="rows in one transaction, 10 to 50,000")
+        parser.add_argument("--read-ahead", type=int, metavar="ROWS", help="rows asked for at a time, 1 to 10,000")
         parser.add_argument("--validate-only", action="store_true", help="judge every row and change nothing")
         parser.add_argument("--accept-errors", action="store_true", help="import the good rows when others are bad")
         parser.add_argument("--workers", type=int, default=1, help="sessions that share the load (default 1)")
@@ -154,8 +156,9 @@ def _options(options: dict[str, Any]) -> dict[str, Any]:
         raise ImporterError("--options is no JSON object.", code="validation_error")
     if options["on_duplicate"]:
         given["on_duplicate"] = options["on_duplicate"]
-    if options["source_key"]:
-        given["source_key"] = options["source_key"]
+    for name in ("source_key", "batch_size", "read_ahead"):
+        if options[name] not in (None, ""):
+            given[name] = options[name]
     if options["parts"]:
         given["tables"] = {
             place: target or place for place, _, target in (each.partition("=") for each in options["parts"])

@@ -42,6 +42,7 @@ class Command(BaseCommand):
         parser.add_argument("--query", nargs="+", default=[], metavar="KEY", help="only these queries")
         parser.add_argument("--workers", type=int, default=1, help="processes that share the job (default 1)")
         parser.add_argument("--batch-size", type=int, default=None, help="rows a transaction (default 5000)")
+        parser.add_argument("--read-ahead", type=int, default=None, help="rows asked of the source at a time")
         parser.add_argument("--timeout", type=int, default=None, help="seconds the job may take")
         parser.add_argument("--dry-run", action="store_true", help="rehearse: everything, but nothing is kept")
         parser.add_argument("--resume", default="", metavar="JOB_ID", help="continue a job whose process died")
@@ -113,6 +114,7 @@ def _started(options: dict[str, Any], console: Console) -> ImportJob:
     chosen = {
         "selected_queries": options["query"],
         "batch_size": options["batch_size"],
+        "read_ahead": options["read_ahead"],
         "timeout": options["timeout"],
     }
     return operations.start_import(

@@ -1,11 +1,6 @@
 """What people and programs can do with files; pages, API, tasks and commands are short callers of these."""
 
-from . import parts, templates
-from .bundles import upload_zip
-from .correcting import corrected_options, error_file, own_columns, retry, retry_from_file
-from .data_importer import DataImporter
-from .expiring import expire
-from .failures import (
+from importer.file_failures import (
     MIB,
     FileFailure,
     FileRefused,
@@ -16,16 +11,24 @@ from .failures import (
     TooManyImports,
     UnknownTable,
 )
+
+from . import parts, templates
+from .bundles import upload_zip
+from .correcting import corrected_options, error_file, own_columns, retry, retry_from_file
+from .data_importer import DataImporter
+from .expiring import expire
 from .findings import findings_file, groups, is_current
 from .looking import TargetColumn, first_rows, keys, map_anew, match_fields, named, proposed, targets, validate_sample
+from .parsing import parse, suggest_mapping
 from .recognising import upload_document
 from .retries import correctable
-from .rights import allowance_of, require, seen_allowance, table_of
-from .starting import start
+from .rights import allowance_of, require, seen, table_of
+from .starting import check_and_start, start
 from .telling import (
     described,
     errors,
     failed_records,
+    hidden_failures,
     jobs,
     percent,
     progress,
@@ -34,7 +37,7 @@ from .telling import (
     status,
     whole,
 )
-from .uploading import PASTED_BYTES, configure, parse, suggest_mapping, upload, upload_text
+from .uploading import PASTED_BYTES, configure, upload, upload_text
 from .validating import report_of, validate, validate_file
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "TooManyImports",
     "UnknownTable",
     "allowance_of",
+    "check_and_start",
     "configure",
     "correctable",
     "corrected_options",
@@ -62,6 +66,7 @@ __all__ = [
     "findings_file",
     "first_rows",
     "groups",
+    "hidden_failures",
     "is_current",
     "jobs",
     "keys",
@@ -79,7 +84,7 @@ __all__ = [
     "require",
     "retry",
     "retry_from_file",
-    "seen_allowance",
+    "seen",
     "stage",
     "start",
     "status",

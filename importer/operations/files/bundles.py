@@ -7,9 +7,9 @@ from typing import Any
 
 from django.conf import settings
 
+from importer.file_failures import FileRefused
 from importer.models import ImportJob
 from importer.operations.files import rights, storing, templates, uploading
-from importer.operations.files.failures import FileRefused
 from importer.operations.files.uploading import Content
 from servicevault import stored_files, tables
 from servicevault.tabular import containers

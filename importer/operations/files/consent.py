@@ -48,7 +48,9 @@ def ask_if_needed(job: ImportJob, allowance: ImportAllowance, *, by: Any) -> Non
 def digest(job_id: UUID) -> str:
     """File, mapping, options, and whether rows with errors are passed over."""
     file = FileImport.objects.filter(pk=job_id).first()
-    return digest_of(file_planning.validated_digest(file), file.accept_errors) if file is not None else ""
+    if file is None:
+        return ""
+    return digest_of(file_planning.validated_digest(file), file.accept_errors, *([file.within] if file.within else []))
 
 
 def sees(user: Any, approval: Approval) -> bool:

@@ -11,14 +11,14 @@ from typing import IO, Any
 from django.conf import settings
 
 from importer import file_parts
+from importer.file_failures import ImportInvalid
 from importer.file_parts import Part
 from importer.models import ImportJob
 from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.files import rights, storing, uploading
-from importer.operations.files.failures import ImportInvalid
 from importer.operations.files.looking import named
 from importer.operations.files.retries import came_in, correctable
-from importer.operations.files.telling import failed_records, record_errors
+from importer.operations.files.telling import failed_records, hidden_failures, record_errors
 from importer.operations.files.validating import ROW_KEY
 from servicevault import stored_files
 from servicevault.tabular import containers, formats, sandbox
@@ -98,6 +98,8 @@ def retry(job: ImportJob, user: Any, *, scope: str = "failed", system: bool = Fa
         trigger="retry",
         retry_of=job,
         only_rows=lines or None,
+        within=file.bounds,
+        is_ours=any(KEY in part.headers for part in parts),
     )
 
 
@@ -107,7 +109,13 @@ def _goes_to(job: ImportJob) -> dict[str, Any]:
 
 
 def retry_from_file(
-    job: ImportJob, user: Any, content: uploading.Content, filename: str, *, system: bool = False
+    job: ImportJob,
+    user: Any,
+    content: uploading.Content,
+    filename: str,
+    *,
+    is_ours: bool = False,
+    system: bool = False,
 ) -> tuple[ImportJob, list[dict[str, Any]]]:
     """A new waiting job for the corrected rows, and those of them that were refused.
 
@@ -118,7 +126,9 @@ def retry_from_file(
     if not job.is_finished:
         raise Conflict(f"Job {job.number} is {job.status}.", hint="Wait for its end.")
     parts = file_parts.parts_of(job.file)
-    allowance = rights.require_parts(user, parts, system=system)
+    allowance = rights.require_parts(user, parts, within=job.file.bounds, system=system)
+    if is_ours:
+        allowance = storing.also_ours(allowance)
     with storing.taken(content, ReadOptions(), allowance) as taken:
         try:
             chosen, refused = _corrected(job, taken)
@@ -163,6 +173,8 @@ def again(
         system=system,
         trigger="retry",
         retry_of=job,
+        within=job.file.bounds,
+        is_ours=True,
     )
 
 
@@ -198,6 +210,7 @@ def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[dict[str, list[lis
     ):
         failed = {str(record.pk): record.run.key for record in failed_records(job)}
         imported = came_in(job)
+        hidden = {str(pk) for pk in hidden_failures(job).values_list("pk", flat=True)}
         for record in read.records:
             cells = record.mapping(read.headers)
             if KEY not in cells:
@@ -208,6 +221,8 @@ def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[dict[str, list[lis
             known = failed.pop(key, None)
             if known is None or key in imported:
                 message = "The row is imported already." if known else "This is no failed row of the job."
+                if key in hidden:
+                    message = "The row was taken out by a decision; it is not imported."
                 refused.append({"row": record.line, "key": key, "result": 409, "message": message})
                 continue
             chosen[known].append([*(cells.get(header) for header in _own(parts[known])), key])

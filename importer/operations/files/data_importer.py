@@ -9,7 +9,7 @@ from typing import Any
 
 from importer import runner
 from importer.models import ImportJob
-from importer.operations.files import starting, telling, uploading, validating
+from importer.operations.files import parsing, starting, telling, uploading, validating
 from importer.operations.files.uploading import Content
 
 
@@ -22,7 +22,7 @@ class DataImporter:
 
     def parse_file(self, file: Content, options: Mapping[str, Any] | None = None, *, table: str = "") -> dict[str, Any]:
         """What the file is and its first rows, as F-026. Raises what `files.parse` raises."""
-        return uploading.parse(self.user, file, options=options, table_name=table, system=self.system)
+        return parsing.parse(self.user, file, options=options, table_name=table, system=self.system)
 
     def validate_data(
         self,

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import IO
 
 from importer import file_targets
+from importer.file_failures import FileRefused, UnknownTable
 from importer.file_options import FileOptions
 from importer.file_parts import Part
 from importer.file_targets import Destination
 from importer.operations.files import storing
-from importer.operations.files.failures import FileRefused, UnknownTable
 from importer.options import InvalidOption
 from permissions.tables import ImportAllowance
 from servicevault import catalog, tables

@@ -12,7 +12,7 @@ from importer import file_planning
 from importer.models import FileImport, ImportJob
 from importer.operations.failures import InvalidFields
 from importer.operations.files.correcting import FORMATS
-from importer.operations.files.validating import SUGGESTIONS
+from importer.operations.files.suggestions import SUGGESTIONS
 from servicevault.tabular import formats
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.options import WriteOptions

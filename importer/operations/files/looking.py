@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from importer import file_parts, file_staging, file_targets
+from importer.file_bounds import Bounds
 from importer.file_parts import Part
 from importer.models import FileImport, ImportJob
-from importer.operations.files import rights, telling, uploading, validating
+from importer.operations.files import parsing, rights, telling, uploading, validating
 from servicevault import catalog
 from servicevault.catalog import Field
 from servicevault.tables import Table
@@ -45,7 +46,7 @@ def first_rows(job: ImportJob, user: Any, *, part: str = "", rows: int = PREVIEW
     Raises ImportDenied, FileRefused, and ImportInvalid when the file is gone.
     """
     file, wanted = job.file, file_parts.part_of(job.file, part)
-    allowance = rights.require_parts(user, [wanted], "can_preview")
+    allowance = rights.require_parts(user, [wanted], "can_preview", within=file.bounds)
     width = len(wanted.headers)
     with (
         validating.reading_errors(allowance),
@@ -56,10 +57,10 @@ def first_rows(job: ImportJob, user: Any, *, part: str = "", rows: int = PREVIEW
     return [[*cells[:width], *[None] * (width - len(cells))] for cells in taken]
 
 
-def targets(part: Part, user: Any) -> list[TargetColumn]:
+def targets(part: Part, user: Any, within: Bounds) -> list[TargetColumn]:
     """The columns or fields an import of the person's may fill. Raises UnknownTable, ImportDenied."""
-    allowance = rights.require_parts(user, [part])
-    goal = file_targets.destination_of(part, allowance.allowed_columns)
+    rights.require_parts(user, [part], within=within)
+    goal = rights.goal_of(user, part, within)
     if not goal.is_desk:
         return [
             TargetColumn(
@@ -98,7 +99,10 @@ def keys(table: Table, mapped: Sequence[str]) -> list[tuple[str, ...]]:
 def proposed(job: ImportJob, user: Any) -> dict[str, Any]:
     """The proposals for an uploaded file as the API tells them, those of a document with its parts."""
     parts = file_parts.parts_of(job.file)
-    found = [uploading.suggest_mapping(part.headers, [], user, **named(part))["mappings"] for part in parts]
+    within = job.file.bounds
+    found = [
+        parsing.suggest_mapping(part.headers, [], user, within=within, **named(part))["mappings"] for part in parts
+    ]
     if job.file.parts is None:
         return {"suggested_mappings": found[0]}
     told = telling.described(job)["parts"]
@@ -118,7 +122,8 @@ def match_fields(part: Part) -> list[tuple[str, ...]]:
 def map_anew(job: ImportJob, user: Any, rows: Sequence[Sequence[Any]] = (), *, part: str = "") -> ImportJob:
     """Take the proposals of high and medium confidence as the part's mapping (F-053). Raises what `configure` raises."""
     wanted = file_parts.part_of(job.file, part)
-    proposed = uploading.suggest_mapping(wanted.headers, rows, user, **named(wanted))["mappings"]
+    within = job.file.bounds
+    proposed = parsing.suggest_mapping(wanted.headers, rows, user, within=within, **named(wanted))["mappings"]
     return uploading.configure(
         job, user, part=wanted.place, mappings=[each for each in proposed if each["preselected"]]
     )
@@ -136,12 +141,13 @@ def validate_sample(job: ImportJob, user: Any, *, part: str = "", rows: int = SA
     FileRefused, and ImportInvalid when the file is gone.
     """
     file, wanted = job.file, file_parts.part_of(job.file, part)
-    allowance = rights.require_parts(user, [wanted], "can_validate")
+    allowance = rights.require_parts(user, [wanted], "can_validate", within=file.bounds)
     options: Mapping[str, Any] = file.import_options
     sample = FileImport(
         original_filename=file.original_filename,
         import_options=dict(options) | {"max_rows": min(rows, options.get("max_rows") or rows)},
         parts=file.parts,
+        within=file.within,
     )
     file_parts.put(sample, [wanted])
     with validating.reading_errors(allowance), file_staging.unsealed(file) as content:

@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from importer.file_failures import MIB, FileFailure, FileTooLarge, NotThere
 from importer.models import FileUpload
 from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.files import rights
-from importer.operations.files.failures import MIB, FileFailure, FileTooLarge, NotThere
 from servicevault import stored_files
 from servicevault.stored_files import Stored
 from servicevault.tabular.filenames import cleaned

@@ -8,12 +8,12 @@ from typing import IO, Any
 
 from django.conf import settings
 
+from importer.file_failures import FileRefused
 from importer.file_options import file_options
 from importer.mapping.auto import words
 from importer.models import ImportJob
 from importer.operations.files import rights, storing, uploading
 from importer.operations.files.documents import BOOKS, members_of
-from importer.operations.files.failures import FileRefused
 from permissions import tables as granted
 from permissions.tables import ImportAllowance
 from servicevault import catalog, stored_files

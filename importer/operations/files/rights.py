@@ -1,90 +1,48 @@
-"""Who may do what with files and tables, asked before anything is read (F-025)."""
+"""Who may do what with files and tables (F-025), and how much of it: what people are asked before a file is taken."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Sum
 from django.utils import timezone
 
-from importer.file_parts import Part, parts_of
+from importer.file_failures import ImportDenied, TooManyImports
+from importer.file_rights import (
+    allowance_of,
+    check_rows,
+    goal_of,
+    require,
+    require_file,
+    require_parts,
+    seen,
+    table_of,
+    tables_of,
+    whole,
+)
 from importer.models import FileImport, FileUpload
-from importer.operations.files.failures import ImportDenied, TooManyImports, UnknownTable
-from permissions import policy, preferences, roles
 from permissions import tables as granted
 from permissions.models import AuditEntry
 from permissions.tables import ImportAllowance
-from servicevault import tables
-from servicevault.tables import Table
 
-PEOPLE = "users"
+__all__ = [
+    "allowance_of",
+    "check_pace",
+    "check_room",
+    "check_rows",
+    "goal_of",
+    "require",
+    "require_any",
+    "require_file",
+    "require_parts",
+    "seen",
+    "table_of",
+    "tables_of",
+    "whole",
+]
+
 STORED_BYTES = 2 * 1024**3  # G33
-WORDS = {"can_import": "import into", "can_validate": "validate files for", "can_preview": "preview files for"}
-
-
-def table_of(table_name: str) -> Table:
-    """The table as it is now. Raises UnknownTable, for internal ones too (F-009)."""
-    try:
-        return tables.find(table_name)
-    except tables.UnknownTable as error:
-        raise UnknownTable(str(error)) from None
-
-
-def require(user: Any, table_name: str, action: str = "can_import", *, system: bool = False) -> ImportAllowance:
-    """What the person may import into the table. Raises UnknownTable, then ImportDenied.
-
-    `system` is the installation itself: only its own limits count.
-    """
-    table_name = table_of(table_name).name  # `public.users` is `users`
-    if system:
-        return whole()
-    allowance = granted.import_allowance(user, table_name)
-    if not getattr(allowance, action):
-        raise ImportDenied(table_name, WORDS[action])
-    if table_name == PEOPLE and action == "can_import" and not policy.has(user, *roles.EXECUTE):  # G16
-        raise ImportDenied(table_name)
-    return allowance
-
-
-def require_parts(
-    user: Any, parts: Sequence[Part], action: str = "can_import", *, system: bool = False
-) -> ImportAllowance:
-    """What the person may do with a file of these parts: what every table of them allows. Raises as `require` does."""
-    return allowance_of([require(user, name, action, system=system) for name in tables_of(parts)])
-
-
-def allowance_of(found: Sequence[ImportAllowance]) -> ImportAllowance:
-    """What all of these allow together; columns, which are each table's own, are those of one table alone."""
-    if len(found) == 1:
-        return found[0]
-    return ImportAllowance(
-        can_import=all(each.can_import for each in found),
-        can_validate=all(each.can_validate for each in found),
-        can_preview=all(each.can_preview for each in found),
-        max_file_size_mb=min(each.max_file_size_mb for each in found),
-        max_rows_per_import=min(each.max_rows_per_import for each in found),
-        allowed_formats=tuple(
-            name for name in found[0].allowed_formats if all(name in each.allowed_formats for each in found)
-        ),
-        requires_approval=any(each.requires_approval for each in found),
-    )
-
-
-def seen_allowance(user: Any, file: FileImport) -> ImportAllowance:
-    """The same of a stored file, for pages: nothing is raised."""
-    return allowance_of([granted.import_allowance(user, name) for name in tables_of(parts_of(file))])
-
-
-def columns_of(user: Any, part: Part, *, system: bool = False) -> tuple[str, ...]:
-    """The columns of the part's table that may be filled; none: all."""
-    return () if system else granted.import_allowance(user, part.table_name).allowed_columns
-
-
-def tables_of(parts: Sequence[Part]) -> list[str]:
-    return list(dict.fromkeys(part.table_name for part in parts))
 
 
 def require_any(user: Any, *, system: bool = False) -> ImportAllowance:
@@ -135,15 +93,3 @@ def check_room(user: Any, more_bytes: int) -> None:
             hint="Start or cancel imports that wait, or wait a day after their end.",
             limit=STORED_BYTES,
         )
-
-
-def whole() -> ImportAllowance:
-    """The installation's own limits and nothing else."""
-    return ImportAllowance(
-        can_import=True,
-        can_validate=True,
-        can_preview=True,
-        max_file_size_mb=preferences.value("IMPORT_MAX_FILE_SIZE"),
-        max_rows_per_import=settings.IMPORT_MAX_ROWS,
-        allowed_formats=tuple(preferences.value("IMPORT_ALLOWED_EXTENSIONS")),
-    )

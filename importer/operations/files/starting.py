@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
 
 from importer import file_parts, file_planning
+from importer.file_failures import ImportInvalid
 from importer.file_options import file_options
 from importer.models import ImportJob
 from importer.operations.failures import Conflict, TooManyJobs
-from importer.operations.files import consent, rights
-from importer.operations.files.failures import ImportInvalid
+from importer.operations.files import consent, rights, validating
 from importer.operations.files.retries import require_latest
 from importer.operations.files.uploading import require_waiting
 from permissions import audit
-from servicevault.jobs.limits import MOST_UNFINISHED, unfinished_of
+from servicevault.jobs.limits import MOST_UNFINISHED, take_turns, unfinished_of
 from servicevault.jobs.models import JobStatus
 
 
@@ -29,7 +30,7 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
     require_waiting(job)
     file = job.file
     parts = file_parts.parts_of(file)
-    allowance = rights.require_parts(user, parts, system=system)
+    allowance = rights.require_parts(user, parts, within=file.bounds, system=system)
     if file_options(file.import_options).validate_only:
         raise Conflict("This file is only validated.", hint="Switch validate_only off, or upload it again.")
     report = file.validation_results
@@ -41,13 +42,7 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
         )
     if not report["totalRows"]:
         raise ImportInvalid("The file has no data rows.", **_counts(report))
-    if report["totalRows"] > allowance.max_rows_per_import:
-        raise ImportInvalid(
-            f"The file has {report['totalRows']:,} rows; at most {allowance.max_rows_per_import:,} may be imported at once.",
-            hint="Split it, or ask for a higher limit.",
-            limit=allowance.max_rows_per_import,
-            rows=report["totalRows"],
-        )
+    rights.check_rows(file, allowance)
     if report["errorRows"] and (not accept_errors or not report["validRows"]):
         raise ImportInvalid(
             f"{report['errorRows']:,} of {report['totalRows']:,} rows have errors.",
@@ -56,12 +51,9 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             else "No row can be imported.",
             **_counts(report),
         )
-    if not system:
-        for name in rights.tables_of(parts):
-            rights.check_pace(user, name)
-        if (count := unfinished_of(user)) >= MOST_UNFINISHED:
-            raise TooManyJobs(count)
     with transaction.atomic():
+        if not system:
+            _check_quotas(user, rights.tables_of(parts))
         won = ImportJob.objects.filter(pk=job.pk, status=JobStatus.PENDING, awaits_start=True).update(
             awaits_start=False
         )
@@ -85,6 +77,27 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             )
     job.refresh_from_db()
     return job
+
+
+def _check_quotas(user: Any, names: Sequence[str]) -> None:
+    """Raise TooManyImports, TooManyJobs. In the transaction that starts the job, so that none passes beside another."""
+    take_turns(user)
+    for name in names:
+        rights.check_pace(user, name)
+    if (count := unfinished_of(user)) >= MOST_UNFINISHED:
+        raise TooManyJobs(count)
+
+
+def check_and_start(job: ImportJob, user: Any) -> ImportJob:
+    """Validate a file, and let workers have it when every row is right; call `tasks.announce` for it.
+
+    Raises what `validate` and `start` raise: ImportInvalid too where the page it was given to wants the check to be
+    seen before; the report is there then.
+    """
+    if job.file.bounds.require_validation:
+        raise ImportInvalid("The file was not validated.", hint="Look at the check first, then start the import.")
+    validating.validate(job, user)
+    return start(job, user)
 
 
 def _counts(report: dict[str, Any]) -> dict[str, Any]:

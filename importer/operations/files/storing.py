@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from django.conf import settings
 
-from importer.operations.files.failures import MIB, FileRefused, FileTooLarge, ImportInvalid
+from importer.file_failures import MIB, FileRefused, FileTooLarge, ImportInvalid
 from permissions.tables import ImportAllowance, allows_format
 from servicevault import stored_files
 from servicevault.stored_files import Stored
@@ -90,6 +91,11 @@ def looked_at(file: IO[bytes], options: ReadOptions, allowance: ImportAllowance)
     return found
 
 
+def also_ours(allowance: ImportAllowance) -> ImportAllowance:
+    """The same for a file that we wrote ourselves of rows that came in: plain CSV, whatever may come from outside."""
+    return replace(allowance, allowed_formats=(*allowance.allowed_formats, "csv"))
+
+
 def detected(found: Inspection) -> dict[str, Any]:
     """What was found out about the file, as it is stored and told."""
     parts: dict[str, Any] = to_wire(found.detection)
@@ -111,11 +117,12 @@ def _scan(file: IO[bytes], allowance: ImportAllowance) -> None:
     """Ask the installation's scanner, where there is one (F-085)."""
     if not settings.IMPORT_SCAN_CONTENT or not settings.IMPORT_SCAN_COMMAND:
         return
-    file.seek(0)
+    descriptor = sandbox.own_descriptor(file)
     try:
+        os.lseek(descriptor, 0, os.SEEK_SET)  # where the file stands for us, a buffer may hide
         asked = subprocess.run(
             shlex.split(settings.IMPORT_SCAN_COMMAND),
-            stdin=file,
+            stdin=descriptor,
             capture_output=True,
             timeout=SCAN_SECONDS,
             check=False,
@@ -123,6 +130,8 @@ def _scan(file: IO[bytes], allowance: ImportAllowance) -> None:
         refused = asked.returncode != 0
     except (OSError, subprocess.TimeoutExpired):
         refused = True
+    finally:
+        os.close(descriptor)
     file.seek(0)
     if refused:
         raise FileRefused(

@@ -9,11 +9,12 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from importer import file_parts
+from importer import file_parts, hiding
 from importer.file_parts import Part
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
-from importer.operations.files.validating import SUGGESTIONS, finding_json
+from importer.operations.files.suggestions import SUGGESTIONS
+from importer.operations.files.validating import finding_json
 from importer.operations.progress import view_of
 from importer.pipeline.found import IN_DOUBT
 from permissions import approvals, policy
@@ -60,6 +61,7 @@ def described(job: ImportJob) -> dict[str, Any]:
         "field_mappings": file.field_mappings,
         "parts": [_part(part) for part in file_parts.parts_of(file)] if file.parts is not None else [],
         "requires_approval": file.requires_approval,
+        "within": file.within,
         "progress_percent": percent(job),
         "validation_results": {name: value for name, value in file.validation_results.items() if name != "mappings"},
         "import_results": file.import_results,
@@ -174,9 +176,17 @@ def errors(
 
 
 def failed_records(job: ImportJob) -> QuerySet[ImportRecord]:
-    """Rows of the file that did not go in, those in doubt included, in the file's order."""
-    found = ImportRecord.objects.filter(run__job=job, action__in=(Outcome.FAILED, Outcome.REVIEW))
-    return found.select_related("run").order_by("run__position", "source_row", "id")
+    """Rows of the file that did not go in, those in doubt included, in the file's order; without those a person hid."""
+    return hiding.shown(_failed(job)).select_related("run").order_by("run__position", "source_row", "id")
+
+
+def hidden_failures(job: ImportJob) -> QuerySet[ImportRecord]:
+    """Rows that did not go in and that a person took out of the lists: nobody is to correct them."""
+    return hiding.hidden(_failed(job))
+
+
+def _failed(job: ImportJob) -> QuerySet[ImportRecord]:
+    return ImportRecord.objects.filter(run__job=job, action__in=(Outcome.FAILED, Outcome.REVIEW))
 
 
 def record_errors(record: ImportRecord, parts: Mapping[str, Part]) -> list[dict[str, Any]]:

@@ -9,11 +9,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from importer.file_failures import NotThere
 from importer.file_options import field_mappings, file_options
 from importer.models import ImportJob, ImportTemplate
 from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.files import documents, rights
-from importer.operations.files.failures import NotThere
 from permissions import audit, policy
 
 

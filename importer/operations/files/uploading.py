@@ -9,6 +9,8 @@ from django.conf import settings
 from django.db import transaction
 
 from importer import desk_planning, file_parts, file_targets
+from importer.file_bounds import UNBOUNDED, Bounds
+from importer.file_failures import FileTooLarge
 from importer.file_options import FieldMapping, FileOptions, field_mappings, file_options
 from importer.file_parts import WHOLE, Part
 from importer.file_targets import Destination
@@ -16,7 +18,6 @@ from importer.models import FileImport, ImportJob, JobKind
 from importer.modes import Mode
 from importer.operations.failures import Conflict
 from importer.operations.files import documents, rights, storing
-from importer.operations.files.failures import FileTooLarge
 from importer.options import InvalidOption
 from permissions import audit
 from permissions.tables import ImportAllowance
@@ -44,11 +45,14 @@ def upload(
     trigger: str = "manual",
     retry_of: ImportJob | None = None,
     only_rows: Mapping[str, Sequence[int]] | None = None,
+    within: Bounds = UNBOUNDED,
+    is_ours: bool = False,
 ) -> ImportJob:
     """A pending job for the file that waits for `start`; `mappings` None takes the proposals of high confidence.
 
     It goes into a table as it is, or into a target type; with neither the option `tables` says which part of it goes
-    where, and mappings are an object with a list for each part. `only_rows` are lines by the key of their part.
+    where, and mappings are an object with a list for each part. `only_rows` are lines by the key of their part. The
+    bounds of the page it was given to stay with the file; one that we wrote ourselves may be CSV wherever files may come.
 
     Raises UnknownTable, ImportDenied (before a byte is read), InvalidOption, FileTooLarge, FileRefused, and
     ImportInvalid for an empty file. The file is kept encrypted until a day after the job's end.
@@ -59,7 +63,9 @@ def upload(
     else:
         goal = documents.goal_of(table_name=table_name, target_type=target_type)
         parts = [Part(WHOLE, goal.table.name, goal.target.name if goal.is_desk else "")]
-    allowance = rights.require_parts(user, parts, system=system)
+    allowance = rights.require_parts(user, parts, within=within, system=system)
+    if is_ours:
+        allowance = storing.also_ours(allowance)
     chosen = file_options(options or {})
     given = _given(mappings, parts)
     with storing.kept(content, allowance.max_file_size_mb) as stored, transaction.atomic():
@@ -67,7 +73,7 @@ def upload(
             rights.check_room(user, stored.size)
         file_format, found = _looked_into(stored, parts, chosen, allowance, is_document=is_document)
         for part in parts:
-            map_part(part, given[part.key], found[part.key], rights.columns_of(user, part, system=system))
+            map_part(part, given[part.key], found[part.key], rights.goal_of(user, part, within, system=system))
             part.only_rows = None if only_rows is None else list(only_rows.get(part.key, ()))
         job = _job(user, chosen.on_duplicate, dict(options or {}), trigger=trigger, retry_of=retry_of)
         file = FileImport(
@@ -82,6 +88,7 @@ def upload(
             import_options=dict(options or {}),
             parts=[vars(part) for part in parts] if is_document else None,
             requires_approval=requires_approval,
+            within=within.stored,
         )
         file_parts.put(file, parts)
         file.save()
@@ -126,7 +133,7 @@ def configure(
     require_waiting(job)
     file = job.file
     parts = file_parts.parts_of(file)
-    allowance = rights.require_parts(user, parts, system=system)
+    allowance = rights.require_parts(user, parts, within=file.bounds, system=system)
     if options is not None:
         _reread(job, parts, options, allowance)
     given = {part: mappings} if part else mappings
@@ -134,7 +141,7 @@ def configure(
     for each in parts:
         new = changed[each.key]
         used = tuple(mapping for mapping in each.mappings if mapping.source in each.headers) if new is None else new
-        goal = file_targets.destination_of(each, rights.columns_of(user, each, system=system))
+        goal = rights.goal_of(user, each, file.bounds, system=system)
         file_targets.check_mappings(goal, used, each.headers)
         each.field_mappings = [mapping.as_json() for mapping in used]
     file_parts.put(file, parts)
@@ -195,97 +202,11 @@ def _given(mappings: Any, parts: Sequence[Part]) -> dict[str, tuple[FieldMapping
     return {part.key: said.get(part.key) for part in parts}
 
 
-def map_part(part: Part, given: tuple[FieldMapping, ...] | None, found: Inspection, columns: Sequence[str]) -> None:
+def map_part(part: Part, given: tuple[FieldMapping, ...] | None, found: Inspection, goal: Destination) -> None:
     """Map the part as is said, else as is certain. Raises InvalidOption."""
-    goal = file_targets.destination_of(part, columns)
     used = file_targets.certain(file_targets.proposals(goal, part.headers, samples(found))) if given is None else given
     file_targets.check_mappings(goal, used, part.headers)
     part.field_mappings = [mapping.as_json() for mapping in used]
-
-
-def parse(
-    user: Any,
-    content: Content,
-    *,
-    options: Mapping[str, Any] | None = None,
-    table_name: str = "",
-    target_type: str = "",
-    system: bool = False,
-) -> dict[str, Any]:
-    """What the file is and its first rows (F-026); nothing stays stored.
-
-    Raises UnknownTable, ImportDenied, InvalidOption, FileTooLarge, FileRefused, ImportInvalid for an empty file.
-    """
-    goal = None
-    if table_name or target_type:
-        goal = documents.goal_of(table_name=table_name, target_type=target_type)
-        allowance = rights.require(user, goal.table.name, "can_preview", system=system)
-        goal = file_targets.narrowed(goal, allowance.allowed_columns)
-    else:
-        allowance = rights.require_any(user, system=system)
-    chosen = file_options(options or {})
-    with storing.taken(content, chosen.read, allowance) as taken:
-        stored_files.delete(taken.stored.path)
-    shown = shown_as_parsed(taken.inspection, goal)
-    audit.record(
-        "file_parsed",
-        user=user,
-        table_name=goal.table.name if goal else "",
-        details={"file_size": taken.stored.size, "format": taken.inspection.detection.format},
-    )
-    return shown
-
-
-def shown_as_parsed(found: Inspection, goal: Destination | None) -> dict[str, Any]:
-    """F-026's answer."""
-    rows = [record.mapping(found.headers) for record in found.sample]
-    proposed = file_targets.proposals(goal, found.headers, samples(found)) if goal else None
-    detection = storing.detected(found)
-    return {
-        "headers": found.headers,
-        "sample_rows": rows,
-        "total_rows": found.total_rows,
-        "total_rows_exact": found.total_rows_exact,
-        "format": found.detection.format,
-        "encoding": found.detection.encoding,
-        "encoding_reason": found.detection.encoding_reason,
-        "delimiter": found.detection.delimiter,
-        "quote_char": found.detection.quote_char,
-        "has_headers": found.detection.has_headers,
-        "sheet": found.detection.sheet,
-        "sheets": detection["sheets"],
-        "record_path": found.detection.record_path,
-        "record_paths": detection["record_paths"],
-        "date_order": found.detection.date_order,
-        "warnings": [notice._asdict() for notice in found.notices],
-        "suggested_mappings": file_targets.suggested(goal, proposed, found.headers, samples(found))
-        if goal and proposed
-        else [],
-    }
-
-
-def suggest_mapping(
-    headers: Sequence[str],
-    rows: Sequence[Any],
-    user: Any,
-    *,
-    table_name: str = "",
-    target_type: str = "",
-    system: bool = False,
-) -> dict[str, Any]:
-    """Proposals for the columns of a file (F-043); rows are lists, or objects by header.
-
-    Raises UnknownTable, InvalidOption, ImportDenied.
-    """
-    goal = documents.goal_of(table_name=table_name, target_type=target_type)
-    goal = file_targets.narrowed(goal, rights.require(user, goal.table.name, system=system).allowed_columns)
-    listed = [[row.get(header) for header in headers] if isinstance(row, Mapping) else list(row) for row in rows]
-    found = file_targets.proposals(goal, headers, listed)
-    return {
-        "mappings": file_targets.suggested(goal, found, headers, listed),
-        "unmapped_sources": list(found.unused_sources),
-        "unmapped_required": goal.missing([proposal.target for proposal in found.mappings]),
-    }
 
 
 def require_waiting(job: ImportJob) -> None:
@@ -303,7 +224,8 @@ def mode_of(on_duplicate: str) -> Mode:
 
 def job_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a file's options that the runner reads."""
-    return {name: options[name] for name in ("batch_size", "error_policy", "timeout") if options.get(name) is not None}
+    read = ("batch_size", "read_ahead", "error_policy", "timeout")
+    return {name: options[name] for name in read if options.get(name) is not None}
 
 
 def _job(

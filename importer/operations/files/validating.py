@@ -13,13 +13,15 @@ from django.conf import settings
 from django.db import transaction
 
 from importer import file_parts, file_planning, file_staging
+from importer.file_bounds import UNBOUNDED, Bounds
+from importer.file_failures import FileRefused, ImportInvalid
 from importer.file_options import field_mappings, file_options
 from importer.file_parts import WHOLE, Part
 from importer.file_planning import FilePlan
 from importer.models import FileFinding, FileImport, ImportJob
 from importer.modes import Outcome
 from importer.operations.files import documents, rights, storing, uploading
-from importer.operations.files.failures import FileRefused, ImportInvalid
+from importer.operations.files.suggestions import SUGGESTIONS
 from importer.operations.files.uploading import Content, require_waiting
 from importer.pipeline import found as found_rows
 from importer.pipeline import trial
@@ -42,26 +44,6 @@ TRIES = 3  # a trial gives way to whoever waits for its rows
 SHOWN = 100  # findings of each list in a report
 NOWHERE_RUNS = 2**40  # from here on numbers that no run has: a file without a job is staged in temporary tables
 
-SUGGESTIONS = {
-    "required_empty": "Fill the cell, or set a default in the mapping.",
-    "not_a_number": "Write digits only, or set the separators in the options.",
-    "out_of_range": "Use a value that the column holds.",
-    "not_a_boolean": "Write true or false, yes or no, 1 or 0.",
-    "bad_date": "Write it as 2024-12-31, or choose the date format.",
-    "ambiguous_date": "Choose the date format: DD/MM/YYYY or MM/DD/YYYY.",
-    "bad_email": "Correct the address.",
-    "foreign_key": "Import the row it names first, or correct the value.",
-    "duplicate": "Remove the row, or let rows be skipped or updated.",
-    "unique_conflict": "Give the row a value of its own.",
-    "too_long": "Shorten the text.",
-    "too_many_columns": "Quote cells that hold the delimiter.",
-    "unmapped_value": "Say in the mapping what the value means, or correct it.",
-    "unresolved_reference": "Import the row it names first, or correct the id.",
-    "ambiguous_reference": "Say in the mapping which query the id belongs to.",
-    "blocked_by_parent": "Correct the row it belongs to; both are imported then.",
-    "ambiguous_match": "Give the row an external id, or correct the value it is recognised by.",
-    "unmapped_required": "Map a column of the file to it, or give it a default.",
-}
 Told = Callable[[int], None]
 
 
@@ -76,7 +58,7 @@ def validate(
     """
     require_waiting(job)
     file, parts, runs = job.file, file_parts.parts_of(job.file), file_parts.runs_of(job)
-    allowance = rights.require_parts(user, parts, "can_validate", system=system)
+    allowance = rights.require_parts(user, parts, "can_validate", within=file.bounds, system=system)
     audit.record("validation_started", user=user, table_name=file.table_name, job_id=job.pk)
     with connect_target() as connection:
         for part in parts:
@@ -131,6 +113,8 @@ def validate_file(
     options: Mapping[str, Any] | None = None,
     mappings: Any = None,
     limit: int = SHOWN,
+    within: Bounds = UNBOUNDED,
+    is_ours: bool = False,
     system: bool = False,
 ) -> dict[str, Any]:
     """The report of F-027 for a file nobody stores (F-033).
@@ -139,15 +123,17 @@ def validate_file(
     """
     goal = documents.goal_of(table_name=table_name, target_type=target_type)
     part = Part(WHOLE, goal.table.name, goal.target.name if goal.is_desk else "")
-    allowance = rights.require_parts(user, [part], "can_validate", system=system)
+    allowance = rights.require_parts(user, [part], "can_validate", within=within, system=system)
+    if is_ours:
+        allowance = storing.also_ours(allowance)
     chosen = file_options(options or {})
     given = None if mappings is None else field_mappings(mappings)
     audit.record("validation_started", user=user, table_name=part.table_name)
     with storing.taken(content, chosen.read, allowance) as taken:
         try:
             documents.describe(part, taken.inspection)
-            uploading.map_part(part, given, taken.inspection, allowance.allowed_columns)
-            file = FileImport(original_filename=filename, import_options=dict(options or {}))
+            uploading.map_part(part, given, taken.inspection, rights.goal_of(user, part, within, system=system))
+            file = FileImport(original_filename=filename, import_options=dict(options or {}), within=within.stored)
             file_parts.put(file, [part])
             with stored_files.opened(taken.stored, settings.IMPORT_TEMP_DIR) as opened, reading_errors(allowance):
                 report = judged_stream(
@@ -184,8 +170,8 @@ def reading_errors(allowance: ImportAllowance) -> Iterator[None]:
 
 
 def _plan(file: FileImport, part: Part, user: Any, *, system: bool, stores: bool = True) -> FilePlan:
-    columns = rights.columns_of(user, part, system=system)
-    return file_planning.plan_part(file, part, by=user, columns=columns, stores=stores)
+    goal = rights.goal_of(user, part, file.bounds, system=system)
+    return file_planning.plan_part(file, part, by=user, goal=goal, stores=stores)
 
 
 def judged_stream(

@@ -37,6 +37,7 @@ from importer.web.builder.sentence import sentence
 from importer.web.builder.workbench import Ask, Change, Workbench, profile_for, source_of, workbench
 from permissions import policy
 from permissions.policy import Denied
+from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only
 
 CHANGES: dict[str, Change] = {
@@ -274,6 +275,7 @@ def restore(request: PageRequest, pk: Any, key: str) -> HttpResponse:
 
 @members_only
 @require_safe
+@renewed
 def offers_part(request: PageRequest, pk: Any, key: str) -> HttpResponse:
     """Filters worth offering, each with the rows it would leave."""
     bench = workbench(request, pk, key)

@@ -28,6 +28,7 @@ from importer.web.builder.body import (
 )
 from importer.web.builder.facts import Facts, keep_facts, told
 from importer.web.builder.workbench import Option, Workbench, workbench
+from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only
 
 SAMPLES = 3
@@ -68,6 +69,7 @@ class Result:
 
 @members_only
 @require_safe
+@renewed
 def result_part(request: PageRequest, pk: Any, key: str) -> HttpResponse:
     """The tabs' contents, and the counts, samples and findings of the blocks out of band."""
     bench = workbench(request, pk, key)

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from importer import file_targets
 from importer.errors import ImporterError
+from importer.file_bounds import UNBOUNDED, Bounds
 from importer.file_options import SOURCE_KEY
 from importer.file_parts import WHOLE, Part, parts_of
 from importer.file_targets import Destination
@@ -18,12 +19,12 @@ from importer.models import DOCUMENT, OF_DESK, ImportJob, ImportTemplate
 from importer.operations import files
 from importer.operations.progress import listed
 from importer.web.files.flow import PAGE, Refusal, go, rows_of, steps_of
+from importer.web.files.parameters import Parameters, parameters_of
 from permissions import policy
 from permissions import tables as granted
 from permissions.tables import ImportAllowance
 from servicevault import catalog, tables
 from servicevault.jobs.models import ACTIVE
-from servicevault.tables import Table
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 
@@ -60,7 +61,7 @@ class ColumnView:
 def data_import(request: PageRequest) -> HttpResponse:
     """The page; the table is in the address, so that it can be kept and sent."""
     policy.require(request.user, PAGE)
-    return _page(request, plain_text(request.GET.get("table"), limit=255))
+    return _page(request, plain_text(request.GET.get("table"), limit=255), parameters_of(request.user, request.GET))
 
 
 @members_only
@@ -68,20 +69,31 @@ def data_import(request: PageRequest) -> HttpResponse:
 def upload(request: PageRequest) -> HttpResponse:
     """Keep the file, or the pasted text, and go on to how it is read."""
     policy.require(request.user, PAGE)
+    table_name, text = plain_text(request.POST.get("table"), limit=255), request.POST.get("text", "")
+    parameters = parameters_of(request.user, request.POST)
+    try:
+        job = taken(request, parameters)
+    except ImporterError as error:
+        return _page(request, table_name, parameters, refusal=Refusal.of(error), text=text)
+    return go(request, "data_import_read", job.pk)
+
+
+def taken(request: PageRequest, parameters: Parameters | None) -> ImportJob:
+    """The job of the file or the text that the form brings, mapped as far as names and contents tell.
+
+    Raises what `files.upload` raises, and ImportInvalid without a file.
+    """
     table_name = plain_text(request.POST.get("table"), limit=255)
     sent, text = request.FILES.get("file"), request.POST.get("text", "")
     if sent is None and not text.strip():
-        return _page(request, table_name, refusal=Refusal("Choose a file, or paste its text."), text=text)
-    try:
-        template = _template(request)
-        job = _uploaded(request, template, table_name, sent, text)
-    except ImporterError as error:
-        return _page(request, table_name, refusal=Refusal.of(error), text=text)
+        raise files.ImportInvalid("Choose a file, or paste its text.")
+    template = _template(request)
+    job = _uploaded(request, template, table_name, sent=sent, text=text, parameters=parameters)
     try:
         _mapped(request, job, template)
     except ImporterError as error:  # the file is kept: what does not fit is changed on the next pages
         messages.warning(request, f"Nothing is mapped yet: {error}")
-    return go(request, "data_import_read", job.pk)
+    return job
 
 
 def _template(request: PageRequest) -> ImportTemplate | None:
@@ -90,15 +102,24 @@ def _template(request: PageRequest) -> ImportTemplate | None:
 
 
 def _uploaded(
-    request: PageRequest, template: ImportTemplate | None, table_name: str, sent: Any, text: str
+    request: PageRequest,
+    template: ImportTemplate | None,
+    table_name: str,
+    *,
+    sent: Any,
+    text: str,
+    parameters: Parameters | None,
 ) -> ImportJob:
     given: dict[str, Any] = {
         "options": dict(template.import_options) if template else None,
+        "within": parameters.bounds if parameters else UNBOUNDED,
         "requires_approval": "requires_approval" in request.POST,
         "mappings": [],
     }
     if source := plain_text(request.POST.get("source_key"), limit=64):
         given["options"] = (given["options"] or {}) | {"source_key": source}
+    if declared := plain_text(request.POST.get("format"), limit=20):
+        given["options"] = (given["options"] or {}) | {"format": declared}
     if table_name == DOCUMENT:
         given["mappings"] = None
         content = sent if sent is not None else [text.encode()]
@@ -130,7 +151,14 @@ def _mapped(request: PageRequest, job: ImportJob, template: ImportTemplate | Non
             messages.warning(request, f"{words}: {', '.join(names[:20])}.")
 
 
-def _page(request: PageRequest, table_name: str, *, refusal: Refusal | None = None, text: str = "") -> HttpResponse:
+def _page(
+    request: PageRequest,
+    table_name: str,
+    parameters: Parameters | None,
+    *,
+    refusal: Refusal | None = None,
+    text: str = "",
+) -> HttpResponse:
     known = _targets(request.user, plain_text(request.GET.get("q"), limit=100))
     context: dict[str, Any] = {
         "groups": known,
@@ -141,10 +169,11 @@ def _page(request: PageRequest, table_name: str, *, refusal: Refusal | None = No
         "source_key": SOURCE_KEY,
         "pasted": text[: files.PASTED_BYTES],
         "steps": steps_of(None, "read"),
+        "within": request.POST.get("within", request.GET.get("within", "")) if parameters else "",
     }
     context |= history_of(request)
     if table_name:
-        context |= _chosen(request.user, table_name)
+        context |= _chosen(request.user, table_name, parameters.bounds if parameters else UNBOUNDED)
     status = 422 if refusal else 200
     return render_page(
         request, "importer/files/data_import.html", "importer/files/_upload.html", context, status=status
@@ -188,7 +217,7 @@ def _targets(user: Any, text: str) -> list[tuple[str, list[Choice]]]:
     return [(name, members) for name, members in found if members]
 
 
-def _chosen(user: Any, name: str) -> dict[str, Any]:
+def _chosen(user: Any, name: str, within: Bounds) -> dict[str, Any]:
     """The target and what may be done with it. Raises Http404 for one that is not there or not the person's."""
     allowed = granted.importable_tables(user)
     if name == DOCUMENT:
@@ -199,18 +228,18 @@ def _chosen(user: Any, name: str) -> dict[str, Any]:
         raise Http404 from None
     if allowed is not None and goal.table.name not in allowed:
         raise Http404
-    allowance = granted.import_allowance(user, goal.table.name)
-    may_import = _may_import(user, goal.table.name)
+    allowance = within.narrowed(granted.import_allowance(user, goal.table.name))
+    may_import = allowance.can_import and _may_import(user, goal.table.name)
     return {
         "goal": Choice(name, goal.target.label if goal.is_desk else goal.table.name),
         "table": goal.table,
         "is_desk": goal.is_desk,
-        "fields": _fields(user, goal) if goal.is_desk and may_import else [],
-        "columns": [] if goal.is_desk else _columns(goal.table, allowance.allowed_columns),
+        "fields": _fields(user, goal, within) if goal.is_desk and may_import else [],
+        "columns": [] if goal.is_desk else _columns(goal, allowance.allowed_columns, within),
         "allowance": allowance,
         "max_bytes": allowance.max_file_size_mb * files.MIB,
         "may_import": may_import,
-        "accepted": _accepted(allowance),
+        "accepted": accepted(allowance),
         "import_templates": files.templates.visible(user, **_of_templates(goal))[:TEMPLATES],
     }
 
@@ -229,11 +258,12 @@ def _document(user: Any, allowed: set[str] | None) -> dict[str, Any]:
         "allowance": allowance,
         "max_bytes": allowance.max_file_size_mb * files.MIB,
         "may_import": True,
-        "accepted": _accepted(allowance),
+        "accepted": accepted(allowance),
     }
 
 
-def _accepted(allowance: ImportAllowance) -> str:
+def accepted(allowance: ImportAllowance) -> str:
+    """Endings of files, as a browser offers them."""
     return ",".join(f".{name}" for name in (*allowance.allowed_formats, "txt", "tsv", "gz", "zip"))
 
 
@@ -241,8 +271,8 @@ def _of_templates(goal: Destination) -> dict[str, str]:
     return {"target_type": goal.target.name} if goal.is_desk else {"table_name": goal.table.name}
 
 
-def _fields(user: Any, goal: Destination) -> list[files.TargetColumn]:
-    return files.targets(Part(WHOLE, goal.table.name, goal.target.name), user)
+def _fields(user: Any, goal: Destination, within: Bounds) -> list[files.TargetColumn]:
+    return files.targets(Part(WHOLE, goal.table.name, goal.target.name), user, within)
 
 
 def _may_import(user: Any, table_name: str) -> bool:
@@ -253,7 +283,9 @@ def _may_import(user: Any, table_name: str) -> bool:
     return True
 
 
-def _columns(table: Table, allowed: tuple[str, ...]) -> list[ColumnView]:
+def _columns(goal: Destination, allowed: tuple[str, ...], within: Bounds) -> list[ColumnView]:
+    table = goal.table
+    open_here = {field.name for field in file_targets.narrowed(goal, allowed, within).target.fields}
     references = {
         column: f"{key.referred_table} ({', '.join(key.referred_columns)})"
         for key in table.foreign_keys
@@ -269,7 +301,7 @@ def _columns(table: Table, allowed: tuple[str, ...]) -> list[ColumnView]:
             is_required=not column.nullable and column.default is None and not column.identity,
             is_unique=table.is_unique(column.name),
             reference=references.get(column.name, ""),
-            is_open=column.writable and (not allowed or column.name in allowed),
+            is_open=column.name in open_here,
         )
         for column in table.columns
     ]

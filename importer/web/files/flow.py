@@ -18,7 +18,6 @@ from importer.file_parts import Part, parts_of
 from importer.models import ImportJob
 from importer.operations import files
 from permissions import policy
-from permissions import tables as granted
 from permissions.tables import ImportAllowance
 from servicevault.jobs.models import JobStatus
 from servicevault.web.listing import plain_text
@@ -123,7 +122,7 @@ def shell_of(request: PageRequest, job: ImportJob, current: str) -> dict[str, An
         "job": job,
         "file": job.file,
         "steps": steps_of(job, current),
-        "allowance": files.seen_allowance(request.user, job.file),
+        "allowance": files.seen(request.user, parts_of(job.file), job.file.bounds),
         "parts": parts_of(job.file),
     }
 
@@ -135,7 +134,7 @@ def part_of(request: PageRequest, job: ImportJob) -> Part:
 
 def rows_of(request: PageRequest, job: ImportJob, part: Part) -> list[list[str | None]]:
     """The part's first rows; none without the right to see them. Raises what `files.first_rows` raises else."""
-    if not granted.import_allowance(request.user, part.table_name).can_preview:
+    if not files.seen(request.user, [part], job.file.bounds).can_preview:
         return []
     return files.first_rows(job, request.user, part=part.place)
 

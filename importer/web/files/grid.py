@@ -94,6 +94,7 @@ def _page(
 ) -> HttpResponse:
     context = shell_of(request, job, "import") | {
         "page": page,
+        "hidden_rows": files.hidden_failures(job).count(),
         "part": part,
         "rows": rows,
         "columns": _columns(part),
@@ -173,6 +174,8 @@ def _checked(
         options={name: value for name, value in files.corrected_options(job).items() if name != "tables"},
         mappings=part.field_mappings,
         limit=ROWS * 20,
+        within=job.file.bounds,
+        is_ours=True,
     )
     keys = list(values)
     said: dict[str, list[dict[str, Any]]] = {}
@@ -182,12 +185,13 @@ def _checked(
     return _shown(part, records, values, said)
 
 
-def _imported(request: PageRequest, job: ImportJob, part: Part, rows: Sequence[GridRow]) -> HttpResponse:
+def _imported(request: PageRequest, job: ImportJob, part: Part, checked: Sequence[GridRow]) -> HttpResponse:
     """Import the rows that are right now, as a job of their own. Raises what the operations raise."""
-    good = {row.key: {cell.column: cell.value for cell in row.cells} for row in rows if row.is_good}
+    good = {row.key: {cell.column: cell.value for cell in row.cells} for row in checked if row.is_good}
     if not good:
         raise files.ImportInvalid("No row of this page is right yet.", hint="Correct the marked cells first.")
-    again, _ = files.retry_from_file(job, request.user, _as_file(part, good), job.file.original_filename)
+    rows = _as_file(part, good)
+    again, _ = files.retry_from_file(job, request.user, rows, job.file.original_filename, is_ours=True)
     files.validate(again, request.user)
     with transaction.atomic():
         again = files.start(again, request.user, accept_errors=True)

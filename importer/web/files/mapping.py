@@ -17,6 +17,7 @@ from importer.operations import files
 from importer.operations.files import TargetColumn
 from importer.web.files.flow import LOST, Refusal, go, part_of, rows_of, shell_of, waiting_page
 from servicevault import catalog
+from servicevault.api.limits import asked
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 
@@ -148,10 +149,14 @@ def options_of(targets: Sequence[TargetColumn]) -> list[Option]:
 
 def _page(request: PageRequest, job: ImportJob, part: Part, *, refusal: Refusal | None = None) -> HttpResponse:
     """The page; for htmx what the change means alone: the fields stay as they are under the hands."""
-    targets = files.targets(part, request.user)
+    targets = files.targets(part, request.user, job.file.bounds)
     tally = tally_of(part, unmapped_required(part))
     context = shell_of(request, job, "map") | {"refusal": refusal, "tally": tally, "part": part}
-    if refusal is None and context["allowance"].can_validate:
+    pace = asked("builder", request.user) if request.htmx and refusal is None else None
+    if pace is not None and not pace.allowed:
+        words = f"{pace.limit} checks of the first rows in a minute are enough."
+        context["refusal"] = Refusal(words, f"The mapping is kept; a change in {pace.reset} seconds is judged again.")
+    elif refusal is None and context["allowance"].can_validate:
         try:
             report = files.validate_sample(job, request.user, part=part.place)
         except ImporterError as error:
@@ -161,7 +166,12 @@ def _page(request: PageRequest, job: ImportJob, part: Part, *, refusal: Refusal 
     if not request.htmx:
         context |= _form(request, job, part, targets)
     status = 422 if refusal and request.method == "POST" else 200
-    return render_page(request, "importer/files/map.html", "importer/files/_map_verdict.html", context, status=status)
+    if pace is not None and not pace.allowed:
+        status = 429
+    answer = render_page(request, "importer/files/map.html", "importer/files/_map_verdict.html", context, status=status)
+    for name, value in pace.headers().items() if pace else ():
+        answer.headers[name] = value
+    return answer
 
 
 def _form(request: PageRequest, job: ImportJob, part: Part, targets: Sequence[TargetColumn]) -> dict[str, Any]:
@@ -171,7 +181,8 @@ def _form(request: PageRequest, job: ImportJob, part: Part, targets: Sequence[Ta
         rows = []  # told by the verdict
     given = request.POST or request.GET
     text, only_unmapped = plain_text(given.get("q"), limit=100), given.get("unmapped") == "1"
-    proposed = files.suggest_mapping(part.headers, rows, request.user, **files.named(part))["mappings"]
+    within = job.file.bounds
+    proposed = files.suggest_mapping(part.headers, rows, request.user, within=within, **files.named(part))["mappings"]
     confidence = {(each["source_column"], each["target_column"]): each for each in proposed}
     used = {each["source_column"]: each for each in part.field_mappings}
     options, found = options_of(targets), []

@@ -17,6 +17,7 @@ from importer.operations.progress import view_of
 from importer.web.files.choosing import history_of
 from importer.web.files.flow import PAGE, is_waiting, job_of, next_step, own_job, shell_of
 from permissions import policy
+from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only, render_page
 
 ERRORS = 20
@@ -24,6 +25,7 @@ ERRORS = 20
 
 @members_only
 @require_safe
+@renewed
 def job_page(request: PageRequest, pk: Any) -> HttpResponse:
     """The job; for htmx the part that changes, which asks for itself again as long as the job is active."""
     job = job_of(request, pk)
@@ -37,6 +39,8 @@ def job_page(request: PageRequest, pk: Any) -> HttpResponse:
         "may_cancel": view.is_active and not job.cancel_requested and policy.allows(request.user, "cancel", job),
         "sees_records": sees_records(request.user, job),
     }
+    if context["sees_records"]:
+        context["hidden_rows"] = files.hidden_failures(job).count()
     if view.failed and context["sees_records"]:
         found, total = files.errors(job, limit=ERRORS)
         context |= {"errors": found, "failed_rows": total, "forms": ("csv", "xlsx", "json")}
@@ -47,6 +51,7 @@ def job_page(request: PageRequest, pk: Any) -> HttpResponse:
 
 @members_only
 @require_safe
+@renewed
 def history(request: PageRequest) -> HttpResponse:
     """Own files, for the part of the page that renews itself while one of them is at work."""
     policy.require(request.user, PAGE)

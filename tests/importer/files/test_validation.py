@@ -89,6 +89,34 @@ def test_what_looks_odd_is_a_warning(shop: psycopg.Connection) -> None:
         shop.execute("DROP TABLE people")
 
 
+@pytest.mark.req("F-073")
+def test_addresses_links_and_dates_have_a_form(shop: psycopg.Connection) -> None:
+    shop.execute(
+        "CREATE DOMAIN email_address AS text; CREATE TABLE people (id serial PRIMARY KEY, work_email text, contact "
+        "email_address, mail_body text, email_id text, site text, born date, joined text)"
+    )
+    try:
+        header = "work_email,contact,mail_body,email_id,site,born,joined\n"
+        rules = [{"column": "site", "rule": "url"}, {"column": "joined", "rule": "date"}]
+        good = "a@b.example,c.d+e@f.g.example,any text,7,https://x.example/a?b#c,2024-02-29,2024-12-31\n"
+        bad = (
+            "a@b,@f.example,,,x.example,2023-02-29,31st of May\n"
+            + "a b@c.example,c@@d.example,,,ftp://x.example,2024,\n"
+        )
+        found = report(header + good + ",,,7,,,\n" + bad, table="people", options={"validation_rules": rules})
+        told = [(error["row"], error["field"], error["code"]) for error in found["errors"]]
+        assert told == [
+            (4, "work_email", "bad_email"), (4, "contact", "bad_email"), (4, "site", "bad_url"),
+            (4, "born", "bad_date"), (4, "joined", "bad_date"),
+            (5, "work_email", "bad_email"), (5, "contact", "bad_email"), (5, "site", "bad_url"), (5, "born", "bad_date"),
+        ]  # fmt: skip
+        assert (found["validRows"], found["errorRows"]) == (2, 2)
+    finally:
+        shop.execute("DROP TABLE people; DROP DOMAIN email_address")
+    people = report("external_id,name,email\n1,Ann,ann@x.example\n2,Bob,bob at x\n", target_type="customer_users")
+    assert [(error["row"], error["code"]) for error in people["errors"]] == [(3, "bad_email")]  # by the field's type
+
+
 @pytest.mark.req("F-074", "F-075")
 @pytest.mark.parametrize(
     ("rule", "bad"),

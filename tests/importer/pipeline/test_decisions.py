@@ -10,8 +10,9 @@ from django.test import Client
 from django.urls import reverse
 
 from importer import operations
+from importer.hiding import shown
 from importer.models import Decision, ImportJob, ImportRecord, Verdict
-from importer.operations.decisions import Approval, Done, approve, hide, retry_records, shown, target_versions
+from importer.operations.decisions import Approval, Done, approve, hide, retry_records, target_versions
 from servicevault.models import Account
 from tests.importer.desk import Desk
 

@@ -49,10 +49,12 @@ class ImportDenied(FileFailure):
 
     code, status = "IMPORT_003", 403
 
-    def __init__(self, table_name: str, wanted: str = "import into") -> None:
+    def __init__(
+        self, table_name: str, wanted: str = "import into", *, hint: str = "Ask a super admin for an import permission."
+    ) -> None:
         super().__init__(
             f"You may not {wanted} {table_name or 'any table'}.",
-            hint="Ask a super admin for an import permission.",
+            hint=hint,
             table_name=table_name,
         )
 
