@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from servicevault.catalog import Field, Lookup, Reference, Rule, Target, UniqueKey, register_lookup
+from servicevault.catalog import (
+    Field,
+    Guard,
+    Lookup,
+    Reference,
+    Rule,
+    Target,
+    UniqueKey,
+    register_guard,
+    register_lookup,
+)
 from servicevault.catalog import register as register_target
 from servicevault.models.people import AccountType
 from servicevault.models.tickets import AuthorKind, Channel, Priority, Status, TextFormat
@@ -297,6 +307,18 @@ LOOKUPS = (
     Lookup("ticket_categories", "ticket_categories", ("key", "name", "id"), ("key", "name", "id")),
 )
 
+# Whoever can log in, or sends a token, keeps what the log-in and the rights hang on; a name may be brought up to date.
+LOGINS = Guard(
+    table="users",
+    protects="(t.is_superuser OR (t.password <> '' AND t.password NOT LIKE '!%') "
+    "OR EXISTS (SELECT FROM permissions_apitoken k WHERE k.user_id = t.id AND k.revoked_at IS NULL))",
+    open=frozenset({
+        "name", "phone", "job_title", "timezone", "locale", "custom_fields", "created_at", "updated_at",
+    }),
+    code="login_kept",
+    message="was not written: the person can log in here, and no import changes that.",
+)  # fmt: skip
+
 
 def register() -> None:
     """Make the domain's targets known to the importer."""
@@ -304,3 +326,4 @@ def register() -> None:
         register_target(target)
     for lookup in LOOKUPS:
         register_lookup(lookup)
+    register_guard(LOGINS)

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from importer.modes import Outcome
-from importer.pipeline import chunks, compare, decide, early, staging, work, write
+from importer.pipeline import chunks, compare, decide, early, guarding, staging, work, write
 from importer.pipeline.binding import Bind
 from importer.pipeline.defaults import default_account
 from importer.pipeline.faults import fail_point
@@ -115,7 +115,8 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
             self._try_or_keep(self._update, context)
         if self.plan.recreate_deleted or found[Outcome.UPDATED] or found[Outcome.UNCHANGED] or found[Outcome.SKIPPED]:
             self._link.run(self.connection, **context)
-        if found[Outcome.SKIPPED] or found[Outcome.FAILED] or found[Outcome.REVIEW] or self.plan.record_unchanged:
+        tells_all = self.plan.record_unchanged or guarding.is_guarded(self.plan.target.table)
+        if found[Outcome.SKIPPED] or found[Outcome.FAILED] or found[Outcome.REVIEW] or tells_all:
             self._rest.run(self.connection, **context)
         if self.unlinked and self._pending is not None:
             self._pending.run(self.connection, **context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from importer.pipeline import references
+from importer.pipeline import guarding, references
 from importer.pipeline.binding import Bind, fragment, name
 from importer.pipeline.compare import merged, updatable
 from importer.pipeline.plan import LoadPlan
@@ -107,13 +107,15 @@ def link_existing(plan: LoadPlan, bind: Bind) -> sql.Composed:
 
 
 def record_rest(plan: LoadPlan, bind: Bind) -> sql.Composed:
-    """Record what was not written: skipped, failed, held for review; unchanged rows only when asked (R1)."""
+    """Record what was not written: skipped, failed, held; unchanged rows when asked or kept from a change (R1)."""
     actions = ["skipped", "failed", "review"] + (["unchanged"] if plan.record_unchanged else [])
     return sql.SQL(
         "INSERT INTO importer_importrecord ({record_columns}) "
         "SELECT {record}, NULL, NULL, NULL, {problems}, w.warnings, w.confidence, w.matching "
-        "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n WHERE w.action = ANY({actions}) ORDER BY w.n"
+        "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n "
+        "WHERE w.action = ANY({actions}) OR (w.action = 'unchanged' AND {told}) ORDER BY w.n"
     ).format(
+        told=guarding.told(plan.target.table),
         record_columns=sql.SQL(_RECORD_COLUMNS),
         record=_record_start(),
         problems=_problems(plan, bind),
