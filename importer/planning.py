@@ -14,7 +14,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from importer import derived_accounts, file_targets, source_entities, table_queries
+from importer import chosen_agents, derived_accounts, file_targets, source_entities, table_queries
 from importer.errors import JobFailed, QueryError
 from importer.mapping.fields import DEFAULT_ENTITY, mapped_fields
 from importer.models import ImportJob, ImportProfile, ImportQuery, MappingVersion, SourceEntity
@@ -267,6 +267,7 @@ def _load_plan(
         number_prefix=profile.number_prefix,
         agent_strategy=AgentStrategy(profile.agent_strategy),
         placeholder_agent=profile.placeholder_agent_id,
+        choices=chosen_agents.of_entity(profile, spec.entity or spec.key, target),
         default_account_name=f"Imported from {profile.name}"[:255],
         recreate_deleted=bool(options.get("recreate_deleted")),
         record_unchanged=bool(options.get("record_unchanged")),

@@ -117,6 +117,7 @@ class Target:
     match_strategy: Literal["exact", "case_insensitive"] = "exact"  # default
     unique_keys: tuple[UniqueKey, ...] = ()
     soft_delete: str = ""  # column that marks a deleted row
+    stand_in: str = ""  # SQL of the id of the row that may take another's place when nobody chose one
     natural_keys: Mapping[str, str] = field(default_factory=dict)  # resolver name → SQL over t with %s for the value
     warnings: Mapping[str, str] = field(default_factory=dict)  # code → SQL condition over p and x
     defaults: Mapping[str, str] = field(default_factory=dict)  # column → SQL when the value is NULL on create

@@ -21,6 +21,7 @@ from servicevault.models.time_entries import EntryStatus
 _ACCOUNT = Reference(types=("accounts",), unresolved="default")
 _TIMES = (Field("created_at", "timestamptz"), Field("updated_at", "timestamptz"))
 _ID = Field("external_id", column="", must_map=True, not_empty=True, max_length=255)
+_SYSTEM_USER = "(SELECT u.id FROM users u WHERE u.username = 'service-vault-import')"  # a migration creates the row
 _NAME = "coalesce(nullif(btrim(p.name), ''), nullif(btrim(concat_ws(' ', nullif(btrim(p.first_name), ''), nullif(btrim(p.last_name), ''))), ''), {})"
 
 
@@ -122,6 +123,7 @@ AGENTS = Target(
     derived={"name": _NAME.format("p.email")},
     derived_needs={"name": (("first_name", "last_name"),)},
     defaults=_PERSON_DEFAULTS,
+    stand_in=_SYSTEM_USER,
     match_fields=("email",),
     unique_keys=(_email_key("agent"),),
     natural_keys=_PERSON_KEYS,
@@ -172,7 +174,7 @@ TICKETS = Target(
     fallbacks={
         "account_id": "coalesce(x.account_external_id, (SELECT u.account_id FROM users u WHERE u.id = x.customer_external_id))",
         "created_by_id": "coalesce(x.created_by_external_id, x.customer_external_id, x.assigned_user_external_id, "
-        "(SELECT u.id FROM users u WHERE u.username = 'service-vault-import'))",  # E37; a migration creates the row
+        f"{_SYSTEM_USER})",  # E37
     },
     default_account="account_id",
     defaults={"description_format": "'text'", "status": "'open'", "priority": "'normal'", "tags": "'{}'"},

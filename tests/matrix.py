@@ -78,6 +78,8 @@ MATRIX: dict[str, Address] = {
     "profile_template_remove": Address(NO_SUCH_METHOD, DOERS, _PROFILE),
     "profile_template_upgrade": Address(DOERS, DOERS, _PROFILE),  # no template, nothing to upgrade: back to the profile
     "profile_value_maps": Address(MANAGERS, DOERS, _PROFILE),
+    "profile_agents": Address(MANAGERS, DOERS, _PROFILE),
+    "profile_agent_people": Address(MANAGERS, NO_SUCH_METHOD, _PROFILE),
     "profile_matching": Address(MANAGERS, MANAGERS, _PROFILE),
     "profile_preview": Address(IMPORTERS, (302, 403, 403, 403, 200), _PROFILE),
     "profile_duplicate": Address(MANAGERS, SAVERS, _PROFILE),

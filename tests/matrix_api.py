@@ -30,6 +30,7 @@ API: dict[str, Address] = {
     "api_profile_test": Address(NO_METHOD, SOURCE, _OF),
     "api_profile_access": Address(CONFIGURE, NO_METHOD, _OF),
     "api_profile_duplicate": Address(NO_METHOD, REFUSED, _OF),
+    "api_profile_agents": Address(CONFIGURE, NO_METHOD, _OF),
     "api_profile_sync": Address(IN, NO_METHOD, _OF),
     "api_schema_of": Address(SOURCE, NO_METHOD, _OF),
     "api_introspect": Address((401, 403, 403, 422, 422), NO_METHOD, _OF),

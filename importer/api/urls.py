@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from django.urls import path
 
-from importer.api import approvals, bulk, help, jobs, mapping, plans, previews, profiles, queries, records, source, sync
+from importer.api import (
+    agents,
+    approvals,
+    bulk,
+    help,
+    jobs,
+    mapping,
+    plans,
+    previews,
+    profiles,
+    queries,
+    records,
+    source,
+    sync,
+)
 
 _OF = "profiles/<uuid:pk>"
 
@@ -17,6 +31,7 @@ urlpatterns = [
     path(f"{_OF}/test-connection", profiles.TestProfile.as_view(), name="api_profile_test"),
     path(f"{_OF}/access", profiles.ProfileAccess.as_view(), name="api_profile_access"),
     path(f"{_OF}/duplicate", profiles.Duplicate.as_view(), name="api_profile_duplicate"),
+    path(f"{_OF}/agents", agents.Agents.as_view(), name="api_profile_agents"),
     path(f"{_OF}/sync-config", sync.SyncConfig.as_view(), name="api_profile_sync"),
     path(f"{_OF}/schema", source.Schema.as_view(), name="api_schema_of"),
     path(f"{_OF}/introspect", source.Introspect.as_view(), name="api_introspect"),

@@ -88,7 +88,7 @@ def sample(source: SourceSession, plan: Plan, *, connect: Callable[[], psycopg.C
     """
     if plan.table is not None:
         return _into_table(source, plan, plan.table, connect=connect, limit=min(limit, MOST_ROWS))
-    rows = _first_rows(source, plan, min(limit, MOST_ROWS))
+    rows = first_rows(source, plan, min(limit, MOST_ROWS))
     load = replace(plan.load, record_unchanged=True)  # every row leaves a record, so every row is known
     with connect() as inside:
         try:
@@ -98,7 +98,7 @@ def sample(source: SourceSession, plan: Plan, *, connect: Callable[[], psycopg.C
             loader.write(rows, batch=0)
             records = _records(inside)
             stored = _stored(inside, load, records)
-            values = _prepared(inside, load, rows)
+            values = prepared_values(inside, load, rows)
         finally:
             inside.rollback()
     found = tuple(_row(load, row, records[_place(row)], stored, value) for row, value in zip(rows, values, strict=True))
@@ -172,7 +172,8 @@ def _into_table(
 # -- parts ---------------------------------------------------------------------------------------------------------
 
 
-def _first_rows(source: SourceSession, plan: Plan, limit: int) -> list[Row]:
+def first_rows(source: SourceSession, plan: Plan, limit: int) -> list[Row]:
+    """The query's first rows in the order of their keys, as a slice takes them."""
     query, params = plan.compiled.first_rows(limit, max_row_bytes=MAX_ROW_BYTES)
     found = source.stream(query, params, size=fetched_at_once(source, plan.compiled), raw=True)
     # Repeats of a key are judged together; a query without a key is not read in its order.
@@ -209,7 +210,7 @@ def _stored(
     )
 
 
-def _prepared(inside: psycopg.Connection, plan: LoadPlan, rows: Sequence[Row]) -> list[Mapping[str, Any]]:
+def prepared_values(inside: psycopg.Connection, plan: LoadPlan, rows: Sequence[Row]) -> list[Mapping[str, Any]]:
     """Per row the values of its fields after transformation, typed, references as the ids that were read."""
     staging.stage(inside, enumerate(rows), made=early.maker(plan))
     bind = Bind()

@@ -16,6 +16,8 @@ _RECORD_COLUMNS = (
     "before_image, after_image, changed_fields, problems, warnings, confidence, matching"
 )
 
+_STANDS_IN = sql.SQL("coalesce(w.code = 'placeholder_agent', false)")
+
 
 def insert_created(plan: LoadPlan, bind: Bind) -> sql.Composed:
     """Create the rows decided `created`, link them, and record each with its after-image."""
@@ -88,13 +90,16 @@ def link_existing(plan: LoadPlan, bind: Bind) -> sql.Composed:
     A row that was skipped because its target exists is linked without its hash: it was not compared.
     """
     return sql.SQL(
-        "WITH known AS (UPDATE external_refs e SET source_hash = s.hash, mapping_version_id = {version}, "
+        "WITH known AS (UPDATE external_refs e SET source_hash = CASE WHEN w.action <> 'skipped' THEN s.hash END, "
+        "stands_in = {stands_in}, mapping_version_id = {version}, "
         "record_id = CASE WHEN w.action = 'unchanged' THEN e.record_id ELSE w.record_id END, target_id = w.target_id, "
         "job_id = {job}, last_seen_at = now(), source_number = coalesce(w.source_number, e.source_number), "
         "deleted_in_source_at = NULL "
-        "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n WHERE w.known AND w.action IN ('updated', 'unchanged', 'created') "
+        "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n "
+        "WHERE w.known AND (w.action IN ('updated', 'unchanged', 'created') OR {stands_in}) "
         "AND e.entity_id = {entity} AND e.external_id = w.key) {linked}"
     ).format(
+        stands_in=_STANDS_IN,
         version=bind(plan.version_id, "bigint"),
         entity=bind(plan.entity_id, "bigint"),
         job=sql.Placeholder("job"),
@@ -157,12 +162,13 @@ def _record_start() -> sql.Composable:
 def _new_links(plan: LoadPlan, bind: Bind, condition: str) -> sql.Composable:
     return sql.SQL(
         "INSERT INTO external_refs (entity_id, external_id, target_id, source_hash, mapping_version_id, record_id, job_id, "
-        "source_number) SELECT {entity}, w.key, w.target_id, CASE WHEN w.action <> 'skipped' THEN s.hash END, {version}, "
-        "w.record_id, %(job)s, w.source_number "
+        "source_number, stands_in) SELECT {entity}, w.key, w.target_id, CASE WHEN w.action <> 'skipped' THEN s.hash END, "
+        "{version}, w.record_id, %(job)s, w.source_number, {stands_in} "
         "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n WHERE {condition} ORDER BY w.n"
     ).format(
         entity=bind(plan.entity_id, "bigint"),
         version=bind(plan.version_id, "bigint"),
+        stands_in=_STANDS_IN,
         condition=sql.SQL(condition),
     )
 

@@ -16,9 +16,11 @@ from importer.errors import ImporterError, SourceError
 from importer.mapping.value_maps import Observed, Suggestion
 from importer.models import ImportProfile, ImportQuery
 from importer.modes import AgentStrategy
+from importer.operations.agents import has_agents
 from importer.operations.mapping import CodedField
 from importer.operations.previews import profile_queries
 from importer.operations.readiness import remember_open_values
+from importer.web.agents import agents_of
 from importer.web.way import go, source_page, way_of
 from servicevault.web.pages import PageRequest, render_page
 
@@ -83,8 +85,10 @@ def value_maps_page(request: PageRequest, profile: ImportProfile) -> HttpRespons
         "empty": EMPTY,
         "problem": problem,
         "agent_strategies": AgentStrategy.choices,
-        "has_agents": any(query.target_type == "agents" and query.enabled for query in profile.queries.all()),
+        "has_agents": has_agents(profile),
     }
+    if context["has_agents"]:
+        context |= agents_of(request, profile)
     status = 422 if problem else 200
     return render_page(request, "importer/value_maps.html", "importer/_value_maps.html", context, status=status)
 
