@@ -56,6 +56,7 @@ class SampledRow:
     target_id: Any = None
     confidence: float | None = None
     changed: Sequence[str] = ()  # columns an update would write
+    is_known: bool = False  # by the id it had in the source; nothing was compared
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,17 @@ def _place(row: Row) -> tuple[str, int]:
 
 
 def _records(inside: psycopg.Connection) -> dict[tuple[str, int], dict[str, Any]]:
-    columns = ("action", "code", "target_id", "after_image", "changed_fields", "problems", "warnings", "confidence")
+    columns = (
+        "action",
+        "code",
+        "target_id",
+        "after_image",
+        "changed_fields",
+        "problems",
+        "warnings",
+        "confidence",
+        "matching",
+    )
     found = inside.execute(
         sql.SQL("SELECT source_identifier, ordinal, {} FROM importer_importrecord WHERE run_id = %s").format(
             sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -241,6 +252,7 @@ def _row(
         target_id=record["target_id"] if outcome is not Outcome.CREATED else None,  # it would get another one
         confidence=float(record["confidence"]) if record["confidence"] is not None else None,
         changed=record["changed_fields"] or (),
+        is_known=(record["matching"] or {}).get("by") in ("source_identity", "choice"),
     )
 
 
