@@ -24,7 +24,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("post", "builder_restore builder_list builder_sql job_cancel job_resume job_release_held job_plan_run"),
         *of("get", "template_import template_export template_delete profile_template_save"),
         *of("post", "template_import template_copy template_delete profile_template_save"),
-        *of("get", "profile_agents profile_agent_people"),
+        *of("get", "profile_agents profile_agent_people job_progress"),
         "post profile_agents",
     ],
     ("system.import",): [

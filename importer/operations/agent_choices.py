@@ -22,7 +22,10 @@ AS_STRATEGY = "strategy"
 
 @dataclass(frozen=True)
 class Said:
-    """What is said about one agent; `person` is whom they are, or who stands in."""
+    """What is said about one agent; `person` is whom they are, or who stands in.
+
+    Matched with nobody named they are the one who is suggested; a placeholder without a name is the profile's.
+    """
 
     external_id: str
     action: str  # create, match, placeholder, or strategy: nothing is said
@@ -139,13 +142,16 @@ def _choice(profile: ImportProfile, agent: Agent, said: Said, by: Any) -> AgentC
         known = ", ".join((*AgentAction.values, AS_STRATEGY))
         raise InvalidFields({"action": [f"{who}: “{said.action}” is no choice. Use one of {known}."]})
     action, person = AgentAction(said.action), None
-    if said.person is not None and action is not AgentAction.CREATE:
+    wanted = said.person
+    if wanted is None and action is AgentAction.MATCH and agent.likeness is not None:
+        wanted = agent.likeness.target_id
+    if wanted is not None and action is not AgentAction.CREATE:
         visible = (
             policy.restrict(get_user_model().objects.all(), by) if by is not None else get_user_model().objects.all()
         )
-        person = visible.filter(pk=said.person).first()
+        person = visible.filter(pk=wanted).first()
         if person is None:
-            raise InvalidFields({"person": [f"{who}: there is nobody here with the id {said.person}. Choose again."]})
+            raise InvalidFields({"person": [f"{who}: there is nobody here with the id {wanted}. Choose again."]})
         if not is_agent(person):
             text = f"{who}: {person.name} is a customer here, no agent. Choose an agent, or “create”."
             raise InvalidFields({"person": [text]})

@@ -59,8 +59,9 @@ class Agent:
 
     @property
     def likeness(self) -> PersonMatch | None:
-        """Whom address or name find here, unless another agent is that one."""
-        return self.fate.match if self.fate.match.target_id and not self.claimed_by else None
+        """Whom address or name find here, unless another agent is that one, or it is known who they are."""
+        match = self.fate.match
+        return match if match.target_id and not self.claimed_by and not self.was_imported else None
 
     @property
     def is_suggested(self) -> bool:

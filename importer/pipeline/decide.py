@@ -183,7 +183,7 @@ def _identity(plan: LoadPlan, bind: Bind) -> sql.Composable:
         if plan.target.soft_delete
         else sql.SQL("EXISTS (SELECT FROM {} t WHERE t.id = e.target_id)").format(sql.Identifier(plan.target.table))
     )
-    own = sql.SQL("true")
+    own: sql.Composable = sql.SQL("true")
     if plan.target.stand_in:
         own = sql.SQL("NOT e.stands_in AND coalesce({}, 'create') = 'create'").format(choices.action(plan))
     return sql.SQL(

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
 from importer.errors import ImporterError, SourceError
-from importer.models import ImportProfile
+from importer.models import AgentChoice, ImportProfile
 from importer.modes import AgentAction
 from importer.operations import InvalidFields, agent_choices
 from importer.operations.agent_choices import AS_STRATEGY, Said
@@ -141,23 +141,18 @@ def agents_of(
 def _row(
     agent: Agent, number: int, typed: Mapping[tuple[str, str], Typed], errors: Mapping[str, list[str]]
 ) -> AgentRow:
-    stored = _stored(agent)
-    if not stored.who and agent.likeness is not None:
-        stored = Typed(stored.action, _likely(agent))
-    found = typed.get((agent.entity, agent.external_id), stored)
+    found = typed.get((agent.entity, agent.external_id), _stored(agent))
     texts = errors.get(f"{agent.entity}|{agent.external_id}", [])
     return AgentRow(agent, number, found, texts[0] if texts else "")
 
 
 def _stored(agent: Agent) -> Typed:
-    if agent.choice is None:
-        return Typed("", "")
-    return Typed(str(agent.choice.action), shown(agent.choice.person) if agent.choice.person else "")
+    return Typed("", "") if agent.choice is None else _typed_as(agent.choice)
 
 
-def _likely(agent: Agent) -> str:
-    """Who is written beside the choice before anybody chose."""
-    return agent.fate.match.target_email or agent.fate.match.target_name
+def _typed_as(choice: AgentChoice) -> Typed:
+    """A stored choice as the form shows it."""
+    return Typed(str(choice.action), shown(choice.person) if choice.person else "")
 
 
 def _typed(request: PageRequest) -> dict[tuple[str, str], Typed]:
@@ -198,6 +193,8 @@ def _said(request: PageRequest, profile: ImportProfile) -> list[Said]:
     for (entity, external_id), typed in _typed(request).items():
         field, person = f"{entity}|{external_id}", None
         before = stored.get((entity, external_id))
+        if before is not None and typed == _typed_as(before):
+            continue
         if not typed.action:
             if before is not None:
                 said.append(Said(external_id, AS_STRATEGY, entity=entity, field=field))
