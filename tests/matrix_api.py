@@ -57,6 +57,7 @@ API: dict[str, Address] = {
     "api_simulate": Address(NO_METHOD, (401, 403, 422, 422, 422), _OF),
     "api_mappings": Address(IN, NO_METHOD, _OF),
     "api_profile_import": Address(NO_METHOD, (401, 403, 403, 201, 201), _OF),
+    "api_execute_query": Address(NO_METHOD, REFUSED, _OF),
     "api_profile_rehearse": Address(NO_METHOD, (401, 403, 403, 202, 202), _OF),
     "api_expressions": Address(IN, NO_METHOD),
     "api_target_types": Address(IN, NO_METHOD),

@@ -30,7 +30,8 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
     ("system.import",): [
         *of("post", "api_query_to_sql"),
         *of("get", "api_profile_sync api_profile_agents"),
-        "put api_profile_agents",
+        *of("put", "api_profile_agents"),
+        *of("post", "api_execute_query"),
         *of("get", "template_export template_delete"),
         *of("post", "template_copy template_delete api_job_release_held"),
         *of("get", "import_templates api_profiles api_profile api_profile_access api_schema_of api_introspect"),
@@ -89,6 +90,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("post", "profile_preview"),
     ],
     roles.EXECUTE: [
+        *of("post", "api_execute_query"),
         *of("post", "profile_start job_resume api_profile_import api_profile_rehearse api_job_resume api_job_retry"),
         *of("post", "job_plan_run"),
     ],

@@ -62,6 +62,7 @@ urlpatterns = [
     path(f"{_OF}/simulate", previews.Simulate.as_view(), name="api_simulate"),
     path(f"{_OF}/mappings", profiles.Mappings.as_view(), name="api_mappings"),
     path(f"{_OF}/import", jobs.StartProfile.as_view(), name="api_profile_import"),
+    path(f"{_OF}/execute-query", jobs.ExecuteQuery.as_view(), name="api_execute_query"),
     path(f"{_OF}/rehearse", jobs.Rehearse.as_view(), name="api_profile_rehearse"),
     path("expressions", help.Expressions.as_view(), name="api_expressions"),
     path("target-types", help.TargetTypes.as_view(), name="api_target_types"),

@@ -15,7 +15,7 @@ from dataclasses import field as attribute
 from typing import Any
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from importer.modes import Outcome
 from importer.pipeline import early, staging
@@ -31,6 +31,7 @@ from importer.pipeline.tables import judge as table_judge
 from importer.pipeline.tables import repeats, stage
 from importer.pipeline.tables import write as table_write
 from importer.pipeline.tables.plan import TablePlan, kept
+from importer.pipeline.trial import Busy
 from importer.sources.session import SourceSession
 from servicevault.catalog import Field
 
@@ -100,6 +101,8 @@ def sample(source: SourceSession, plan: Plan, *, connect: Callable[[], psycopg.C
             records = _records(inside)
             stored = _stored(inside, load, records)
             values = prepared_values(inside, load, rows)
+        except errors.LockNotAvailable as error:
+            raise Busy("Somebody else writes the same rows just now.", hint="Look again in a minute.") from error
         finally:
             inside.rollback()
     found = tuple(_row(load, row, records[_place(row)], stored, value) for row, value in zip(rows, values, strict=True))

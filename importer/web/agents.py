@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -22,7 +23,7 @@ from importer.operations import InvalidFields, agent_choices
 from importer.operations.agent_choices import AS_STRATEGY, Said
 from importer.operations.agents import Agent, Listed, list_agents, people_here, shown
 from importer.web.way import profile_of, source_page, way_of
-from servicevault.web.listing import page_of, plain_text
+from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 
 PER_PAGE = 50
@@ -120,7 +121,7 @@ def agents_of(
         raise
     except ImporterError as error:
         listed, trouble = Listed(), str(error)
-    page = page_of(request, listed.matching(text, state), size=PER_PAGE)
+    page = Paginator(listed.matching(text, state), PER_PAGE).get_page(given.get("page"))
     said = dict(errors or {})
     rows = [_row(agent, number, typed or {}, said) for number, agent in enumerate(page.object_list)]
     counts = listed.counts
