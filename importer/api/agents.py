@@ -74,6 +74,9 @@ class AgentsBody(serializers.Serializer[Any]):
     choices = SaidBody(many=True, required=False, max_length=MOST_SAID)
     accept_suggestions = serializers.BooleanField(required=False, default=False)
     agent_strategy = serializers.ChoiceField(AgentStrategy.choices, required=False)
+    stand_in_id = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Who stands in where none is named; null: the system user."
+    )
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
 
 
@@ -114,9 +117,13 @@ class Agents(ImportApi):
             for number, item in enumerate(given.get("choices", ()))
         ]
         with transaction.atomic():
-            changed = agent_choices.choose_agents(
-                profile, said, by=request.user, version=given.get("version"), strategy=given.get("agent_strategy", "")
-            )
+            changed = agent_choices.choose_agents(profile, said, by=request.user, version=given.get("version"))
+            if "agent_strategy" in given or "stand_in_id" in given:
+                stand_in = profile.placeholder_agent
+                if "stand_in_id" in given:
+                    stand_in = agent_choices.person_with(request.user, given["stand_in_id"])
+                strategy = given.get("agent_strategy", profile.agent_strategy)
+                agent_choices.set_strategy(profile, strategy, by=request.user, stand_in=stand_in)
             if given["accept_suggestions"]:
                 changed += agent_choices.accept_suggestions(profile, by=request.user)
         return Response({"message": f"{changed} choices changed.", "changed": changed})

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from importer.chosen_agents import is_agent, named
 from importer.models import AgentChoice, ImportProfile
-from importer.modes import AgentAction
+from importer.modes import AgentAction, AgentStrategy
 from importer.operations.agents import Agent, Listed, list_agents, people_here, shown
 from importer.operations.failures import InvalidFields, VersionConflict
 from permissions import audit, policy
@@ -40,7 +40,6 @@ def choose_agents(
     *,
     by: Any,
     version: int | None = None,
-    strategy: str = "",
 ) -> int:
     """Store what is said about agents, all or nothing, and how many choices changed; what is not named stays.
 
@@ -48,7 +47,7 @@ def choose_agents(
     hidden or no agent, and a person whom two agents claim. VersionConflict.
     """
     listed = list_agents(profile, by=by) if any(item.action != AS_STRATEGY for item in said) else Listed()
-    return _store(profile, said, listed, by=by, version=version, strategy=strategy)
+    return _store(profile, said, listed, by=by, version=version)
 
 
 def accept_suggestions(profile: ImportProfile, *, by: Any) -> int:
@@ -62,10 +61,37 @@ def accept_suggestions(profile: ImportProfile, *, by: Any) -> int:
     return _store(profile, said, listed, by=by)
 
 
+@transaction.atomic
+def set_strategy(profile: ImportProfile, strategy: str, *, by: Any, stand_in: Any = None) -> None:
+    """What becomes of agents nobody said anything about, and who stands in; nobody named: the system user (E39).
+
+    Raises InvalidFields for an unknown strategy and a stand-in who is no agent.
+    """
+    if strategy not in AgentStrategy.values:
+        raise InvalidFields({"agent_strategy": [f"Use one of {', '.join(AgentStrategy.values)}."]})
+    if stand_in is not None and not is_agent(stand_in):
+        raise InvalidFields({"stand_in": [f"{stand_in.name} is a customer here, no agent. Choose an agent."]})
+    profile = ImportProfile.objects.select_for_update(of=("self",)).get(pk=profile.pk)
+    before = profile.agent_strategy, profile.placeholder_agent_id
+    profile.agent_strategy, profile.placeholder_agent = strategy, stand_in
+    if before != (strategy, profile.placeholder_agent_id):
+        _note(profile, by, ["agent_strategy", "placeholder_agent"])
+
+
 def forget_choices(profile: ImportProfile, *, by: Any) -> int:
     """Take back everything that was said: each agent goes as the strategy says."""
     said = [Said(row.external_id, AS_STRATEGY, entity=row.entity) for row in profile.agent_choices.all()]
     return _store(profile, said, Listed(), by=by)
+
+
+def person_with(by: Any, pk: UUID | None) -> Any:
+    """The person with this id, whom the other may see; None for none. Raises InvalidFields."""
+    if pk is None:
+        return None
+    found = policy.restrict(get_user_model().objects.all(), by).filter(pk=pk).first()
+    if found is None:
+        raise InvalidFields({"stand_in": [f"There is nobody here with the id {pk}. Choose another agent."]})
+    return found
 
 
 def person_called(by: Any, text: str) -> Any:
@@ -97,7 +123,6 @@ def _store(
     *,
     by: Any,
     version: int | None = None,
-    strategy: str = "",
 ) -> int:
     profile = ImportProfile.objects.select_for_update(of=("self",)).get(pk=profile.pk)
     if version is not None and version != profile.version:
@@ -132,7 +157,7 @@ def _store(
         )
     if errors:
         raise InvalidFields(errors)
-    return _written(profile, stored, wanted, by=by, strategy=strategy)
+    return _written(profile, stored, wanted, by=by)
 
 
 def _choice(profile: ImportProfile, agent: Agent, said: Said, by: Any) -> AgentChoice:
@@ -189,7 +214,6 @@ def _written(
     wanted: Mapping[tuple[str, str], AgentChoice],
     *,
     by: Any,
-    strategy: str,
 ) -> int:
     """Make the stored choices the wanted ones; how many differ."""
     changed = [key for key in {*stored, *wanted} if _means(stored.get(key)) != _means(wanted.get(key))]
@@ -197,18 +221,18 @@ def _written(
     AgentChoice.objects.bulk_create(
         AgentChoice(**{name: getattr(wanted[key], name) for name in _MEMBERS}) for key in changed if key in wanted
     )
-    is_other = bool(strategy) and strategy != profile.agent_strategy
-    if changed or is_other:
-        profile.agent_strategy = strategy or profile.agent_strategy
-        profile.changed_by = by
-        profile.version += 1
-        profile.save(update_fields=["agent_strategy", "changed_by", "version", "updated_at"])
-        fields = [*(["agent_choices"] if changed else []), *(["agent_strategy"] if is_other else [])]
-        audit.record(
-            "profile_updated", user=by, profile_id=profile.pk, obj=profile,
-            details={"fields": fields, "agents": len(changed)},
-        )  # fmt: skip
+    if changed:
+        _note(profile, by, ["agent_choices"], agents=len(changed))
     return len(changed)
+
+
+def _note(profile: ImportProfile, by: Any, fields: list[str], **details: Any) -> None:
+    """Save the profile as changed, with what was changed on record."""
+    profile.changed_by = by
+    profile.version += 1
+    profile.save(update_fields=["agent_strategy", "placeholder_agent", "changed_by", "version", "updated_at"])
+    details |= {"fields": fields}
+    audit.record("profile_updated", user=by, profile_id=profile.pk, obj=profile, details=details)
 
 
 def _key(choice: AgentChoice) -> tuple[str, str]:

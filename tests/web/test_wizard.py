@@ -235,7 +235,13 @@ def test_it_accepts_all_suggestions_in_one_step(browser: Any, ready: ImportProfi
 def test_it_keeps_what_happens_to_agents(browser: Any, ready: ImportProfile) -> None:
     post(browser, "profile_value_maps", ready, action="agents", agent_strategy="match_only")
     ready.refresh_from_db()
-    assert ready.agent_strategy == "match_only"
+    assert (ready.agent_strategy, ready.placeholder_agent) == ("match_only", None)
+    post(browser, "profile_value_maps", ready, action="agents", agent_strategy="placeholder", stand_in="alice ng")
+    ready.refresh_from_db()
+    assert (ready.agent_strategy, ready.placeholder_agent.username) == ("placeholder", "alice")
+    unknown = {"action": "agents", "agent_strategy": "create", "stand_in": "nobody of ours"}
+    answer = browser.post(reverse("profile_value_maps", args=[ready.pk]), unknown)
+    assert (answer.status_code, "No agent here is called" in answer.content.decode()) == (422, True)
 
 
 @pytest.mark.req("U24", "O6", "O5")
