@@ -47,6 +47,14 @@ class AgentStrategy(TextChoices):
     PLACEHOLDER = "placeholder", "Use the placeholder agent"
 
 
+class AgentAction(TextChoices):
+    """What a person says becomes of one agent of the source (U25)."""
+
+    CREATE = "create", "Create"
+    MATCH = "match", "Match"
+    PLACEHOLDER = "placeholder", "Placeholder"
+
+
 class Outcome(TextChoices):
     """What happened to a source row; every row read ends in exactly one (DEC-02)."""
 

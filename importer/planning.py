@@ -14,7 +14,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from importer import derived_accounts, file_targets, source_entities, table_queries
+from importer import chosen_agents, derived_accounts, file_targets, source_entities, table_queries
 from importer.errors import JobFailed, QueryError
 from importer.mapping.fields import DEFAULT_ENTITY, mapped_fields
 from importer.models import ImportJob, ImportProfile, ImportQuery, MappingVersion, SourceEntity
@@ -59,7 +59,18 @@ def read_schema(session: SourceSession, profile: ImportProfile) -> SourceSchema:
 
 def specs_of(profile: ImportProfile) -> list[QuerySpec]:
     """The profile's enabled queries in run order: parents first, unless the profile says otherwise (E28)."""
-    specs = [stored_spec(query) for query in profile.queries.all() if query.enabled]
+    return _ordered(profile, [stored_spec(query) for query in profile.queries.all() if query.enabled])
+
+
+def specs_wanted(profile: ImportProfile, options: Mapping[str, Any]) -> list[QuerySpec]:
+    """The queries a job with these options is about: the profile's, or the one that is run once and not saved (X10)."""
+    once = options.get("query")
+    if once is None:
+        return specs_of(profile)
+    return _ordered(profile, [table_queries.identified(parse_spec(once, target_types=catalog.names()))])
+
+
+def _ordered(profile: ImportProfile, specs: list[QuerySpec]) -> list[QuerySpec]:
     specs = derived_accounts.added(profile, specs)
     wanted = {key: place for place, key in enumerate(profile.priority_order)}
     if wanted:
@@ -72,7 +83,7 @@ def specs_of(profile: ImportProfile) -> list[QuerySpec]:
 
 def specs_of_job(job: ImportJob) -> list[QuerySpec]:
     """The queries the job is restricted to, in run order. Raises JobFailed for one that does not exist."""
-    return _selected(job, specs_of(job.source_profile))
+    return _selected(job, specs_wanted(job.source_profile, job.options))
 
 
 def plan_job(job: ImportJob, session: SourceSession) -> list[RunPlan]:
@@ -267,6 +278,7 @@ def _load_plan(
         number_prefix=profile.number_prefix,
         agent_strategy=AgentStrategy(profile.agent_strategy),
         placeholder_agent=profile.placeholder_agent_id,
+        choices=chosen_agents.of_entity(profile, spec.entity or spec.key, target),
         default_account_name=f"Imported from {profile.name}"[:255],
         recreate_deleted=bool(options.get("recreate_deleted")),
         record_unchanged=bool(options.get("record_unchanged")),

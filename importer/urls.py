@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from importer.web import (
+    agents,
     connection,
     job_lists,
     jobs,
@@ -34,6 +35,8 @@ urlpatterns = [
     path(f"{_OF}/switch", overview.switch, name="profile_switch"),
     path(f"{_OF}/edit", connection.edit, name="profile_edit"),
     path(f"{_OF}/value-maps", value_maps.value_maps_page, name="profile_value_maps"),
+    path(f"{_OF}/value-maps/agents", agents.agents_page, name="profile_agents"),
+    path(f"{_OF}/value-maps/agents/people", agents.people_offered, name="profile_agent_people"),
     path(f"{_OF}/matching", matching.matching_page, name="profile_matching"),
     path(f"{_OF}/preview", preview.preview_page, name="profile_preview"),
     path(f"{_OF}/start", profiles.start, name="profile_start"),
@@ -42,6 +45,7 @@ urlpatterns = [
     path(f"{_OF}/delete", ownership.delete, name="profile_delete"),
     path(f"{_OF}/", include("importer.web.builder.urls")),
     path("import/jobs/<uuid:pk>", jobs.job_page, name="job"),
+    path("import/jobs/<uuid:pk>/progress", jobs.job_progress, name="job_progress"),
     path("import/jobs/<uuid:pk>/records", jobs.job_records, name="job_records"),
     path("import/jobs/<uuid:pk>/records/<uuid:record>", records.record_page, name="job_record"),
     path("import/jobs/<uuid:pk>/plan", plan.plan_page, name="job_plan"),

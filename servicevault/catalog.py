@@ -117,6 +117,7 @@ class Target:
     match_strategy: Literal["exact", "case_insensitive"] = "exact"  # default
     unique_keys: tuple[UniqueKey, ...] = ()
     soft_delete: str = ""  # column that marks a deleted row
+    stand_in: str = ""  # SQL of the id of the row that may take another's place when nobody chose one
     natural_keys: Mapping[str, str] = field(default_factory=dict)  # resolver name → SQL over t with %s for the value
     warnings: Mapping[str, str] = field(default_factory=dict)  # code → SQL condition over p and x
     defaults: Mapping[str, str] = field(default_factory=dict)  # column → SQL when the value is NULL on create
@@ -145,6 +146,17 @@ class Target:
         return tuple(self.field_map)
 
 
+@dataclass(frozen=True)
+class Guard:
+    """Rows of a table of which no import writes more than a few columns, whatever target or table they came by."""
+
+    table: str
+    protects: str  # SQL over `t`: whether the row is one of them
+    open: frozenset[str]  # columns that may be written all the same; one that is added later is not
+    code: str  # of the warning about a value that was not written
+    message: str  # goes on behind the field's name
+
+
 class UnknownTarget(LookupError):
     """No target of that name is registered."""
 
@@ -152,6 +164,7 @@ class UnknownTarget(LookupError):
 _targets: dict[str, Target] = {}
 _makers: dict[str, Callable[[str], Target]] = {}
 _lookups: dict[str, Lookup] = {}
+_guards: dict[str, Guard] = {}
 
 
 def register(target: Target) -> None:
@@ -165,6 +178,15 @@ def register_maker(prefix: str, make: Callable[[str], Target]) -> None:
 
 def register_lookup(lookup: Lookup) -> None:
     _lookups[lookup.name] = lookup
+
+
+def register_guard(guard: Guard) -> None:
+    _guards[guard.table] = guard
+
+
+def guard_of(table: str) -> Guard | None:
+    """What protects rows of the table from imports, if anything does."""
+    return _guards.get(table)
 
 
 def lookups() -> list[Lookup]:

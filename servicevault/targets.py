@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from servicevault.catalog import Field, Lookup, Reference, Rule, Target, UniqueKey, register_lookup
+from servicevault.catalog import (
+    Field,
+    Guard,
+    Lookup,
+    Reference,
+    Rule,
+    Target,
+    UniqueKey,
+    register_guard,
+    register_lookup,
+)
 from servicevault.catalog import register as register_target
 from servicevault.models.people import AccountType
 from servicevault.models.tickets import AuthorKind, Channel, Priority, Status, TextFormat
@@ -11,6 +21,7 @@ from servicevault.models.time_entries import EntryStatus
 _ACCOUNT = Reference(types=("accounts",), unresolved="default")
 _TIMES = (Field("created_at", "timestamptz"), Field("updated_at", "timestamptz"))
 _ID = Field("external_id", column="", must_map=True, not_empty=True, max_length=255)
+_SYSTEM_USER = "(SELECT u.id FROM users u WHERE u.username = 'service-vault-import')"  # a migration creates the row
 _NAME = "coalesce(nullif(btrim(p.name), ''), nullif(btrim(concat_ws(' ', nullif(btrim(p.first_name), ''), nullif(btrim(p.last_name), ''))), ''), {})"
 
 
@@ -111,6 +122,7 @@ AGENTS = Target(
     derived={"name": _NAME.format("p.email")},
     derived_needs={"name": (("first_name", "last_name"),)},
     defaults=_PERSON_DEFAULTS,
+    stand_in=_SYSTEM_USER,
     match_fields=("email",),
     unique_keys=(_email_key("agent"),),
     natural_keys=_PERSON_KEYS,
@@ -161,7 +173,7 @@ TICKETS = Target(
     fallbacks={
         "account_id": "coalesce(x.account_external_id, (SELECT u.account_id FROM users u WHERE u.id = x.customer_external_id))",
         "created_by_id": "coalesce(x.created_by_external_id, x.customer_external_id, x.assigned_user_external_id, "
-        "(SELECT u.id FROM users u WHERE u.username = 'service-vault-import'))",  # E37; a migration creates the row
+        f"{_SYSTEM_USER})",  # E37
     },
     default_account="account_id",
     defaults={"description_format": "'text'", "status": "'open'", "priority": "'normal'", "tags": "'{}'"},
@@ -296,6 +308,17 @@ LOOKUPS = (
     Lookup("ticket_categories", "ticket_categories", ("key", "name", "id"), ("key", "name", "id")),
 )
 
+# Whoever can log in, or sends a token, keeps what the log-in and the rights hang on; a name may be brought up to date.
+LOGINS = Guard(
+    table="users",
+    protects="user_can_log_in(t.id)",  # made by a migration
+    open=frozenset({
+        "name", "phone", "job_title", "timezone", "locale", "custom_fields", "created_at", "updated_at",
+    }),
+    code="login_kept",
+    message="was not written: the person can log in here, and no import changes that.",
+)  # fmt: skip
+
 
 def register() -> None:
     """Make the domain's targets known to the importer."""
@@ -303,3 +326,4 @@ def register() -> None:
         register_target(target)
     for lookup in LOOKUPS:
         register_lookup(lookup)
+    register_guard(LOGINS)

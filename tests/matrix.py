@@ -78,6 +78,8 @@ MATRIX: dict[str, Address] = {
     "profile_template_remove": Address(NO_SUCH_METHOD, DOERS, _PROFILE),
     "profile_template_upgrade": Address(DOERS, DOERS, _PROFILE),  # no template, nothing to upgrade: back to the profile
     "profile_value_maps": Address(MANAGERS, DOERS, _PROFILE),
+    "profile_agents": Address(MANAGERS, DOERS, _PROFILE),
+    "profile_agent_people": Address(MANAGERS, NO_SUCH_METHOD, _PROFILE),
     "profile_matching": Address(MANAGERS, MANAGERS, _PROFILE),
     "profile_preview": Address(IMPORTERS, (302, 403, 403, 403, 200), _PROFILE),
     "profile_duplicate": Address(MANAGERS, SAVERS, _PROFILE),
@@ -108,6 +110,7 @@ MATRIX: dict[str, Address] = {
     "table_grant": Address((302, 403, 403, 403, 302), (302, 403, 403, 403, 302), {"kind": "kind"}),  # to whom?
     "table_revoke": Address(NO_SUCH_METHOD, (302, 403, 403, 403, 404), {"kind": "kind", "pk": "nobody"}),
     "job": Address(IMPORTERS, NO_SUCH_METHOD, _JOB),
+    "job_progress": Address(IMPORTERS, NO_SUCH_METHOD, _JOB),
     "job_records": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _JOB),
     "job_record": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, {"pk": "job", "record": "record"}),
     "job_plan": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _REHEARSAL),

@@ -24,10 +24,14 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("post", "builder_restore builder_list builder_sql job_cancel job_resume job_release_held job_plan_run"),
         *of("get", "template_import template_export template_delete profile_template_save"),
         *of("post", "template_import template_copy template_delete profile_template_save"),
+        *of("get", "profile_agents profile_agent_people job_progress"),
+        "post profile_agents",
     ],
     ("system.import",): [
         *of("post", "api_query_to_sql"),
-        *of("get", "api_profile_sync"),
+        *of("get", "api_profile_sync api_profile_agents"),
+        *of("put", "api_profile_agents"),
+        *of("post", "api_execute_query"),
         *of("get", "template_export template_delete"),
         *of("post", "template_copy template_delete api_job_release_held"),
         *of("get", "import_templates api_profiles api_profile api_profile_access api_schema_of api_introspect"),
@@ -57,6 +61,9 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("delete", "api_profile api_query api_profile_template"),
     ],
     roles.CONFIGURE: [
+        *of("get", "profile_agents profile_agent_people api_profile_agents"),
+        "post profile_agents",
+        "put api_profile_agents",
         *of("get", "profile_template_save"),
         *of("post", "profile_template_save"),
         *of(
@@ -83,6 +90,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("post", "profile_preview"),
     ],
     roles.EXECUTE: [
+        *of("post", "api_execute_query"),
         *of("post", "profile_start job_resume api_profile_import api_profile_rehearse api_job_resume api_job_retry"),
         *of("post", "job_plan_run"),
     ],

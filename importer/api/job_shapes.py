@@ -25,6 +25,13 @@ class Options(serializers.Serializer[Any]):
     options = serializers.DictField(required=False)
 
 
+class OnceBody(serializers.Serializer[Any]):
+    """One query that is run once, in the form that queries are saved in."""
+
+    query_config = serializers.DictField()
+    import_options = serializers.DictField(required=False)
+
+
 class JobParameters(serializers.Serializer[Any]):
     page = serializers.IntegerField(min_value=1, max_value=1_000_000, default=1)
     per_page = serializers.IntegerField(min_value=1, max_value=100, default=15)

@@ -105,6 +105,23 @@ class StartProfile(JobApi):
         return begin(request, profile, self.body(shapes.Options).get("options", {}))
 
 
+class ExecuteQuery(JobApi):
+    rate = "import_start"
+
+    @extend_schema(operation_id="execute_query", request=shapes.OnceBody, responses={201: STARTED}, tags=["jobs"])
+    @once
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Queue an import of one query as it is sent; it is not saved (X10)."""
+        profile = self.profile(pk, "execute")
+        given = self.body(shapes.OnceBody)
+        with transaction.atomic():
+            options = given.get("import_options", {})
+            job = operations.import_once(profile, given["query_config"], by=request.user, options=options)
+            announce(job)
+        job.refresh_from_db()
+        return Response({"message": "The import is queued.", "job": shown(job, request.user)}, status=201)
+
+
 class Rehearse(JobApi):
     rate = "import_start"
 

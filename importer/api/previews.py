@@ -16,10 +16,13 @@ from importer.api.failures import shown
 from importer.api.profiles import shown as shown_profiles
 from importer.api.queries import QueryApi
 from importer.api.source import plain, printable, reveals_personal_data
+from importer.errors import ImporterError, SourceError
 from importer.mapping.sampling import Sample
+from importer.models import ImportProfile
 from importer.operations.previews import Previewed
 from importer.operations.profile_preview import ProfilePreview, QueryPreview, Simulated, preview_profile, simulate
 from servicevault.api.documents import envelope
+from templates_registry import operations as packs
 
 
 class Reveal(serializers.Serializer[Any]):
@@ -163,7 +166,7 @@ class PreviewProfile(QueryApi):
             if given.get("query", item.query.key) == item.query.key
             and given.get("query_type", item.query.target_type) == item.query.target_type
         ]
-        template = profile.template
+        shows_raw = found.type == "template"
         return Response(
             {
                 "type": found.type,
@@ -175,14 +178,33 @@ class PreviewProfile(QueryApi):
                     "account_strategy": profile.account_strategy,
                     "agent_strategy": profile.agent_strategy,
                 },
-                "template": template
-                and {"id": str(template.pk), "name": template.name, "version": profile.template_version},
-                "queries": [_query(item) for item in wanted],
+                "template": _template(profile),
+                "queries": [_query(item) | ({"raw_rows": _raw(item)} if shows_raw else {}) for item in wanted],
                 "impact": _impact(found),
                 "import_options": {"mode": profile.import_mode, "batch_size": "auto", "records": found.rows},
                 "masked": found.masked,
             }
         )
+
+
+def _template(profile: ImportProfile) -> dict[str, Any] | None:
+    """The applied template and how it fits the source; `fit` is null where nothing can be said about it."""
+    template = profile.template
+    if template is None:
+        return None
+    report: dict[str, Any] | None = None
+    try:
+        report = packs.fit(profile, template, refresh=False).as_dict()
+    except SourceError:
+        raise
+    except ImporterError:
+        pass  # it was changed since, or asks for something nobody told it
+    return {"id": str(template.pk), "name": template.name, "version": profile.template_version, "fit": report}
+
+
+def _raw(item: QueryPreview) -> list[dict[str, Any]]:
+    """The sampled rows as the source has them, by the field each value feeds; masked as the mapped ones are."""
+    return [dict(row.source) for row in item.sampled.sample.rows] if item.sampled else []
 
 
 def _query(item: QueryPreview) -> dict[str, Any]:

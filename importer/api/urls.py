@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from django.urls import path
 
-from importer.api import approvals, bulk, help, jobs, mapping, plans, previews, profiles, queries, records, source, sync
+from importer.api import (
+    agents,
+    approvals,
+    bulk,
+    help,
+    jobs,
+    mapping,
+    plans,
+    previews,
+    profiles,
+    queries,
+    records,
+    source,
+    sync,
+)
 
 _OF = "profiles/<uuid:pk>"
 
@@ -17,6 +31,7 @@ urlpatterns = [
     path(f"{_OF}/test-connection", profiles.TestProfile.as_view(), name="api_profile_test"),
     path(f"{_OF}/access", profiles.ProfileAccess.as_view(), name="api_profile_access"),
     path(f"{_OF}/duplicate", profiles.Duplicate.as_view(), name="api_profile_duplicate"),
+    path(f"{_OF}/agents", agents.Agents.as_view(), name="api_profile_agents"),
     path(f"{_OF}/sync-config", sync.SyncConfig.as_view(), name="api_profile_sync"),
     path(f"{_OF}/schema", source.Schema.as_view(), name="api_schema_of"),
     path(f"{_OF}/introspect", source.Introspect.as_view(), name="api_introspect"),
@@ -47,6 +62,7 @@ urlpatterns = [
     path(f"{_OF}/simulate", previews.Simulate.as_view(), name="api_simulate"),
     path(f"{_OF}/mappings", profiles.Mappings.as_view(), name="api_mappings"),
     path(f"{_OF}/import", jobs.StartProfile.as_view(), name="api_profile_import"),
+    path(f"{_OF}/execute-query", jobs.ExecuteQuery.as_view(), name="api_execute_query"),
     path(f"{_OF}/rehearse", jobs.Rehearse.as_view(), name="api_profile_rehearse"),
     path("expressions", help.Expressions.as_view(), name="api_expressions"),
     path("target-types", help.TargetTypes.as_view(), name="api_target_types"),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from importer.mapping.sampling import first_rows, prepared_values
+from importer.pipeline.rehearsal import Plan, TrialLoader
+from importer.sources.session import SourceSession
 from servicevault import catalog
 
 
@@ -28,6 +32,7 @@ class PersonMatch:
     person: Person
     target_id: Any = None
     target_name: str = ""
+    target_email: str = ""
     confidence: float = 0.0
     reason: str = ""
 
@@ -40,12 +45,12 @@ def match_people(connection: psycopg.Connection, target_type: str, people: Itera
     target = catalog.get(target_type)
     listed = list(people)
     query = sql.SQL(
-        "SELECT g.n, m.id, m.name, m.by FROM unnest(%(emails)s::text[], %(names)s::text[]) WITH ORDINALITY "
-        "AS g(email, name, n) LEFT JOIN LATERAL ("
-        "SELECT t.id, t.name, 'address' AS by, 1 AS rank FROM {table} t WHERE {scope} AND lower(t.email) = g.email "
-        "UNION ALL SELECT min(t.id::text)::uuid, min(t.name), 'name', 2 FROM {table} t "
-        "WHERE {scope} AND g.name <> '' AND lower(btrim(t.name)) = g.name HAVING count(*) = 1 "
-        "ORDER BY rank LIMIT 1) m ON true ORDER BY g.n"
+        "WITH here AS MATERIALIZED (SELECT t.id, t.name, lower(btrim(t.name)) AS called, lower(t.email) AS email "
+        "FROM {table} t WHERE {scope}), "
+        "single AS (SELECT called, min(id::text)::uuid AS id, min(name) AS name, min(email) AS email FROM here GROUP BY called HAVING count(*) = 1) "
+        "SELECT g.n, coalesce(a.id, b.id), coalesce(a.name, b.name), coalesce(a.email, b.email, ''), CASE WHEN a.id IS NULL THEN 'name' ELSE 'address' END "
+        "FROM unnest(%(emails)s::text[], %(names)s::text[]) WITH ORDINALITY AS g(email, name, n) "
+        "LEFT JOIN here a ON a.email = g.email LEFT JOIN single b ON b.called = g.name AND g.name <> '' ORDER BY g.n"
     ).format(table=sql.Identifier(target.table), scope=sql.SQL(target.scope or "true"))
     rows = connection.execute(
         query,
@@ -55,10 +60,66 @@ def match_people(connection: psycopg.Connection, target_type: str, people: Itera
         },
     ).fetchall()
     found = []
-    for person, (_, target_id, name, by) in zip(listed, rows, strict=True):
+    for person, (_, target_id, name, email, by) in zip(listed, rows, strict=True):
         if target_id is None:
             found.append(PersonMatch(person))
         else:
             confidence, reason = (100.0, "same address") if by == "address" else (60.0, "the only one with this name")
-            found.append(PersonMatch(person, target_id, name, confidence, reason))
+            found.append(PersonMatch(person, target_id, name, email, confidence, reason))
     return found
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What a run would make of a person of the source now, and whom address or name find here."""
+
+    match: PersonMatch
+    action: str  # created, existing, skipped, failed, review, or defer: somebody before them has the same address
+    code: str = ""
+    target_id: Any = None  # whom they become, or who stands in
+    confidence: float | None = None
+    by: str = ""  # how the target was found: choice, source_identity, a strategy
+    message: str = ""  # of the first problem
+
+    @property
+    def person(self) -> Person:
+        return self.match.person
+
+
+def fates(
+    source: SourceSession, plan: Plan, *, connect: Callable[[], psycopg.Connection], most: int
+) -> tuple[list[Fate], bool]:
+    """The query's people, decided by the statements of a run that writes nothing, and whether there are more.
+
+    `connect` opens a connection to the target as the pipeline uses it.
+    """
+    rows = first_rows(source, plan, most + 1)
+    is_cut, rows = len(rows) > most, rows[:most]
+    with connect() as inside:
+        try:
+            loader = TrialLoader(inside, plan.load, run_id=0, job_id=str(uuid.uuid4()))
+            loader.judge(rows)
+            decided = inside.execute(
+                "SELECT w.key, w.action, w.code, w.target_id, w.confidence, w.matching ->> 'by', "
+                "w.problems -> 0 ->> 'message' FROM pg_temp.work w ORDER BY w.n"
+            ).fetchall()
+            values = prepared_values(inside, plan.load, rows)
+            people = [
+                Person(key, str(value.get("name") or ""), str(value.get("email") or ""))
+                for (key, *_), value in zip(decided, values, strict=True)
+            ]
+            matches = match_people(inside, plan.load.target.name, people)
+        finally:
+            inside.rollback()
+    return [
+        Fate(
+            match,
+            action,
+            code or "",
+            target,
+            float(confidence) if confidence is not None else None,
+            by or "",
+            said or "",
+        )
+        for match, (_, action, code, target, confidence, by, said) in zip(matches, decided, strict=True)
+    ], is_cut

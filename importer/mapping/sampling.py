@@ -15,7 +15,7 @@ from dataclasses import field as attribute
 from typing import Any
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from importer.modes import Outcome
 from importer.pipeline import early, staging
@@ -31,6 +31,7 @@ from importer.pipeline.tables import judge as table_judge
 from importer.pipeline.tables import repeats, stage
 from importer.pipeline.tables import write as table_write
 from importer.pipeline.tables.plan import TablePlan, kept
+from importer.pipeline.trial import Busy
 from importer.sources.session import SourceSession
 from servicevault.catalog import Field
 
@@ -56,6 +57,7 @@ class SampledRow:
     target_id: Any = None
     confidence: float | None = None
     changed: Sequence[str] = ()  # columns an update would write
+    is_known: bool = False  # by the id it had in the source; nothing was compared
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def sample(source: SourceSession, plan: Plan, *, connect: Callable[[], psycopg.C
     """
     if plan.table is not None:
         return _into_table(source, plan, plan.table, connect=connect, limit=min(limit, MOST_ROWS))
-    rows = _first_rows(source, plan, min(limit, MOST_ROWS))
+    rows = first_rows(source, plan, min(limit, MOST_ROWS))
     load = replace(plan.load, record_unchanged=True)  # every row leaves a record, so every row is known
     with connect() as inside:
         try:
@@ -98,7 +100,9 @@ def sample(source: SourceSession, plan: Plan, *, connect: Callable[[], psycopg.C
             loader.write(rows, batch=0)
             records = _records(inside)
             stored = _stored(inside, load, records)
-            values = _prepared(inside, load, rows)
+            values = prepared_values(inside, load, rows)
+        except errors.LockNotAvailable as error:
+            raise Busy("Somebody else writes the same rows just now.", hint="Look again in a minute.") from error
         finally:
             inside.rollback()
     found = tuple(_row(load, row, records[_place(row)], stored, value) for row, value in zip(rows, values, strict=True))
@@ -172,7 +176,8 @@ def _into_table(
 # -- parts ---------------------------------------------------------------------------------------------------------
 
 
-def _first_rows(source: SourceSession, plan: Plan, limit: int) -> list[Row]:
+def first_rows(source: SourceSession, plan: Plan, limit: int) -> list[Row]:
+    """The query's first rows in the order of their keys, as a slice takes them."""
     query, params = plan.compiled.first_rows(limit, max_row_bytes=MAX_ROW_BYTES)
     found = source.stream(query, params, size=fetched_at_once(source, plan.compiled), raw=True)
     # Repeats of a key are judged together; a query without a key is not read in its order.
@@ -184,7 +189,17 @@ def _place(row: Row) -> tuple[str, int]:
 
 
 def _records(inside: psycopg.Connection) -> dict[tuple[str, int], dict[str, Any]]:
-    columns = ("action", "code", "target_id", "after_image", "changed_fields", "problems", "warnings", "confidence")
+    columns = (
+        "action",
+        "code",
+        "target_id",
+        "after_image",
+        "changed_fields",
+        "problems",
+        "warnings",
+        "confidence",
+        "matching",
+    )
     found = inside.execute(
         sql.SQL("SELECT source_identifier, ordinal, {} FROM importer_importrecord WHERE run_id = %s").format(
             sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -209,7 +224,7 @@ def _stored(
     )
 
 
-def _prepared(inside: psycopg.Connection, plan: LoadPlan, rows: Sequence[Row]) -> list[Mapping[str, Any]]:
+def prepared_values(inside: psycopg.Connection, plan: LoadPlan, rows: Sequence[Row]) -> list[Mapping[str, Any]]:
     """Per row the values of its fields after transformation, typed, references as the ids that were read."""
     staging.stage(inside, enumerate(rows), made=early.maker(plan))
     bind = Bind()
@@ -240,6 +255,7 @@ def _row(
         target_id=record["target_id"] if outcome is not Outcome.CREATED else None,  # it would get another one
         confidence=float(record["confidence"]) if record["confidence"] is not None else None,
         changed=record["changed_fields"] or (),
+        is_known=(record["matching"] or {}).get("by") in ("source_identity", "choice"),
     )
 
 

@@ -79,6 +79,21 @@ def observe(session: Session, spec: QuerySpec, schema: SourceSchema, target_fiel
 
     Raises QueryError when no field of the query feeds it, and SourceTimeout when the source is slower than 5 seconds.
     """
+    found = frequencies(session, spec, schema, target_field, most=MOST_VALUES + 1)
+    merged: dict[str | None, Observed] = {}
+    for value, count, sample, _ in found[:MOST_VALUES]:
+        text = None if value is None or not str(value).strip() else canonical(str(value))
+        seen = merged.get(text)
+        merged[text] = Observed(text, int(count) + (seen.count if seen else 0), seen.sample if seen else str(sample))
+    rows = int(found[0][3]) if found else 0
+    ordered = sorted(merged.values(), key=lambda item: (-item.count, item.value or ""))
+    return ObservedValues(tuple(ordered), len(found) > MOST_VALUES, rows, complete=rows < READ_ROWS)
+
+
+def frequencies(
+    session: Session, spec: QuerySpec, schema: SourceSchema, target_field: str, *, most: int
+) -> Sequence[Sequence[Any]]:
+    """Rows (value, count, a key that has it, rows looked at) of what feeds a field; raises as `observe`."""
     mapped = _fed_by(spec, target_field)
     if mapped is None:
         raise QueryError(f"No field of the query feeds “{target_field}”.", hint="Map it first.", where="fields")
@@ -89,16 +104,8 @@ def observe(session: Session, spec: QuerySpec, schema: SourceSchema, target_fiel
         distinct_on=spec.distinct_on, fields=(_named(mapped, "value"), key), target_type=spec.target_type,
         source_identifier="key", kind=spec.kind, sql=spec.sql, params=spec.params,
     )  # fmt: skip
-    query, params = compile_query(narrowed, schema).distinct("value", "key", rows=READ_ROWS, most=MOST_VALUES + 1)
-    found = session.fetch_all(query, params, timeout_seconds=SECONDS)
-    merged: dict[str | None, Observed] = {}
-    for value, count, sample, _ in found[:MOST_VALUES]:
-        text = None if value is None or not str(value).strip() else canonical(str(value))
-        seen = merged.get(text)
-        merged[text] = Observed(text, int(count) + (seen.count if seen else 0), seen.sample if seen else str(sample))
-    rows = int(found[0][3]) if found else 0
-    ordered = sorted(merged.values(), key=lambda item: (-item.count, item.value or ""))
-    return ObservedValues(tuple(ordered), len(found) > MOST_VALUES, rows, complete=rows < READ_ROWS)
+    query, params = compile_query(narrowed, schema).distinct("value", "key", rows=READ_ROWS, most=most)
+    return session.fetch_all(query, params, timeout_seconds=SECONDS)
 
 
 def _fed_by(spec: QuerySpec, target_field: str) -> Field | None:

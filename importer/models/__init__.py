@@ -4,12 +4,14 @@ from .drafts import QueryDraft, QueryVersion
 from .files import DOCUMENT, OF_DESK, FileFinding, FileImport, FileUpload, ImportTemplate, TableRule
 from .jobs import Chunk, ImportJob, JobKind, QueryRun, RunStatus, sum_counters
 from .mappings import MappingMemory
+from .people import AgentChoice
 from .profiles import ImportProfile, ImportQuery, MappingVersion, SourceEntity, SSLMode, Visibility
 from .records import Decision, ExternalRef, ImportRecord, PendingReference, Verdict
 
 __all__ = [
     "DOCUMENT",
     "OF_DESK",
+    "AgentChoice",
     "Chunk",
     "Decision",
     "ExternalRef",

@@ -37,6 +37,8 @@ class ExternalRef(models.Model):
     first_seen_at = models.DateTimeField(db_default=Now())
     last_seen_at = models.DateTimeField(db_default=Now())
     deleted_in_source_at = models.DateTimeField(null=True)
+    # The target takes the row's place and is not the same thing: it is never updated from the row.
+    stands_in = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         db_table = "external_refs"

@@ -2,7 +2,19 @@
 
 from .drafts import change_draft, discard_draft, draft_to_sql, open_draft, redo, save_draft, undo
 from .failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs, VersionConflict
-from .jobs import Again, again, cancel, held_rows, job_errors, job_report, release_held, resume, retry, start_import
+from .jobs import (
+    Again,
+    again,
+    cancel,
+    held_rows,
+    import_once,
+    job_errors,
+    job_report,
+    release_held,
+    resume,
+    retry,
+    start_import,
+)
 from .mapping import auto_map, coded_fields, parse_sql, sample_query, set_value_map, target_named
 from .previews import (
     RAW_SQL,
@@ -75,6 +87,7 @@ __all__ = [
     "duplicate_profile",
     "duplicate_query",
     "held_rows",
+    "import_once",
     "job_errors",
     "job_report",
     "offer_filters",

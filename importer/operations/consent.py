@@ -7,7 +7,7 @@ import json
 from typing import Any
 from uuid import UUID
 
-from importer import planning
+from importer import chosen_agents, planning
 from importer.models import ImportJob, ImportProfile, JobKind
 from importer.operations.failures import Conflict
 from importer.options import MANY_UPDATES
@@ -88,6 +88,7 @@ def digest(job_id: UUID) -> str:
         "mode": job.mode,
         "options": job.options,
         "source": {name: getattr(job.source_profile, name) for name in BOUND},
+        **({"agents": agents} if (agents := chosen_agents.bound(job.source_profile)) else {}),
         "queries": [{name: getattr(query, name) for name in BOUND_OF_A_QUERY} for query in queries],
     }
     return hashlib.sha256(json.dumps(bound, sort_keys=True, default=str).encode()).hexdigest()

@@ -15,8 +15,10 @@ from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome, mode_of
 from importer.operations import consent, table_targets
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs
+from importer.operations.previews import check_sql, read_query
 from importer.operations.profiles import check_active
 from importer.options import InvalidOption, checked
+from importer.query.dumping import dump_spec
 from importer.query.problems import QueryProblems
 from importer.query.spec import QuerySpec
 from permissions import approvals, audit, policy
@@ -44,6 +46,19 @@ def start_import(
     waits for it (J22); ApprovalRequired when nobody could give it.
     """
     return _start(profile, checked(options or {}), by=by, mode=mode, dry_run=dry_run, trigger=trigger)
+
+
+def import_once(
+    profile: ImportProfile, body: Mapping[str, Any], *, by: Any = None, options: Mapping[str, Any] | None = None
+) -> ImportJob:
+    """A pending job that runs one query which is not saved (X10).
+
+    Raises QueryProblems for a body that is no query, Denied for SQL the person may not write, and what `start_import`
+    raises.
+    """
+    spec = read_query(body)
+    check_sql(profile, spec, by)
+    return _start(profile, checked(options or {}) | {"query": dump_spec(spec)}, by=by, trigger="api")
 
 
 def _start(
@@ -92,7 +107,7 @@ def _check_queries(profile: ImportProfile, given: Mapping[str, Any]) -> list[Que
     """The queries a job would run. Raises InvalidFields listing what keeps them from being loaded (M9)."""
     keys, types = given.get("selected_queries"), given.get("selected_types")
     try:
-        known = planning.specs_of(profile)
+        known = planning.specs_wanted(profile, given)
     except QueryProblems:
         raise
     except QueryError as error:
@@ -201,11 +216,18 @@ def again(
     profile = profiles[0]
     if by is not None:
         profile = policy.fetch(ImportProfile.objects.all(), by, "retry", profile.pk)
-    job = _start(profile, {**checked(options or {}), "rows": rows}, by=by, mode=mode, trigger="retry")
+    given = {**checked(options or {}), **_once(fitting), "rows": rows}
+    job = _start(profile, given, by=by, mode=mode, trigger="retry")
     count = sum(len(ids) for ids in rows.values())
     operation = "records_retried" if Outcome.FAILED in applicable else "records_approved"
     _record(operation, job, by=by, details={"records": count})
     return Again(job, selected, selected - count)
+
+
+def _once(records: QuerySet[ImportRecord]) -> dict[str, Any]:
+    """The query of a job that ran one which is not saved, as an option of the next."""
+    job = ImportJob.objects.filter(runs__records__in=records, options__has_key="query").order_by("-number").first()
+    return {"query": job.options["query"]} if job else {}
 
 
 HELD = "unmapped_value"

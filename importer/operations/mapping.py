@@ -59,6 +59,7 @@ class Sampled:
     impact: Impact
     masked: bool
     waiting: int = 0  # of the failed ones: those that only lack a row of another query, which a run imports first
+    confidences: tuple[float, ...] = ()  # of the best candidate of each row that was compared and has one
 
 
 def target_named(name: str) -> Target:
@@ -161,7 +162,10 @@ def sampled(
         shown = tuple(_masked(row, roles, identifier) for row in shown)
     if shown:
         masking.record_shown(profile, by, f"query {spec.key}", rows=len(shown), revealed=reveal)
-    return Sampled(spec, replace(taken, rows=shown), rows, impact, masked=not reveal, waiting=waiting)
+    compared = tuple(row.confidence for row in taken.rows if row.confidence is not None and not row.is_known)
+    return Sampled(
+        spec, replace(taken, rows=shown), rows, impact, masked=not reveal, waiting=waiting, confidences=compared
+    )
 
 
 def _masked(row: sampling.SampledRow, roles: Mapping[str, str], identifier: str) -> sampling.SampledRow:

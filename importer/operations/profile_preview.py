@@ -50,6 +50,7 @@ class Expected:
     exact: bool
     impact: Impact
     waiting: int = 0  # of the failed ones: those that lack a row of another query
+    confidences: tuple[float, ...] = ()  # of the best candidates in the sample
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,11 @@ class ProfilePreview:
     def rows(self) -> int:
         """Rows a run would read."""
         return sum(item.expected.rows for item in self.queries if item.expected)
+
+    @property
+    def confidences(self) -> list[float]:
+        """Of the best candidate of each sampled row that has one and is not known by its old id."""
+        return [each for item in self.queries if item.expected for each in item.expected.confidences]
 
     @property
     def errors(self) -> list[ImporterError]:
@@ -180,14 +186,21 @@ def _look(
         raise
     except ImporterError as error:
         return replace(look, error=error)
-    expected = Expected(taken.rows.rows, taken.rows.exact, taken.impact, taken.waiting)
+    expected = Expected(taken.rows.rows, taken.rows.exact, taken.impact, taken.waiting, taken.confidences)
     cache.set(key, expected, KEPT_SECONDS)
     return replace(look, sampled=taken if limit else None, expected=expected)
 
 
 def _key(profile: ImportProfile, query: ImportQuery, mode: str) -> str:
     latest = profile.jobs.filter(kind=JobKind.IMPORT).order_by("-number").values_list("number", "completed_at").first()
-    parts = [query.updated_at.isoformat(), profile.updated_at.isoformat(), mode, profile.views, str(latest)]
+    parts = [
+        "confidences",
+        query.updated_at.isoformat(),
+        profile.updated_at.isoformat(),
+        mode,
+        profile.views,
+        str(latest),
+    ]
     return f"expected:{query.pk}:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]}"
 
 

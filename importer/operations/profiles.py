@@ -14,7 +14,7 @@ from django.utils.text import slugify
 
 from importer import crypto, gateway
 from importer.errors import ImporterError
-from importer.models import ImportJob, ImportProfile, ImportQuery
+from importer.models import AgentChoice, ImportJob, ImportProfile, ImportQuery
 from importer.modes import mode_of
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy, VersionConflict
 from importer.options import InvalidOption, checked
@@ -322,6 +322,7 @@ COPIED = (
 COPIED_OF_A_QUERY = (
     "key", "name", "entity", "target_type", "spec", "value_maps", "variant", "position", "enabled", "disabled_reason",
 )  # fmt: skip
+COPIED_OF_A_CHOICE = ("entity", "external_id", "name", "action", "person_id", "person_name")
 
 
 @transaction.atomic
@@ -352,6 +353,10 @@ def duplicate_profile(
     ImportQuery.objects.bulk_create(
         ImportQuery(profile=copy, changed_by=by, **{member: getattr(query, member) for member in COPIED_OF_A_QUERY})
         for query in profile.queries.all()
+    )
+    AgentChoice.objects.bulk_create(
+        AgentChoice(profile=copy, changed_by=by, **{member: getattr(choice, member) for member in COPIED_OF_A_CHOICE})
+        for choice in profile.agent_choices.all()
     )
     _record("profile_duplicated", copy, by, copy_of=profile.pk)
     if copy.secret is not None:

@@ -18,7 +18,22 @@ from importer.modes import Outcome
 from servicevault.jobs.models import ACTIVE, RESUMABLE, JobStatus
 from servicevault.jobs.states import STATES, STOPPING, State
 
+STARTING_SECONDS = 1  # U26
 LATE_SECONDS = 20  # twice what a waiting job takes to be handed to a worker again (importer.tasks.wake_jobs)
+
+REMEDIES = {  # by the code of a failed job (C16)
+    "timeout": "Resume it with a longer timeout.",
+    "source_lost": "See that the source runs and can be reached, then resume: it goes on where it stopped.",
+    "source_limit": "Narrow the query with a filter, or ask for a higher limit.",
+    "query_failed": "Mend the query in the builder, then start again.",
+    "error_threshold": "Look at the failed rows, mend mapping or source, then retry them.",
+    "drift_detected": "The source was changed: look at the queries, then start again.",
+    "counter_mismatch": "Tell whoever runs this installation: the counts do not add up.",
+    "target_unavailable": "See that this installation's database runs, then resume.",
+    "storage_full": "Make room on the disk of this installation, then resume.",
+    "permission_denied": "Ask for the permission that is missing, then start again.",
+    "internal_error": "Resume it. If it fails again, tell whoever runs this installation the number of the job.",
+}
 
 
 COMPLETED_WITH_FAILURES = State("Completed with failures", "alert-triangle", "amber")
@@ -140,6 +155,24 @@ class JobView:
     def rows_per_second(self) -> int | None:
         seconds = self.elapsed.total_seconds() if self.elapsed else 0
         return round(self.read / seconds) if seconds >= 0.001 else None
+
+    @property
+    def remaining(self) -> timedelta | None:
+        """How long it may still take at the speed it has; None while that cannot be said."""
+        if not self.is_active or not self.rows_per_second or self.total is None:
+            return None
+        return timedelta(seconds=max(0, self.total - self.read) / self.rows_per_second)
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether it was made a moment ago and no worker took it yet."""
+        waited = (timezone.now() - self.job.created_at).total_seconds()
+        return self.job.status == JobStatus.PENDING and not self.job.started_at and waited <= STARTING_SECONDS
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a job that failed; what its message says already is not said again."""
+        return REMEDIES.get(self.job.error_code, REMEDIES["internal_error"]) if self.job.error_code else ""
 
     @property
     def failed(self) -> int:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from psycopg import sql
 
 from importer.modes import Mode
+from importer.pipeline import guarding
 from importer.pipeline.binding import Bind, literals, name
+from importer.pipeline.guarding import Change
 from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.work import is_number, stored, stored_columns
 
@@ -22,11 +24,7 @@ def lock_targets(plan: LoadPlan) -> sql.Composed:
 
 def compare(plan: LoadPlan, bind: Bind, image: sql.Composable) -> sql.Composed:
     """Turn `existing` into updated, unchanged, skipped `exists`, or defer (a second row for one target)."""
-    changed = [
-        sql.SQL("CASE WHEN {} THEN {} END").format(differs, bind(column, "text"))
-        for column, differs in _differences(plan)
-    ]
-    changed_array = sql.SQL("array_remove(ARRAY[{}]::text[], NULL)").format(sql.SQL(", ").join(changed))
+    changes = guarding.split(plan.target.table, _differences(plan), bind)
     action = (
         sql.SQL("'skipped'")
         if plan.mode is Mode.CREATE
@@ -35,12 +33,21 @@ def compare(plan: LoadPlan, bind: Bind, image: sql.Composable) -> sql.Composed:
     code = sql.SQL("'exists'") if plan.mode is Mode.CREATE else sql.SQL("NULL::text")
     return sql.SQL(
         "UPDATE pg_temp.work w SET action = CASE WHEN d.place > 1 THEN 'defer' ELSE {action} END, code = {code}, "
-        "changed = d.changed, before = (SELECT json_object_agg(e.key, e.value) FROM json_each(d.image) e "
+        "changed = d.changed, {warnings} before = (SELECT json_object_agg(e.key, e.value) FROM json_each(d.image) e "
         "WHERE e.key = ANY(d.changed)) "
-        "FROM (SELECT w.n, {changed} AS changed, {image} AS image, "
+        "FROM (SELECT w.n, {changed} AS changed, {kept} AS kept, {image} AS image, "
         "row_number() OVER (PARTITION BY w.target_id ORDER BY w.n) AS place "
         "FROM pg_temp.work w JOIN {table} t ON t.id = w.target_id WHERE w.action = 'existing') d WHERE d.n = w.n"
-    ).format(action=action, code=code, changed=changed_array, image=image, table=sql.Identifier(plan.target.table))
+    ).format(
+        action=action,
+        code=code,
+        # What exists and is skipped was never to be written.
+        warnings=sql.SQL("" if plan.mode is Mode.CREATE else guarding.ADDED),
+        changed=changes.written,
+        kept=changes.kept,
+        image=image,
+        table=sql.Identifier(plan.target.table),
+    )
 
 
 def updatable(plan: LoadPlan) -> Iterator[tuple[str, Mapped | None]]:
@@ -60,12 +67,14 @@ def updatable(plan: LoadPlan) -> Iterator[tuple[str, Mapped | None]]:
             yield column, None
 
 
-def _differences(plan: LoadPlan) -> Iterator[tuple[str, sql.Composable]]:
+def _differences(plan: LoadPlan) -> Iterator[Change]:
     """Per updatable column the condition, over w and t, that its stored value would change."""
+    names = {field.storage: field.name for field in plan.target.fields}
     for column, mapped in updatable(plan):
         new, old = sql.SQL("w.{}").format(stored(column)), name("t", column)
         if column == plan.target.json_column and mapped is None:
-            yield column, sql.SQL("{} IS DISTINCT FROM {}").format(merged(plan, old, new), old)
+            joined = merged(plan, old, new)
+            yield Change(column, column, sql.SQL("{} IS DISTINCT FROM {}").format(joined, old), joined)
             continue
         rule = mapped.write_rule if mapped else "overwrite"
         keeps_empty = mapped is not None and mapped.keep_empty
@@ -79,7 +88,7 @@ def _differences(plan: LoadPlan) -> Iterator[tuple[str, sql.Composable]]:
             differs = _appended_differs(mapped, old, new)
         elif keeps_empty or required or column in {"created_at", "updated_at", "created_by_id"}:
             differs = sql.SQL("{} IS NOT NULL AND {}").format(new, differs)
-        yield column, differs
+        yield Change(column, mapped.field.name if mapped else names.get(column, column), differs, new)
 
 
 def merged(plan: LoadPlan, old: sql.Composable, new: sql.Composable) -> sql.Composable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from importer.modes import AgentStrategy, Mode
-from importer.pipeline import checks, matching, references
+from importer.pipeline import checks, choices, matching, references
 from importer.pipeline.binding import Bind, fragment, name
 from importer.pipeline.findings import Finding, findings_array, row_findings, with_reading
 from importer.pipeline.plan import LoadPlan
@@ -47,9 +47,10 @@ def decide(plan: LoadPlan, bind: Bind) -> sql.Composed:
         "matching, confidence, source_number, unresolved, {targets}) "
         "SELECT q.n, q.key, q.ordinal, {record_id}, "
         "CASE WHEN a.action = 'existing' OR a.code = 'target_deleted' OR a.code = 'exists' THEN q.chosen "
-        "WHEN a.action = 'created' THEN {target_id} WHEN a.code = 'placeholder_agent' THEN {placeholder} END, "
-        "q.identity IS NOT NULL, a.action, a.code, coalesce(q.failures, q.held), q.warnings, {matching}, "
-        "CASE WHEN q.alive IS NOT NULL THEN 100 ELSE q.best END, {source_number}, {unresolved}, {values} "
+        "WHEN a.action = 'created' THEN {target_id} WHEN a.code = 'placeholder_agent' THEN q.stand_in END, "
+        "q.linked IS NOT NULL, a.action, a.code, CASE WHEN a.action <> 'skipped' THEN coalesce(q.failures, q.held) END, "
+        "q.warnings, {matching}, CASE WHEN q.alive IS NOT NULL OR q.said = 'match' THEN 100 ELSE q.best END, "
+        "{source_number}, {unresolved}, {values} "
         "FROM ({judged}) q CROSS JOIN LATERAL (SELECT {action} AS verdict OFFSET 0) v "
         "CROSS JOIN LATERAL (SELECT split_part(v.verdict, ' ', 1) AS action, "
         "nullif(split_part(v.verdict, ' ', 2), '') AS code) a"
@@ -58,7 +59,6 @@ def decide(plan: LoadPlan, bind: Bind) -> sql.Composed:
         values=sql.SQL(", ").join(name("q", f"to:{column}") for column in columns),
         record_id=_counted_uuid("record"),
         target_id=_counted_uuid("target"),
-        placeholder=bind(plan.placeholder_agent, "uuid"),
         matching=_matching_json(plan, bind, conflicts),
         source_number=name("q", "source_number"),
         unresolved=name("q", "unresolved"),
@@ -109,14 +109,19 @@ def _judged(
         for key in matching.collision_keys(plan)
     ]
     columns = [
-        sql.SQL("p.n, p.key, p.ordinal, i.target_id AS identity, i.alive, m.best_id, m.best, m.ties, m.found"),
         sql.SQL(
-            "CASE WHEN i.target_id IS NOT NULL THEN i.target_id WHEN m.best >= {} AND m.ties = 1 THEN m.best_id END AS chosen"
-        ).format(bind(plan.matching.threshold, "numeric")),
+            "p.n, p.key, p.ordinal, i.linked, i.target_id AS identity, i.alive, m.best_id, m.best, m.ties, m.found"
+        ),
+        sql.SQL("{} AS said").format(choices.action(plan)),
+        sql.SQL("{} AS stand_in").format(_stand_in(plan, bind)),
+        sql.SQL(
+            "CASE WHEN {} = 'match' THEN {} WHEN i.target_id IS NOT NULL THEN i.target_id "
+            "WHEN m.best >= {} AND m.ties = 1 THEN m.best_id END AS chosen"
+        ).format(choices.action(plan), choices.target(plan), bind(plan.matching.threshold, "numeric")),
         sql.SQL("{} AS turn").format(
             sql.SQL("greatest({})").format(sql.SQL(", ").join(ranks)) if ranks else sql.SQL("1")
         ),
-        sql.SQL("{} AS failures").format(with_reading(findings_array(failures, bind))),
+        sql.SQL("{} AS failures").format(choices.with_problem(plan, with_reading(findings_array(failures, bind)))),
         sql.SQL("{} AS held").format(findings_array(held, bind)),
         sql.SQL("{} AS warnings").format(findings_array(warnings, bind)),
         sql.SQL("{} AS source_number").format(
@@ -127,13 +132,15 @@ def _judged(
         *(sql.SQL("{} AS {}").format(expression, stored(column)) for column, expression in values(plan, conflicts)),
     ]
     return sql.SQL(
-        "SELECT {columns} FROM ({rows}) p "
+        "SELECT {columns} FROM ({rows}) p {choices} "
         "LEFT JOIN LATERAL ({identity}) i ON true "
         "CROSS JOIN LATERAL ({references}) x "
-        "LEFT JOIN LATERAL ({candidates}) m ON i.target_id IS NULL "
+        "LEFT JOIN LATERAL ({candidates}) m ON i.target_id IS NULL AND {said} IS NULL "
         "CROSS JOIN LATERAL (SELECT {conflicts} OFFSET 0) k OFFSET 0"
     ).format(
         columns=sql.SQL(", ").join(columns),
+        choices=choices.joined(plan, bind),
+        said=choices.action(plan),
         rows=_with_number_rank(plan, prepared(plan, bind), conflicts, numbered),
         identity=_identity(plan, bind),
         references=references.resolved(plan, bind),
@@ -165,7 +172,10 @@ def _with_number_rank(
 
 
 def _identity(plan: LoadPlan, bind: Bind) -> sql.Composable:
-    """The target this source row was imported as, and whether it still lives (K3)."""
+    """The target this source row was imported as, and whether it still lives (K3).
+
+    What stands in for a row, or what somebody says the row is not, is only what it is linked with.
+    """
     alive = (
         sql.SQL("(SELECT t.{} IS NULL FROM {} t WHERE t.id = e.target_id)").format(
             sql.Identifier(plan.target.soft_delete), sql.Identifier(plan.target.table)
@@ -173,10 +183,24 @@ def _identity(plan: LoadPlan, bind: Bind) -> sql.Composable:
         if plan.target.soft_delete
         else sql.SQL("EXISTS (SELECT FROM {} t WHERE t.id = e.target_id)").format(sql.Identifier(plan.target.table))
     )
+    own: sql.Composable = sql.SQL("true")
+    if plan.target.stand_in:
+        own = sql.SQL("NOT e.stands_in AND coalesce({}, 'create') = 'create'").format(choices.action(plan))
     return sql.SQL(
-        "SELECT e.target_id, coalesce({}, false) AS alive FROM external_refs e "
-        "WHERE e.entity_id = {} AND e.external_id = p.key OFFSET 0"
-    ).format(alive, bind(plan.entity_id, "bigint"))
+        "SELECT e.target_id AS linked, CASE WHEN {own} THEN e.target_id END AS target_id, "
+        "CASE WHEN {own} THEN coalesce({alive}, false) END AS alive FROM external_refs e "
+        "WHERE e.entity_id = {entity} AND e.external_id = p.key OFFSET 0"
+    ).format(own=own, alive=alive, entity=bind(plan.entity_id, "bigint"))
+
+
+def _stand_in(plan: LoadPlan, bind: Bind) -> sql.Composable:
+    """Who takes the row's place: the one chosen for it, else the profile's, else the target's own."""
+    if not plan.target.stand_in:
+        return sql.SQL("NULL::uuid")
+    chosen = sql.SQL("CASE WHEN {} = 'placeholder' THEN {} END").format(choices.action(plan), choices.target(plan))
+    return sql.SQL("coalesce({}, {}, {})").format(
+        chosen, bind(plan.placeholder_agent, "uuid"), fragment(plan.target.stand_in)
+    )
 
 
 def _verdict(plan: LoadPlan, bind: Bind, conflicts: Conflicts) -> sql.Composable:
@@ -185,6 +209,7 @@ def _verdict(plan: LoadPlan, bind: Bind, conflicts: Conflicts) -> sql.Composable
     repeated = [] if plan.refuses_existing else [("q.ordinal > 0", "skipped duplicate_in_source")]
     branches: list[tuple[str, str | None]] = [
         *repeated,
+        ("q.said = 'placeholder'", "skipped placeholder_agent"),
         ("q.failures IS NOT NULL", None),
         ("q.turn > 1", DEFER),
         ("q.held IS NOT NULL", "review unmapped_value"),
@@ -225,6 +250,8 @@ def _verdict(plan: LoadPlan, bind: Bind, conflicts: Conflicts) -> sql.Composable
         otherwise = "skipped placeholder_agent"
     else:
         otherwise = "created"
+    if plan.choices and plan.mode is not Mode.UPDATE:
+        parts.append(sql.SQL("WHEN q.said = 'create' THEN 'created'"))
     return sql.SQL("CASE {} ELSE {} END").format(sql.SQL(" ").join(parts), bind(otherwise, "text"))
 
 
@@ -240,7 +267,8 @@ def _matching_json(plan: LoadPlan, bind: Bind, conflicts: Conflicts) -> sql.Comp
         if key.on_conflict == "review"
     ]
     return sql.SQL(
-        'CASE {conflicts} WHEN q.identity IS NOT NULL THEN \'{{"by": "source_identity"}}\'::jsonb '
+        "CASE {conflicts} WHEN q.said = 'match' THEN '{{\"by\": \"choice\"}}'::jsonb "
+        'WHEN q.identity IS NOT NULL THEN \'{{"by": "source_identity"}}\'::jsonb '
         "WHEN q.best >= {least} THEN jsonb_build_object('by', {strategy}, 'fields', to_jsonb({fields}), "
         "'candidates', q.found) END"
     ).format(

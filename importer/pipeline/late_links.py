@@ -8,6 +8,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
+from importer.pipeline import guarding
 from importer.pipeline.slices import as_role
 from servicevault import catalog
 
@@ -54,7 +55,7 @@ def _link_column(connection: psycopg.Connection, job_id: str, target_type: str, 
                 GROUP BY p.id HAVING count(DISTINCT e.target_id) = 1),
             before AS (SELECT f.*, t.{stored} AS old FROM found f JOIN {table} t ON t.id = f.target_id ORDER BY t.id FOR UPDATE OF t),
             written AS (UPDATE {table} t SET {stored} = b.parent FROM before b
-                WHERE t.id = b.target_id AND b.old IS NOT DISTINCT FROM b.placeholder RETURNING t.id),
+                WHERE t.id = b.target_id AND b.old IS NOT DISTINCT FROM b.placeholder AND {is_open} RETURNING t.id),
             home AS (SELECT r.id AS run, r.entity_id FROM importer_queryrun r WHERE r.job_id = %(job)s),
             recorded AS (INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, code,
                     target_id, before_image, after_image, changed_fields)
@@ -67,7 +68,7 @@ def _link_column(connection: psycopg.Connection, job_id: str, target_type: str, 
             gone AS (DELETE FROM importer_pendingreference p USING found f WHERE p.id = f.id RETURNING p.id)
             SELECT (SELECT count(*) FROM written)
             """
-        ).format(table=table, stored=stored),
+        ).format(table=table, stored=stored, is_open=guarding.open_to(catalog.get(target_type).table, column)),
         {"type": target_type, "column": column, "job": job_id},
     ).fetchone()
     count = int(row[0]) if row else 0

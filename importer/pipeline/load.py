@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from importer.modes import Outcome
-from importer.pipeline import chunks, compare, decide, early, images, staging, work, write
+from importer.pipeline import choices, chunks, compare, decide, early, guarding, images, staging, work, write
 from importer.pipeline.binding import Bind
 from importer.pipeline.defaults import default_account, refuse_without_account
 from importer.pipeline.faults import fail_point
@@ -37,6 +37,7 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
         self._made = early.maker(plan)
         self.filters = plan.skips_unchanged and self._has_references()
         self._image = images.of_row(connection, plan.target.table)
+        self._moved = choices.moved(connection, plan) if self.filters else set[bytes]()
         types: dict[str, str] = dict(
             connection.execute(
                 "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
@@ -57,11 +58,17 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
         numbered = list(enumerate(rows))
         if self.filters:
             wanted = self._changed(rows)
+            wanted |= {number for number, row in enumerate(rows) if row.key in self._moved}
             numbered = [numbered[number] for number in sorted(wanted)]
             counts[Outcome.UNCHANGED] += len(rows) - len(numbered)
         if numbered:
             counts.update(self._bisect(numbered, batch))
         return counts
+
+    def judge(self, rows: list[Row]) -> None:
+        """Decide about the rows and write nothing: what would become of each is in `pg_temp.work`."""
+        staging.stage(self.connection, enumerate(rows), made=self._made)
+        self._decide()
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -118,9 +125,12 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
             fail_point("after_insert")
         if found[Outcome.UPDATED]:
             self._try_or_keep(self._update, context)
-        if self.plan.recreate_deleted or found[Outcome.UPDATED] or found[Outcome.UNCHANGED] or found[Outcome.SKIPPED]:
+        # What is created may have a link already: to a deleted row, or to one that stood in.
+        relinks = self.plan.recreate_deleted or bool(self.plan.target.stand_in)
+        if relinks or found[Outcome.UPDATED] or found[Outcome.UNCHANGED] or found[Outcome.SKIPPED]:
             self._link.run(self.connection, **context)
-        if found[Outcome.SKIPPED] or found[Outcome.FAILED] or found[Outcome.REVIEW] or self.plan.record_unchanged:
+        tells_all = self.plan.record_unchanged or guarding.is_guarded(self.plan.target.table)
+        if found[Outcome.SKIPPED] or found[Outcome.FAILED] or found[Outcome.REVIEW] or tells_all:
             self._rest.run(self.connection, **context)
         if self.unlinked and self._pending is not None:
             self._pending.run(self.connection, **context)

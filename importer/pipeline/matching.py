@@ -10,6 +10,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from importer.modes import Strategy
+from importer.pipeline import choices
 from importer.pipeline.binding import Bind, fragment, literal, name
 from importer.pipeline.plan import PRIMARY_WEIGHT, SECONDARY_WEIGHT, LoadPlan
 from importer.pipeline.prepare import cell, value
@@ -36,7 +37,7 @@ def candidates(plan: LoadPlan, bind: Bind) -> sql.Composable:
         "(jsonb_agg(jsonb_build_object('id', m.id, 'confidence', m.score, 'fields', m.fields) ORDER BY m.score DESC, m.id) "
         "FILTER (WHERE m.place <= {most})) AS found "
         "FROM (SELECT s.*, max(s.score) OVER () AS top, row_number() OVER (ORDER BY s.score DESC, s.id) AS place "
-        "FROM (SELECT t.id, {score} AS score, {evidence} AS fields FROM {table} t WHERE {scope} AND ({same}) LIMIT {scored}) s) m"
+        "FROM (SELECT t.id, {score} AS score, {evidence} AS fields FROM {table} t WHERE {scope} AND {unclaimed} AND ({same}) LIMIT {scored}) s) m"
     ).format(
         most=bind(MOST_CANDIDATES, "integer"),
         scored=bind(MOST_SCORED, "integer"),
@@ -44,6 +45,7 @@ def candidates(plan: LoadPlan, bind: Bind) -> sql.Composable:
         evidence=_evidence(plan, primary + secondary, bind),
         table=sql.Identifier(plan.target.table),
         scope=live_rows(plan),
+        unclaimed=choices.unclaimed(plan, bind),
         same=sql.SQL(" OR ").join(same),
     )
 

@@ -10,7 +10,7 @@ from dataclasses import field as attribute
 from typing import Any, Literal
 from uuid import UUID
 
-from importer.modes import AgentStrategy, Mode, Strategy
+from importer.modes import AgentAction, AgentStrategy, Mode, Strategy
 from importer.pipeline.columns import Cells
 from importer.pipeline.transforms import Transform
 from servicevault.catalog import Field, Rule, Target, Unresolved
@@ -60,6 +60,16 @@ class Matching:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What a person said becomes of one row, instead of what matching and strategy would make of it (U25)."""
+
+    external_id: str
+    action: AgentAction
+    target: UUID | None = None  # whom the row is, or who stands in for it
+    problem: str = ""  # why it cannot be done; the row fails with it
+
+
+@dataclass(frozen=True)
 class LoadPlan:
     """Everything the statements of one query's slices are generated from."""
 
@@ -75,6 +85,7 @@ class LoadPlan:
     number_prefix: str = ""
     agent_strategy: AgentStrategy = AgentStrategy.CREATE
     placeholder_agent: UUID | None = None
+    choices: tuple[Choice, ...] = ()
     default_account_name: str = ""
     makes_default_account: bool = True  # False: whoever imports may not write accounts
     recreate_deleted: bool = False

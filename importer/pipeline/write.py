@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from importer.pipeline import references
+from importer.pipeline import guarding, references
 from importer.pipeline.binding import Bind, fragment, name
 from importer.pipeline.compare import merged, updatable
 from importer.pipeline.plan import LoadPlan
@@ -15,6 +15,8 @@ _RECORD_COLUMNS = (
     "id, run_id, batch_no, source_identifier, source_row, ordinal, action, code, target_id, source_hash, source_data, "
     "before_image, after_image, changed_fields, problems, warnings, confidence, matching"
 )
+
+_STANDS_IN = sql.SQL("coalesce(w.code = 'placeholder_agent', false)")
 
 
 def insert_created(plan: LoadPlan, bind: Bind, image: sql.Composable) -> sql.Composed:
@@ -90,13 +92,16 @@ def link_existing(plan: LoadPlan, bind: Bind) -> sql.Composed:
     A row that was skipped because its target exists is linked without its hash: it was not compared.
     """
     return sql.SQL(
-        "WITH known AS (UPDATE external_refs e SET source_hash = s.hash, mapping_version_id = {version}, "
+        "WITH known AS (UPDATE external_refs e SET source_hash = CASE WHEN w.action <> 'skipped' THEN s.hash END, "
+        "stands_in = {stands_in}, mapping_version_id = {version}, "
         "record_id = CASE WHEN w.action = 'unchanged' THEN e.record_id ELSE w.record_id END, target_id = w.target_id, "
         "job_id = {job}, last_seen_at = now(), source_number = coalesce(w.source_number, e.source_number), "
         "deleted_in_source_at = NULL "
-        "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n WHERE w.known AND w.action IN ('updated', 'unchanged', 'created') "
+        "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n "
+        "WHERE w.known AND (w.action IN ('updated', 'unchanged', 'created') OR {stands_in}) "
         "AND e.entity_id = {entity} AND e.external_id = w.key) {linked}"
     ).format(
+        stands_in=_STANDS_IN,
         version=bind(plan.version_id, "bigint"),
         entity=bind(plan.entity_id, "bigint"),
         job=sql.Placeholder("job"),
@@ -109,13 +114,15 @@ def link_existing(plan: LoadPlan, bind: Bind) -> sql.Composed:
 
 
 def record_rest(plan: LoadPlan, bind: Bind) -> sql.Composed:
-    """Record what was not written: skipped, failed, held for review; unchanged rows only when asked (R1)."""
+    """Record what was not written: skipped, failed, held; unchanged rows when asked or kept from a change (R1)."""
     actions = ["skipped", "failed", "review"] + (["unchanged"] if plan.record_unchanged else [])
     return sql.SQL(
         "INSERT INTO importer_importrecord ({record_columns}) "
         "SELECT {record}, NULL, NULL, NULL, {problems}, w.warnings, w.confidence, w.matching "
-        "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n WHERE w.action = ANY({actions}) ORDER BY w.n"
+        "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n "
+        "WHERE w.action = ANY({actions}) OR (w.action = 'unchanged' AND {told}) ORDER BY w.n"
     ).format(
+        told=guarding.told(plan.target.table),
         record_columns=sql.SQL(_RECORD_COLUMNS),
         record=_record_start(),
         problems=_problems(plan, bind),
@@ -157,12 +164,13 @@ def _record_start() -> sql.Composable:
 def _new_links(plan: LoadPlan, bind: Bind, condition: str) -> sql.Composable:
     return sql.SQL(
         "INSERT INTO external_refs (entity_id, external_id, target_id, source_hash, mapping_version_id, record_id, job_id, "
-        "source_number) SELECT {entity}, w.key, w.target_id, CASE WHEN w.action <> 'skipped' THEN s.hash END, {version}, "
-        "w.record_id, %(job)s, w.source_number "
+        "source_number, stands_in) SELECT {entity}, w.key, w.target_id, CASE WHEN w.action <> 'skipped' THEN s.hash END, "
+        "{version}, w.record_id, %(job)s, w.source_number, {stands_in} "
         "FROM pg_temp.work w JOIN pg_temp.stage s ON s.n = w.n WHERE {condition} ORDER BY w.n"
     ).format(
         entity=bind(plan.entity_id, "bigint"),
         version=bind(plan.version_id, "bigint"),
+        stands_in=_STANDS_IN,
         condition=sql.SQL(condition),
     )
 

@@ -65,6 +65,16 @@ def job_page(request: PageRequest, pk: Any) -> HttpResponse:
 
 @members_only
 @require_safe
+def job_progress(request: PageRequest, pk: Any) -> HttpResponse:
+    """The dialog after Execute over the job's page; for htmx its inside, which asks for itself again (U26)."""
+    policy.require(request.user, PAGE)
+    view = view_of(policy.fetch(_jobs(), request.user, "view", pk))
+    context = _context(request.user, view)
+    return render_page(request, "importer/job_progress.html", "importer/_job_dialog.html", context)
+
+
+@members_only
+@require_safe
 def job_records(request: PageRequest, pk: Any) -> HttpResponse:
     """What happened to each source row, fifty a page, by outcome."""
     policy.require(request.user, PAGE)

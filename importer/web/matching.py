@@ -15,11 +15,12 @@ from importer import operations
 from importer.errors import ImporterError, SourceError
 from importer.models import ImportProfile
 from importer.modes import Mode, Strategy
-from importer.operations.profile_preview import preview_profile
+from importer.operations.profile_preview import ProfilePreview, preview_profile
 from importer.operations.readiness import Readiness
 from importer.operations.uniqueness import Uniqueness, measure
 from importer.planning import stored_spec
 from importer.web.forms import StyledForm
+from importer.web.histogram import Histogram, histogram
 from importer.web.way import go, source_page, way_of
 from servicevault import catalog
 from servicevault.web.pages import PageRequest, render_page
@@ -128,9 +129,11 @@ def matching_page(request: PageRequest, profile: ImportProfile) -> HttpResponse:
             messages.success(request, "Saved how rows are recognised and written.")
             return go(request, "profile_matching", profile.pk)
     measured = measure(profile, names, by=request.user)
+    found = _sampled(profile, request.user)
     context |= {
         "form": form,
-        "cards": _cards(form, _estimate(profile, request.user)),
+        "cards": _cards(form, dict(found.impact.counts) if found else {}),
+        "histogram": _histogram(form, found),
         "fields": [
             FieldChoice(
                 name,
@@ -173,15 +176,31 @@ def _usual(state: Readiness) -> list[tuple[str, str, str]]:
     return [(label, fields, how) for label, (fields, how) in found.items()]
 
 
-def _estimate(profile: ImportProfile, user: Any) -> dict[str, int]:
-    """Outcomes of creating and updating, from a sample; empty when nothing can be sampled."""
+def _sampled(profile: ImportProfile, user: Any) -> ProfilePreview | None:
+    """What creating and updating would do, from a sample; None when nothing can be sampled."""
     try:
-        found = preview_profile(profile, by=user, keys=[""], mode=Mode.UPSERT)
+        return preview_profile(profile, by=user, keys=[""], mode=Mode.UPSERT)
     except SourceError:
         raise
     except ImporterError:
-        return {}
-    return dict(found.impact.counts)
+        return None
+
+
+def _histogram(form: MatchingForm, found: ProfilePreview | None) -> Histogram | None:
+    """How alike the sampled rows are to what is here, with the limits of the form drawn in."""
+    if found is None:
+        return None
+    threshold, floor = _percent(form["confidence_threshold"].value()), _percent(form["review_floor"].value())
+    sampled = sum(item.expected.impact.sample_size for item in found.queries if item.expected)
+    return histogram(found.confidences, sampled=sampled, threshold=85 if threshold is None else threshold, floor=floor)
+
+
+def _percent(value: Any) -> float | None:
+    """A number somebody typed, kept between 0 and 100; None for anything else."""
+    try:
+        return min(100.0, max(0.0, float(value)))
+    except (TypeError, ValueError):
+        return None
 
 
 def _cards(form: MatchingForm, counts: dict[str, int]) -> list[ModeCard]:

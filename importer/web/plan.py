@@ -117,7 +117,7 @@ def run_plan(request: PageRequest, pk: Any) -> HttpResponse:
     except ImporterError as error:
         messages.error(request, str(error))
         return redirect("job_plan", job.pk)
-    return redirect("job", started.pk)
+    return redirect("job_progress", started.pk)
 
 
 def _plan(request: PageRequest, pk: Any) -> ImportJob:

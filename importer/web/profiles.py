@@ -78,7 +78,7 @@ def start(request: PageRequest, pk: Any) -> HttpResponse:
     except ImporterError as error:
         messages.error(request, str(error))
         return redirect("profile", profile.pk)
-    return redirect("job", job.pk)
+    return redirect("job_progress", job.pk)
 
 
 def _profiles(user: Any, text: str) -> Any:

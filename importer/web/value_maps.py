@@ -16,10 +16,14 @@ from importer.errors import ImporterError, SourceError
 from importer.mapping.value_maps import Observed, Suggestion
 from importer.models import ImportProfile, ImportQuery
 from importer.modes import AgentStrategy
+from importer.operations import agent_choices
+from importer.operations.agents import has_agents, shown
 from importer.operations.mapping import CodedField
 from importer.operations.previews import profile_queries
 from importer.operations.readiness import remember_open_values
+from importer.web.agents import agents_of
 from importer.web.way import go, source_page, way_of
+from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, render_page
 
 EMPTY = "__empty__"  # the choice "leave it empty"
@@ -83,8 +87,11 @@ def value_maps_page(request: PageRequest, profile: ImportProfile) -> HttpRespons
         "empty": EMPTY,
         "problem": problem,
         "agent_strategies": AgentStrategy.choices,
-        "has_agents": any(query.target_type == "agents" and query.enabled for query in profile.queries.all()),
+        "has_agents": has_agents(profile),
     }
+    if context["has_agents"]:
+        context |= agents_of(request, profile)
+        context["stand_in"] = shown(profile.placeholder_agent) if profile.placeholder_agent else ""
     status = 422 if problem else 200
     return render_page(request, "importer/value_maps.html", "importer/_value_maps.html", context, status=status)
 
@@ -135,9 +142,9 @@ def _saved(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     """Store what was chosen, or every suggestion for what is still open."""
     action = request.POST.get("action", "")
     if action == "agents":
-        strategy = {"agent_strategy": request.POST.get("agent_strategy", "")}
-        with transaction.atomic():
-            operations.update_profile(profile, strategy, by=request.user)
+        who = plain_text(request.POST.get("stand_in"))
+        stand_in = _stand_in(request.user, who, profile) if who else None
+        agent_choices.set_strategy(profile, request.POST.get("agent_strategy", ""), by=request.user, stand_in=stand_in)
         messages.success(request, "Saved what happens to agents.")
     elif action == "accept":
         fields, _ = _fields(profile, request.user)
@@ -147,6 +154,12 @@ def _saved(request: PageRequest, profile: ImportProfile) -> HttpResponse:
         changed = _store_choices(request, profile)
         messages.success(request, f"Saved {changed} value map{'s' if changed != 1 else ''}.")
     return go(request, "profile_value_maps", profile.pk)
+
+
+def _stand_in(user: Any, text: str, profile: ImportProfile) -> Any:
+    """Whom the text means; the one who is stored already stays."""
+    stored = profile.placeholder_agent
+    return stored if stored is not None and text == shown(stored) else agent_choices.person_called(user, text)
 
 
 def _accept(item: FieldMap, user: Any) -> int:

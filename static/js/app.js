@@ -55,8 +55,24 @@
     for (const button of document.querySelectorAll("[data-copy][hidden]")) button.hidden = !navigator.clipboard;
   };
 
+  // A dialog that came open with its page holds the focus; closed, the page beneath is the one to come back to.
+  const showModal = (dialog) => {
+    dialog.close();
+    dialog.showModal();
+    dialog.addEventListener("cancel", (event) => {
+      if (dialog.querySelector("[data-starting]")) event.preventDefault();
+    });
+    dialog.addEventListener("close", () => {
+      history.replaceState(null, "", dialog.dataset.modal);
+      const heading = document.querySelector("main h1, h1");
+      heading?.setAttribute("tabindex", "-1");
+      heading?.focus();
+    });
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
     applyTheme();
+    for (const dialog of document.querySelectorAll("dialog[data-modal][open]")) showModal(dialog);
     unhide();
     document.body.addEventListener("htmx:afterSettle", unhide);
     said = document.querySelector("[data-announce]")?.dataset.announce || "";

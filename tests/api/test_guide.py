@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from importer import planning
 from importer.models import ImportJob, ImportProfile
 from servicevault.jobs.models import JobStatus
 from tests.api.conftest import Program
@@ -156,6 +157,28 @@ def test_the_source_is_described(api: Program, guide_shop: ImportProfile) -> Non
         f"{place}/builder/suggest-filters", {"base_table": "people", "target_type": "customer_users"}
     ).json()["suggestions"]
     assert any(found["records"] == 6 for found in filters)
+
+
+@pytest.mark.req("X10", "X8", "X11", "C9", "J7")
+def test_a_query_is_run_once_and_not_saved(
+    api: Program, guide_shop: ImportProfile, django_capture_on_commit_callbacks: Any
+) -> None:
+    path = f"/profiles/{guide_shop.pk}/execute-query"
+    missing = api.post(path, {"query_config": GUIDE_QUERY})
+    assert (missing.status_code, list(missing.json()["errors"])) == (422, ["queries.customer_users"])
+    assert api.post(path, {"query_config": {"base_table": 7}}).json()["code"] == "query_invalid"
+    query = GUIDE_QUERY | {"fields": [*GUIDE_QUERY["fields"], {"source": "emails.email", "target": "email"}]}
+    body = {"query_config": query, "import_options": {"batch_size": 50}}
+    assert api.post(path, body | {"import_options": {"batchsize": 50}}).status_code == 422
+    with django_capture_on_commit_callbacks() as told:
+        started = api.post(path, body, **{"Idempotency-Key": "once"})
+    assert (started.status_code, len(told)) == (201, 1)
+    job = ImportJob.objects.get(pk=started.json()["job"]["id"])
+    assert (job.status, job.options["batch_size"], job.mode) == ("pending", 50, "upsert")
+    assert [spec.target_type for spec in planning.specs_of_job(job)][-1] == "customer_users"
+    assert api.post(path, body, **{"Idempotency-Key": "once"}).json() == started.json()
+    assert api.post(path, body).json()["code"] == "profile_busy"
+    assert not guide_shop.queries.exists()
 
 
 @pytest.mark.req("M9", "X8", "X9", "X11", "J3", "J4", "J5", "C9", "X18")

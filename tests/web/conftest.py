@@ -155,6 +155,22 @@ def desk_profile(source_params: ConnectionParams, alice: Any) -> ImportProfile:
 
 
 @pytest.fixture
+def here(committed_db: None) -> Callable[..., Any]:
+    """`here("Ada Ng", "ada@x.de", "agent")` makes a person whom the pipeline's own connections see; answers the id."""
+
+    def make(name: str, email: str | None = None, user_type: str = "account_user") -> Any:
+        with runner.connect_target() as connection:
+            row = connection.execute(
+                "INSERT INTO users (id, name, email, user_type) VALUES (gen_random_uuid(), %s, %s, %s) RETURNING id",
+                (name, email, user_type),
+            ).fetchone()
+        assert row is not None
+        return row[0]
+
+    return make
+
+
+@pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], ImportJob]:
     """`worker()` runs the newest job in the test process, as a worker would; nobody else does."""
     monkeypatch.setattr(tasks.run_job, "delay", lambda job_id: None)

@@ -78,6 +78,29 @@ def tickets(bench: Bench) -> Bench:
     return bench.map(external_id="cases.id", title="cases.title", description="cases.description")
 
 
+@pytest.mark.req("Q36")
+def test_steps_are_done_in_any_order_and_say_what_is_missing(bench: Bench) -> None:
+    """A filter and a join first, the table last: each block is there, and nothing of it is lost."""
+    bench.begin("tickets").change("joins.add", table="people").change("filters.add")
+    text = bench.page()
+    for block in ("b-base", "b-joins", "b-fields", "b-filters", "b-one", "b-order"):
+        assert f'id="{block}"' in text
+
+    def mark(text: str, block: str) -> str:
+        return " ".join(re.sub("<[^>]+>", " ", text.split(f'id="{block}"', 1)[1].split("</header>", 1)[0]).split())
+
+    assert mark(text, "b-base").endswith("missing")
+    assert "3 required missing" in mark(text, "b-fields")
+    assert (len(bench.body["joins"]), len(bench.body["filters"]["items"])) == (1, 1)
+    bench.change("base.set", table="cases").map(
+        external_id="cases.id", title="cases.title", description="cases.description"
+    )
+    text = bench.page()
+    assert "done" in mark(text, "b-base")
+    assert "complete" in mark(text, "b-fields")
+    assert (len(bench.body["joins"]), len(bench.body["filters"]["items"])) == (1, 1)
+
+
 # -- the page ----------------------------------------------------------------------------------------------------
 
 

@@ -80,7 +80,7 @@ def test_it_builds_saves_reopens_and_runs_a_query(
     tab.get_by_role("button", name="Save value maps").click()
     tab.get_by_role("link", name="Preview and rehearse").click()
     tab.get_by_role("button", name="Execute Import").click()
-    tab.get_by_text("Waiting for a worker").wait_for()
+    tab.get_by_role("dialog").get_by_role("progressbar").wait_for()
     job = worker()
     tickets = job.runs.get(key="tickets")
     assert (job.status, tickets.read, tickets.created) == ("completed", 15, 15)

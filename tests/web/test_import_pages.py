@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -44,13 +45,62 @@ def test_it_shows_a_profile_as_a_card(browser: Any, finished_job: Any) -> None:
         assert words in text
 
 
+@pytest.mark.req("P13", "U13")
+def test_a_card_has_a_menu_to_edit_and_delete(browser: Any, profile: Any, logged_in: Any, bob: Any) -> None:
+    menu = browser.get("/import").content.decode().split("Menu of Old desk", 1)[1].split("</details>", 1)[0]
+    for name, words in (("profile_edit", "Edit profile"), ("profile_delete", "Delete profile…")):
+        assert f'href="{reverse(name, args=[profile.pk])}"' in menu
+        assert words in menu
+    assert "Delete profile" not in logged_in(bob).get("/import").content.decode()
+
+
+@pytest.mark.req("U26", "X12")
+def test_a_dialog_shows_the_real_state_from_the_first_second(browser: Any, profile: Any) -> None:
+    text = browser.post(reverse("profile_start", args=[profile.pk]), follow=True).content.decode()
+    job = profile.jobs.get()
+    dialog = text.split("<dialog", 1)[1].split("</dialog>", 1)[0]
+    for words in ("The job is being started.", "Pending", "<progress", "Waiting for a worker", "created", "every 1s"):
+        assert words in dialog
+    assert "data-starting" in dialog
+    assert "Close" not in dialog
+
+    def inside(**fields: Any) -> str:
+        ImportJob.objects.filter(pk=job.pk).update(**fields)
+        answer = browser.get(reverse("job_progress", args=[job.pk]), headers={"hx-request": "true"})
+        return " ".join(answer.content.decode().split())
+
+    now = timezone.now()
+    assert "Close" in inside(created_at=now - timedelta(seconds=2))
+    job.runs.create(
+        key="t", name="T", target_type="tickets", source_table="t", position=0, status="running", total=400, read=100,
+        created=100,
+    )  # fmt: skip
+    running = inside(status=JobStatus.RUNNING, started_at=now - timedelta(seconds=10), current_operation="Reading T")
+    for words in ("Rows come in.", 'value="25"', "Reading T", "100 of 400", "left", "<b>100</b> created"):
+        assert words in running
+    assert "View import jobs" not in running
+    done = inside(status=JobStatus.COMPLETED, completed_at=now)
+    assert f"Job {job.number}" in done
+    assert f"{job.pk}</code>: 100 records" in done
+    assert f'href="{reverse("import_jobs")}"' in done
+    assert "every 1s" not in done
+    failed = inside(status=JobStatus.FAILED, error_code="source_lost", error_message="The source went away.")
+    for words in (
+        "The source went away.",
+        "(source_lost)",
+        "then resume: it goes on where it stopped",
+        "View import jobs",
+    ):
+        assert words in failed
+
+
 def test_it_tells_a_worker_after_the_commit_and_imports_nothing_itself(
     browser: Any, profile: Any, sent: list[str], django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks() as callbacks:
         answer = start(browser, profile, mode="update")
     job = profile.jobs.get()
-    assert answer["Location"] == reverse("job", args=[job.pk])
+    assert answer["Location"] == reverse("job_progress", args=[job.pk])
     assert (job.mode, job.kind, job.status, job.runs.count()) == ("update", JobKind.IMPORT, JobStatus.PENDING, 0)
     assert sent == []
     callbacks[0]()

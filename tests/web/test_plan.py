@@ -75,7 +75,7 @@ def test_it_imports_with_what_was_rehearsed(browser: Any, rehearsed_job: Any) ->
     type(rehearsed_job).objects.filter(pk=rehearsed_job.pk).update(mode="create", options={"record_unchanged": True})
     answer = browser.post(reverse("job_plan_run", args=[rehearsed_job.pk]))
     started = rehearsed_job.profile.jobs.order_by("-number").first()
-    assert answer["Location"] == reverse("job", args=[started.pk])
+    assert answer["Location"] == reverse("job_progress", args=[started.pk])
     assert (started.kind, started.mode, started.options) == ("import", "create", {"record_unchanged": True})
     assert "Import 2 rows" not in plan(browser, rehearsed_job)  # one at a time
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -234,10 +235,16 @@ def test_it_accepts_all_suggestions_in_one_step(browser: Any, ready: ImportProfi
 def test_it_keeps_what_happens_to_agents(browser: Any, ready: ImportProfile) -> None:
     post(browser, "profile_value_maps", ready, action="agents", agent_strategy="match_only")
     ready.refresh_from_db()
-    assert ready.agent_strategy == "match_only"
+    assert (ready.agent_strategy, ready.placeholder_agent) == ("match_only", None)
+    post(browser, "profile_value_maps", ready, action="agents", agent_strategy="placeholder", stand_in="alice ng")
+    ready.refresh_from_db()
+    assert (ready.agent_strategy, ready.placeholder_agent.username) == ("placeholder", "alice")
+    unknown = {"action": "agents", "agent_strategy": "create", "stand_in": "nobody of ours"}
+    answer = browser.post(reverse("profile_value_maps", args=[ready.pk]), unknown)
+    assert (answer.status_code, "No agent here is called" in answer.content.decode()) == (422, True)
 
 
-@pytest.mark.req("U24")
+@pytest.mark.req("U24", "O6", "O5")
 def test_it_measures_fields_estimates_modes_and_stores_the_choice(browser: Any, ready: ImportProfile) -> None:
     text = page(browser, "profile_matching", ready)
     assert "created" in text
@@ -255,6 +262,27 @@ def test_it_measures_fields_estimates_modes_and_stores_the_choice(browser: Any, 
         "review_floor": 70,
     }
     assert "then by email, letter for letter." in page(browser, "profile_matching", ready)
+
+
+@pytest.mark.req("U24", "O6")
+def test_it_draws_how_alike_sampled_rows_are_with_the_limits(
+    browser: Any, ready: ImportProfile, here: Callable[..., Any]
+) -> None:
+    assert "There is nothing to draw" in page(browser, "profile_matching", ready)
+    here("Cora Customer", "cora@acme.example")
+    here("Somebody else", "dan@acme.example")
+    ready.matching = {
+        "primary_fields": ["email"], "secondary_fields": ["name"], "strategy": "exact", "review_floor": 70,
+    }  # fmt: skip
+    ready.save()
+    text = page(browser, "profile_matching", ready)
+    assert 'data-confidences="80 100"' in text
+    for words in ("84 %</th>", "100 %</th>", 'data-limit="threshold" x1="85.0"', 'data-limit="floor" x1="70.0"'):
+        assert words in " ".join(text.split())
+    assert re.findall(r'data-count="(\w+)">(\d+)', text) == [("same", "1"), ("asked", "1"), ("new", "0")]
+    form = {"import_mode": "upsert", "confidence_threshold": "75", "review_floor": "90"}
+    refused = browser.post(reverse("profile_matching", args=[ready.pk]), form).content.decode()
+    assert re.findall(r'data-count="(\w+)">(\d+)', refused) == [("same", "2"), ("asked", "0"), ("new", "0")]
 
 
 def test_it_refuses_a_floor_above_the_threshold(browser: Any, ready: ImportProfile) -> None:
@@ -294,12 +322,16 @@ def test_it_hands_the_chosen_options_to_the_job(browser: Any, ready: ImportProfi
     assert f"Job {job.number} is not finished." in page(browser, "profile_preview", ready)
 
 
-@pytest.mark.req("X6", "X7", "Q17")
+@pytest.mark.req("X6", "X7", "X2", "Q17")
 def test_it_answers_programs_with_the_same_preview(browser: Any, ready: ImportProfile) -> None:
     found = browser.get(f"/api/import/profiles/{ready.pk}/preview?query=tickets").json()
     assert found["type"] == "template"
     assert [query["key"] for query in found["queries"]] == ["tickets"]
     assert found["impact"]["basis"] == "sample"
+    template = found["template"]
+    assert (template["name"], template["version"]) == (ready.template.name, ready.template_version)
+    assert {item["key"]: item["status"] for item in template["fit"]["queries"]}["tickets"].startswith("fits")
+    assert found["queries"][0]["raw_rows"][0]["status"] == "1"  # as the source has it
     ticket = found["queries"][0]
     assert ticket["estimated_records"] == 3
     assert ticket["sample_data"][0]["target"]["status"] == "open"

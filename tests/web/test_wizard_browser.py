@@ -28,7 +28,7 @@ def connect(page: Any, params: ConnectionParams) -> None:
     page.get_by_label("Profile name").fill("Green desk")
 
 
-@pytest.mark.req("U1", "U16", "U17", "U18", "U25", "U27")
+@pytest.mark.req("U1", "U16", "U17", "U18", "U24", "U25", "U26", "U27", "X12")
 def test_it_leads_from_an_address_to_imported_tickets(
     alice: Any, source_params: ConnectionParams, worker: Callable[[], ImportJob], tab: Any, picture: Callable[..., None]
 ) -> None:  # fmt: skip
@@ -45,6 +45,7 @@ def test_it_leads_from_an_address_to_imported_tickets(
     tab.get_by_role("button", name="Apply FreeScout Platform").click()
     tab.get_by_text("is applied").wait_for()
     profile = ImportProfile.objects.get()
+    move_the_limits(tab, profile)
     for name, place in (("import-3-overview", ""), ("import-5-matching", "/matching"), ("builder", "/builder/tickets")):
         tab.goto(f"/import/profiles/{profile.pk}{place}")
         tab.wait_for_load_state("networkidle")
@@ -59,8 +60,7 @@ def test_it_leads_from_an_address_to_imported_tickets(
     tab.get_by_text("template FreeScout Platform").wait_for()
     picture(tab, "import-6-preview")
     tab.get_by_role("button", name="Rehearse").click()
-    tab.get_by_text("Waiting for a worker").wait_for()
-    assert worker().status == "completed"
+    watch_the_dialog(tab, worker)
     tab.get_by_text("nothing was written").first.wait_for()
     picture(tab, "import-7-rehearsal")
     tab.get_by_role("link", name="Plan").click()
@@ -70,7 +70,7 @@ def test_it_leads_from_an_address_to_imported_tickets(
     tab.goto(f"/import/profiles/{profile.pk}/preview")
     tab.get_by_text("from rehearsal").wait_for()
     tab.get_by_role("button", name="Execute Import").click()
-    tab.get_by_text("Waiting for a worker").wait_for()
+    tab.get_by_role("dialog").get_by_role("progressbar").wait_for()
     tab.goto("/import/jobs")
     tab.get_by_role("complementary", name="Your imports").get_by_text("1 active import").wait_for()
     picture(tab, "import-9-monitor")
@@ -82,6 +82,25 @@ def test_it_leads_from_an_address_to_imported_tickets(
     tab.goto("/tickets")
     tab.get_by_role("link", name="Printer 3").wait_for()
     assert tab.misdeeds == []
+
+
+def move_the_limits(tab: Any, profile: ImportProfile) -> None:
+    """A slider and its number are one value."""
+    tab.goto(f"/import/profiles/{profile.pk}/matching")
+    tab.get_by_label(re.compile("^Write from")).fill("60")
+    assert tab.get_by_label("Slide: Write from").input_value() == "60"
+    tab.get_by_label("Slide: Ask a person from").fill("40")
+    assert tab.get_by_label("Ask a person from", exact=True).input_value() == "40"
+
+
+def watch_the_dialog(tab: Any, worker: Callable[[], ImportJob]) -> None:
+    """It follows the job to its end; closed, it leaves the reader at the heading of the page beneath."""
+    dialog = tab.get_by_role("dialog")
+    dialog.get_by_role("progressbar").wait_for()
+    assert worker().status == "completed"
+    dialog.get_by_role("link", name="View import jobs").wait_for()
+    tab.keyboard.press("Escape")
+    assert tab.evaluate("document.activeElement.tagName") == "H1"
 
 
 @pytest.mark.req("U6", "U5")
@@ -135,7 +154,8 @@ def test_it_works_without_scripts(
     plain_tab.get_by_text("Saved how rows are recognised").wait_for()
     plain_tab.goto(f"/import/profiles/{profile.pk}/preview")
     plain_tab.get_by_role("button", name="Execute Import").click()
-    plain_tab.get_by_text("Waiting for a worker").wait_for()
+    plain_tab.get_by_role("dialog").get_by_role("link", name="Go to the job").click()
+    plain_tab.get_by_text("Waiting for a worker").first.wait_for()
     job = worker()
     assert (job.status, job.mode) == ("completed", "create")
     plain_tab.goto("/tickets")

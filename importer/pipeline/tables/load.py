@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from importer.modes import Outcome
-from importer.pipeline import chunks, early, staging
+from importer.pipeline import chunks, early, guarding, staging
 from importer.pipeline.binding import Bind
 from importer.pipeline.faults import fail_point
 from importer.pipeline.readers import Reader
@@ -95,7 +95,8 @@ class TableLoader(SliceLoader[Span]):
             if written < found[Outcome.UPDATED]:
                 self._unwritten(Outcome.UPDATED)
         found = self._actions()
-        if found[Outcome.SKIPPED] or found[Outcome.FAILED] or self.plan.load.record_unchanged:
+        tells_all = self.plan.load.record_unchanged or guarding.is_guarded(self.plan.table.name)
+        if found[Outcome.SKIPPED] or found[Outcome.FAILED] or tells_all:
             self._rest.run(self.connection, **context)
         return found
 

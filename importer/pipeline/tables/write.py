@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from importer.pipeline import columns, images
+from importer.pipeline import columns, guarding, images
 from importer.pipeline.binding import Bind, fragment, literal, name
+from importer.pipeline.guarding import Change
 from importer.pipeline.plan import Mapped
 from importer.pipeline.tables import stage
 from importer.pipeline.tables.decide import same_key
@@ -80,18 +81,24 @@ def lock_targets(plan: TablePlan) -> sql.Composed:
 
 def compare(plan: TablePlan, bind: Bind) -> sql.Composed:
     """Turn `existing` into updated or unchanged."""
-    changed = [
-        sql.SQL("CASE WHEN {} THEN {} END").format(_differs(plan, mapped), bind(mapped.field.name, "text"))
-        for mapped in _updatable(plan)
-    ]
+    changes = guarding.split(
+        plan.table.name,
+        (
+            Change(item.field.name, item.field.name, _differs(plan, item), _value(plan, item.field.name))
+            for item in _updatable(plan)
+        ),
+        bind,
+    )
     return sql.SQL(
         "UPDATE pg_temp.work w SET action = CASE WHEN d.changed = '{{}}' THEN 'unchanged' ELSE 'updated' END, "
-        "changed = d.changed, before = (SELECT json_object_agg(e.key, e.value) FROM json_each(d.image) e "
+        "changed = d.changed, {warnings} before = (SELECT json_object_agg(e.key, e.value) FROM json_each(d.image) e "
         "WHERE e.key = ANY(d.changed)) "
-        "FROM (SELECT w.n, array_remove(ARRAY[{changed}]::text[], NULL) AS changed, {image} AS image "
+        "FROM (SELECT w.n, {changed} AS changed, {kept} AS kept, {image} AS image "
         "FROM pg_temp.work w JOIN {table} t ON {same} WHERE w.action = 'existing') d WHERE d.n = w.n"
     ).format(
-        changed=sql.SQL(", ").join(changed),
+        warnings=sql.SQL(guarding.ADDED),
+        changed=changes.written,
+        kept=changes.kept,
         image=_image(plan),
         table=plan.quoted,
         same=same_key(plan, plan.key, row="w", prefix="to:"),
@@ -135,13 +142,15 @@ def update_changed(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed | N
 
 
 def record_rest(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed:
-    """Record what was not written: skipped and failed rows; unchanged ones only when asked (R1)."""
+    """Record what was not written: skipped and failed rows; unchanged ones when asked or kept from a change (R1)."""
     actions = ["skipped", "failed", *(["unchanged"] if plan.load.record_unchanged else [])]
     return sql.SQL(
         "INSERT INTO importer_importrecord ({record_columns}) "
         "SELECT {record}, NULL, NULL, NULL, NULL, NULL, w.problems, w.warnings "
-        "FROM pg_temp.work w JOIN {staged} s ON s.n = w.n WHERE w.action = ANY({actions}) ORDER BY w.n"
+        "FROM pg_temp.work w JOIN {staged} s ON s.n = w.n "
+        "WHERE w.action = ANY({actions}) OR (w.action = 'unchanged' AND {told}) ORDER BY w.n"
     ).format(
+        told=guarding.told(plan.table.name),
         staged=stage.seen(run_id),
         record_columns=sql.SQL(_RECORD_COLUMNS),
         record=_record(plan),

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("importer", "0010_jobs_of_people"),
+        ("importer", "0011_agent_choices"),
     ]
 
     operations = [
