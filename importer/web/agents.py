@@ -180,7 +180,7 @@ def _saved(request: PageRequest, profile: ImportProfile) -> HttpResponse:
         said = f"{count} agent{' goes' if count == 1 else 's go'} as the strategy says."
     else:
         count = agent_choices.choose_agents(profile, _said(request, profile), by=request.user)
-        said = f"Saved what becomes of {count} agent{'s' if count != 1 else ''}."
+        said = f"Saved what becomes of {count} agent{'s' if count != 1 else ''}." if count else "Nothing was changed."
     messages.success(request, said)
     kept = {name: request.POST[name] for name in ("q", "state", "page") if request.POST.get(name)}
     address = reverse("profile_agents", args=[profile.pk]) + (f"?{urlencode(kept)}" if kept else "")

@@ -349,7 +349,7 @@ def test_tickets_and_whole_documents_go_the_same_way(
     browser = logged_in(bella)
     refused = post(browser, "/import/upload", sent("external_id,title\n1,A\n", target_type="tickets"))
     assert (refused.status_code, refused.json()["code"], refused.json()["table_name"]) == (403, "IMPORT_003", "tickets")
-    for table in ("tickets", "users"):
+    for table in ("tickets", "users", "accounts"):
         ImportPermission.objects.create(user=bella, table_name=table)
     nowhere = post(browser, "/import/upload", sent("external_id\n1\n"))
     assert (nowhere.status_code, list(nowhere.json()["errors"])) == (422, ["table_name"])

@@ -1,4 +1,4 @@
-"""Every table that may be exported and imported comes back unchanged, in every format."""
+"""Every table that may be exported and imported comes back unchanged, from every format."""
 
 from __future__ import annotations
 
@@ -153,25 +153,28 @@ def nearby(want: str, file: IO[bytes], options: Any, limits: Any) -> Iterator[It
     yield iter(frames)
 
 
-@pytest.mark.slow
 @pytest.mark.req("F-110", "F-165", "F-071", "F-084", "F-050", "N-020")
-def test_every_table_in_every_format_comes_back_unchanged(
+@pytest.mark.parametrize(("format_name", "compression"), WAYS, ids=[name for name, _ in WAYS])
+def test_every_table_comes_back_unchanged(
     filled: list[Table],
     target: psycopg.Connection,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
+    format_name: str,
+    compression: str,
 ) -> None:
     assert {"accounts", "users", "tickets", "ticket_comments", "time_entries", "every_type"} <= {t.name for t in filled}
-    for format_name, compression in WAYS:
-        before = {table.name: rows(target, table, format_name=format_name) for table in filled}
-        written = [exported(table, format_name, compression) for table in filled]
-        emptied(target, filled)
-        for table, (content, filename) in zip(filled, written, strict=True):
-            imported(table, format_name, content, filename)
-        for table in filled:
-            after = rows(target, table, format_name=format_name)
-            assert after.keys() == before[table.name].keys()
-            for key, row in before[table.name].items():
-                assert after[key] == row, (format_name, table.name)
-        monkeypatch.setattr(sandbox, "_child", nearby)  # the first format is read as every file is
-    again = imported(filled[-1], format_name, *written[-1])
-    assert again.counters()["unchanged"] == again.counters()["read"] > 0
+    if format_name != "csv":  # one format is read as every file is
+        monkeypatch.setattr(sandbox, "_child", nearby)
+    before = {table.name: rows(target, table, format_name=format_name) for table in filled}
+    written = [exported(table, format_name, compression) for table in filled]
+    emptied(target, filled)
+    for table, (content, filename) in zip(filled, written, strict=True):
+        imported(table, format_name, content, filename)
+    for table in filled:
+        after = rows(target, table, format_name=format_name)
+        assert after.keys() == before[table.name].keys()
+        for key, row in before[table.name].items():
+            assert after[key] == row, table.name
+    if format_name == "csv":
+        again = imported(filled[-1], format_name, *written[-1])
+        assert again.counters()["unchanged"] == again.counters()["read"] > 0

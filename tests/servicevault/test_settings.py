@@ -25,6 +25,8 @@ def start(**environment: str) -> subprocess.CompletedProcess[str]:
     [
         ("IMPORT_MAX_FILE_SIZE", "1001", "from 1 to 1000"),
         ("EXPORT_FILE_RETENTION_HOURS", "0", "from 1 to 8760"),
+        ("IMPORT_FILE_BATCH_SIZE", "5", "from 10 to 50000"),
+        ("IMPORT_READ_AHEAD", "0", "from 1 to 10000"),
         ("IMPORT_ALLOWED_EXTENSIONS", "csv,docx", "allowed are csv, json"),
         ("RATE_LIMITS", "login=often", "name=requests/seconds"),
         ("DATA_SENSITIVE_COLUMNS", "price", "table.column"),

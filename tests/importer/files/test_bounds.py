@@ -8,11 +8,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.test import Client
 
 from importer import runner
 from importer.file_bounds import Bounds
-from importer.models import FileImport, ImportJob
-from importer.operations import files
+from importer.models import FileImport, ImportJob, ImportRecord
+from importer.operations import Conflict, files
 from importer.operations.files import FileRefused, FileTooLarge, ImportDenied, ImportInvalid
 from importer.options import InvalidOption
 from permissions.models import ImportPermission
@@ -166,6 +167,24 @@ def test_corrections_and_retries_stay_within_the_bounds(given: Any, clerk: Any, 
         files.configure(ImportJob.objects.get(pk=fixed.pk), clerk, mappings={"sku": "name"})
     assert outcomes(run(fixed, clerk)) == {"read": 1, "created": 1}
     assert shop.execute("SELECT sku, price FROM products ORDER BY sku").fetchall() == [("A", 1), ("B", 2)]
+
+
+@pytest.mark.req("F-163", "U52")
+def test_the_grid_corrects_rows_within_the_bounds_whatever_formats_they_allow(
+    given: Any, clerk: Any, logged_in: Callable[[Any], Client]
+) -> None:
+    clerk.grants.create(permission="pages.settings.data_import")
+    bounds = {"columns": ("sku", "price"), "allowed_formats": ("json",)}
+    job = run(given('[{"sku": "A", "price": "x"}, {"sku": "B", "price": 1}]', **bounds), clerk)
+    record = ImportRecord.objects.get(run__job=job, action="failed")
+    form = {f"{record.pk}:0": "A", f"{record.pk}:1": "2", "act": "import"}
+    answer = logged_in(clerk).post(f"/settings/data-import/{job.pk}/correct", form)
+    assert answer.status_code == 302, answer.content.decode()[-2000:]
+    again = ImportJob.objects.latest("number")
+    assert (again.retry_of, again.file.bounds, again.file.file_format) == (job, Bounds(**bounds), "csv")
+    assert runner.work(again.pk) == "completed"
+    with pytest.raises(Conflict, match="no failed row"):
+        files.retry(job, clerk)
 
 
 @pytest.mark.req("F-163")

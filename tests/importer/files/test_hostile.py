@@ -179,7 +179,7 @@ def test_what_is_started_is_what_was_validated(clerk: Any, monkeypatch: pytest.M
         """Another request maps the file otherwise, between the check and the start."""
         files.configure(type(job).objects.get(pk=job.pk), clerk, mappings={"sku": "sku", "name": "note"})
 
-    monkeypatch.setattr(starting.rights, "check_pace", meanwhile)
+    monkeypatch.setattr(starting.rights, "check_rows", meanwhile)
     with pytest.raises(ImportInvalid, match="meanwhile"):
         files.start(job, clerk)
     monkeypatch.undo()

@@ -28,7 +28,7 @@ REFUSED = (
     "SELECT password FROM users",
     "DELETE FROM tickets",
     "UPDATE permissions_role SET permissions = '{}'",
-    "INSERT INTO permissions_importpermission DEFAULT VALUES",
+    "INSERT INTO import_permissions DEFAULT VALUES",
     "INSERT INTO audit_log DEFAULT VALUES",
     "UPDATE audit_log SET operation = 'x'",
     "SELECT secret FROM importer_importprofile",
