@@ -163,13 +163,14 @@ def test_every_table_comes_back_unchanged(
     compression: str,
 ) -> None:
     assert {"accounts", "users", "tickets", "ticket_comments", "time_entries", "every_type"} <= {t.name for t in filled}
-    if format_name != "csv":  # one format is read as every file is
-        monkeypatch.setattr(sandbox, "_child", nearby)
     before = {table.name: rows(target, table, format_name=format_name) for table in filled}
     written = [exported(table, format_name, compression) for table in filled]
     emptied(target, filled)
     for table, (content, filename) in zip(filled, written, strict=True):
-        imported(table, format_name, content, filename)
+        with monkeypatch.context() as patch:
+            if (format_name, table.name) != ("csv", "every_type"):  # that one is read as every file is
+                patch.setattr(sandbox, "_child", nearby)
+            imported(table, format_name, content, filename)
     for table in filled:
         after = rows(target, table, format_name=format_name)
         assert after.keys() == before[table.name].keys()

@@ -61,7 +61,7 @@ def test_it_leads_from_an_address_to_imported_tickets(
     picture(tab, "import-6-preview")
     tab.get_by_role("button", name="Rehearse").click()
     watch_the_dialog(tab, worker)
-    tab.get_by_text("nothing was written").first.wait_for()
+    tab.locator("#job-live").get_by_text("nothing was written").first.wait_for()
     picture(tab, "import-7-rehearsal")
     tab.get_by_role("link", name="Plan").click()
     tab.get_by_role("button", name=re.compile(r"^Import \d+ rows")).wait_for()
