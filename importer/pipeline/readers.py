@@ -86,9 +86,8 @@ class StagedReader:
 
     def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
         with self.connect() as connection:
-            yield from staging.told_apart(
-                staging.staged_rows(connection, self.run_id, lo, hi, read_ahead=self.read_ahead)
-            )
+            at_once = _at_once(staging.staged_width(connection, self.run_id, lo, hi), self.read_ahead)
+            yield from staging.told_apart(staging.staged_rows(connection, self.run_id, lo, hi, read_ahead=at_once))
 
 
 class LinesReader:
@@ -110,7 +109,11 @@ class LinesReader:
 def fetched_at_once(session: SourceSession, compiled: CompiledQuery, most: int = FETCHED_ROWS) -> int:
     """Rows to ask for at a time: at most these, fewer by the widest of the first twenty, for a row may have megabytes."""
     widest = session.fetch_all(*compiled.widest(20))[0][0] or 1
-    return max(1, min(most, FETCHED_BYTES // int(widest)))
+    return _at_once(int(widest), most)
+
+
+def _at_once(widest: int, most: int) -> int:
+    return max(1, min(most, FETCHED_BYTES // max(1, widest)))
 
 
 def reader_for(

@@ -220,20 +220,28 @@ def staged_bounds(connection: psycopg.Connection, run_id: int, chunk_rows: int) 
 _STAGED = sql.SQL("SELECT key, row, line, problem FROM {} ")
 
 
+_RANGE = sql.SQL(
+    "{} WHERE (%(lo)s::text IS NULL OR key > %(lo)s) AND (%(hi)s::text IS NULL OR key <= %(hi)s) ORDER BY key, n"
+)
+
+
 def staged_rows(
     connection: psycopg.Connection, run_id: int, lo: str | None, hi: str | None, *, read_ahead: int = 1
 ) -> Iterator[Row]:
     """A range of the staged result, in key order; streamed in its own transaction, so many rows at a time."""
+    chosen = _RANGE.format(_STAGED.format(ordered_table(run_id)))
     with connection.cursor() as cursor:
-        found = cursor.stream(
-            sql.SQL(
-                "{} WHERE (%(lo)s::text IS NULL OR key > %(lo)s) AND (%(hi)s::text IS NULL OR key <= %(hi)s) "
-                "ORDER BY key, n"
-            ).format(_STAGED.format(ordered_table(run_id))),
-            {"lo": lo, "hi": hi},
-            size=read_ahead if psycopg.capabilities.has_stream_chunked() else 1,
-        )
-        yield from _staged(found)
+        chunked = psycopg.capabilities.has_stream_chunked()
+        yield from _staged(cursor.stream(chosen, {"lo": lo, "hi": hi}, size=read_ahead if chunked else 1))
+
+
+def staged_width(connection: psycopg.Connection, run_id: int, lo: str | None, hi: str | None) -> int:
+    """Bytes of the widest of the first twenty rows of a range."""
+    chosen = _RANGE.format(sql.SQL("SELECT octet_length(row) AS width FROM {}").format(ordered_table(run_id)))
+    found = connection.execute(
+        sql.SQL("SELECT max(width) FROM ({} LIMIT 20) w").format(chosen), {"lo": lo, "hi": hi}
+    ).fetchone()
+    return int(found[0] or 1) if found else 1
 
 
 def staged_cursor(connection: psycopg.Connection, run_id: int) -> Iterator[Row]:

@@ -30,12 +30,6 @@ FROM pg_database WHERE datname = current_database()
 """
 
 
-@pytest.fixture(scope="session")
-def spare_databases() -> list[str]:
-    """Databases that a test is done with and that are empty again: emptying one takes a tenth of making one."""
-    return []
-
-
 @pytest.fixture
 def desk(committed_db: None, source_database: Callable[..., str], spare_databases: list[str]) -> Iterator[Desk]:
     """An empty source database with a profile."""

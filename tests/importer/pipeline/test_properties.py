@@ -95,7 +95,7 @@ CASES = {
     ),
     "agents": Case(
         "users",
-        {"name": ("text", names), "phone": ("varchar(300)", nullable), "title": ("text", nullable)},
+        {"name": ("text", names), "phone": ("varchar(300)", nullable.map(lambda text: text and text[:300])), "title": ("text", nullable)},
         {"name": "name", "email": {"source": "NULL"}, "phone": "phone", "job_title": "title"},
         {**kept("name", "phone"), "title": ("s.title", "t.job_title")},
     ),
