@@ -241,6 +241,9 @@ SPECTACULAR_SETTINGS = {
         "ServiceStatus": ["healthy", "degraded", "unhealthy"],
         "ApprovalKind": "permissions.models.approvals.Kind",
         "ApprovalStatus": "permissions.models.approvals.Decision",
+        "JobState": "servicevault.jobs.models.JobStatus",
+        "MissedRun": ["run_once", "skip"],
+        "QueryKind": ["builder", "sql"],
     },
 }
 RATE_LIMITS = _rates("RATE_LIMITS")  # name → requests, seconds; names in servicevault.api.limits (G30)

@@ -17,6 +17,7 @@ from servicevault.jobs.models import JobStatus
 
 NAME = 127
 MOST_COLUMNS = 2_000
+MISSED = ("run_once", "skip")  # what becomes of runs that nobody was there for
 
 
 @extend_schema_field(OpenApiTypes.ANY)
@@ -172,7 +173,7 @@ class ExportScheduleBody(serializers.Serializer[Any]):
     month_day = serializers.IntegerField(min_value=1, max_value=31, required=False)
     cron = serializers.CharField(max_length=100, required=False, allow_blank=True)
     timezone = serializers.CharField(max_length=64, required=False)
-    on_missed = serializers.ChoiceField(["run_once", "skip"], required=False)
+    on_missed = serializers.ChoiceField(MISSED, required=False)
     recipients = serializers.ListField(child=serializers.UUIDField(), required=False, max_length=100)
     keep_last = serializers.IntegerField(min_value=1, max_value=1000, required=False, allow_null=True)
     changed_since_column = serializers.CharField(max_length=63, required=False, allow_blank=True)
@@ -201,6 +202,7 @@ class LocalTime(serializers.TimeField):
 
 class ExportScheduleShape(serializers.ModelSerializer[ExportSchedule]):
     at_time = LocalTime(format="%H:%M")
+    on_missed = serializers.ChoiceField(MISSED)
     template_id = serializers.UUIDField()
     template_name = serializers.CharField(source="template.name")
     recipients = serializers.SerializerMethodField()

@@ -74,7 +74,7 @@ class RetryOptions(serializers.Serializer[Any]):
     data = serializers.ChoiceField(["fresh"], default="fresh", help_text="Rows are read from the source again.")
 
 
-class RetryBody(Selection):
+class RecordsRetryBody(Selection):
     retry_options = RetryOptions(required=False)
 
 
@@ -190,12 +190,12 @@ class BulkApi(JobApi):
 
 
 class BulkRetry(BulkApi):
-    @extend_schema(operation_id="retry_records", request=RetryBody, responses={202: BULK, 200: BULK}, tags=["records"])
+    @extend_schema(operation_id="retry_records", request=RecordsRetryBody, responses={202: BULK, 200: BULK}, tags=["records"])
     @once
     def post(self, request: Request) -> Response:
         """Read failed rows from the source again and import them, in a job of their own (R5)."""
         policy.require(request.user, MANAGE)
-        given = self.body(RetryBody)
+        given = self.body(RecordsRetryBody)
         options = given.get("retry_options") or {}
         wanted = options.get("mode") or options.get("import_mode") or Mode.UPSERT
         try:

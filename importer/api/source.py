@@ -252,7 +252,7 @@ class TableListed(serializers.Serializer[Any]):
 
 class Tables(SourceApi):
     @extend_schema(
-        operation_id="list_tables",
+        operation_id="list_builder_tables",
         parameters=[TableParameters],
         responses=page_of("TablePage", TableListed),
         tags=["builder"],

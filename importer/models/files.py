@@ -121,6 +121,7 @@ class FileUpload(models.Model):
 class ImportTemplate(models.Model):
     """How files of one kind are read and mapped, to be used again (F-069)."""
 
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=120)
     table_name = models.CharField(max_length=255)  # for a target type: its table
     target_type = models.CharField(max_length=64, blank=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from django.db.models import Q
 from django.http import HttpResponse, HttpResponseNotAllowed
@@ -17,6 +16,7 @@ from importer.models import ImportJob
 from importer.operations.progress import JobView, listed
 from permissions import policy
 from servicevault.jobs.models import ACTIVE
+from servicevault.web.listing import id_in
 from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only, render_page
 
@@ -99,17 +99,9 @@ def _change(request: PageRequest) -> None:
 
 def _kept(request: PageRequest) -> dict[str, Any]:
     found = request.session.get(KEPT) or {}
-    watched = [pk for pk in found.get("watched") or [] if _is_id(pk)]
+    watched = [pk for pk in found.get("watched") or [] if id_in(str(pk))]
     return {"watched": watched[:MOST], "is_small": bool(found.get("is_small"))}
 
 
 def _keep(request: PageRequest, kept: dict[str, Any]) -> None:
     request.session[KEPT] = kept
-
-
-def _is_id(text: Any) -> bool:
-    try:
-        UUID(str(text))
-    except ValueError:
-        return False
-    return True

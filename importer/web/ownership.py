@@ -17,6 +17,7 @@ from importer.models import ImportProfile, Visibility
 from importer.operations import sharing
 from importer.web.forms import StyledForm
 from importer.web.way import go, profile_of, way_of
+from servicevault.web.listing import id_in
 from servicevault.web.pages import PageRequest, members_only, render_page
 
 MOST_PEOPLE = 200
@@ -129,10 +130,6 @@ def _grants(request: PageRequest) -> dict[UUID, set[str]]:
     """`right-<person>` fields of the form; whatever is no person is left out."""
     found: dict[UUID, set[str]] = {}
     for name in request.POST:
-        if name.startswith("right-"):
-            try:
-                person = UUID(name.removeprefix("right-"))
-            except ValueError:
-                continue
+        if name.startswith("right-") and (person := id_in(name.removeprefix("right-"))):
             found[person] = set(request.POST.getlist(name)) & set(RIGHTS)
     return {person: rights for person, rights in found.items() if rights}

@@ -21,7 +21,6 @@ from importer.operations.agents import has_agents, shown
 from importer.operations.mapping import CodedField
 from importer.operations.previews import profile_queries
 from importer.operations.readiness import remember_open_values
-from importer.web.agents import agents_of
 from importer.web.way import go, source_page, way_of
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, render_page
@@ -90,7 +89,6 @@ def value_maps_page(request: PageRequest, profile: ImportProfile) -> HttpRespons
         "has_agents": has_agents(profile),
     }
     if context["has_agents"]:
-        context |= agents_of(request, profile)
         context["stand_in"] = shown(profile.placeholder_agent) if profile.placeholder_agent else ""
     status = 422 if problem else 200
     return render_page(request, "importer/value_maps.html", "importer/_value_maps.html", context, status=status)

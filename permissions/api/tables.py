@@ -21,7 +21,7 @@ from servicevault.api.views import ApiView
 
 class Parameters(SliceParameters):
     user_id = serializers.UUIDField(required=False)
-    role_id = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    role_id = serializers.UUIDField(required=False)
     table_name = serializers.CharField(required=False, max_length=TABLE_NAME_CHARACTERS)
 
 
@@ -60,15 +60,15 @@ class ExportValues(_Values):
 
 class _For(serializers.Serializer[Any]):
     user_id = serializers.UUIDField(required=False, allow_null=True)
-    role_id = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**63 - 1)
+    role_id = serializers.UUIDField(required=False, allow_null=True)
     table_name = serializers.CharField(max_length=TABLE_NAME_CHARACTERS)
 
 
-class ImportBody(_For, ImportValues):
+class ImportRightBody(_For, ImportValues):
     pass
 
 
-class ExportBody(_For, ExportValues):
+class ExportRightBody(_For, ExportValues):
     pass
 
 
@@ -164,5 +164,5 @@ def _documented(kind: str, row: type, body: type, values: type) -> tuple[type[Ap
     )
 
 
-ImportPermissions, OneImportPermission = _documented("import", ImportRow, ImportBody, ImportValues)
-ExportPermissions, OneExportPermission = _documented("export", ExportRow, ExportBody, ExportValues)
+ImportPermissions, OneImportPermission = _documented("import", ImportRow, ImportRightBody, ImportValues)
+ExportPermissions, OneExportPermission = _documented("export", ExportRow, ExportRightBody, ExportValues)

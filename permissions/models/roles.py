@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 
 from django.conf import settings
@@ -22,6 +23,7 @@ def known_permissions(names: Iterable[str]) -> None:
 class Role(models.Model):
     """A named set of permissions over the three dimensions function, page and widget (G1)."""
 
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=64, unique=True)
     permissions = ArrayField(models.CharField(max_length=64), default=list, blank=True, validators=[known_permissions])
     is_system = models.BooleanField(default=False)

@@ -18,7 +18,7 @@ from permissions import granting, policy
 from permissions.models import ExportPermission, ImportPermission, Role
 from permissions.web.forms import FORMS
 from servicevault import tables as database
-from servicevault.web.listing import plain_text
+from servicevault.web.listing import id_in, plain_text
 from servicevault.web.pages import PageRequest, members_only
 
 PEOPLE = 25
@@ -166,14 +166,11 @@ def _people(text: str) -> Any:
 
 
 def _person(text: str | None) -> Any:
-    try:
-        return get_user_model().objects.select_related("role").filter(pk=UUID(text or "")).first()
-    except ValueError:
-        return None
+    return get_user_model().objects.select_related("role").filter(pk=id_in(text)).first()
 
 
 def _role(text: str | None) -> Role | None:
-    return Role.objects.filter(pk=int(text)).first() if text and text.isdecimal() and len(text) < 18 else None
+    return Role.objects.filter(pk=id_in(text)).first()
 
 
 def _target(user: Any, role: Any) -> dict[str, str]:

@@ -71,6 +71,35 @@ def test_it_is_read_at_docs_without_the_internet(client: Client) -> None:
 
 
 @pytest.mark.req("C13")
+def test_no_two_shapes_share_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    SchemaGenerator().get_schema(request=None, public=True)
+    assert "Warning" not in capsys.readouterr().err
+
+
+# Guide B numbers its jobs; the source's own ids, and those of requests, are texts that others made.
+NUMBERED = {"ExportJobShape", "FileStarted", "Progress", "Status", "UploadedJob", "WholeJob"}
+THEIRS = {"external_id", "object_id", "request_id"}
+
+
+@pytest.mark.req("C3")
+def test_ids_are_uuids_but_for_the_numbers_of_guide_b() -> None:
+    shapes = DOCUMENT["components"]["schemas"]
+    fields = [
+        (name, key, value) for name, shape in shapes.items() for key, value in shape.get("properties", {}).items()
+    ]
+    numbered = {name for name, key, value in fields if is_id(key) and value.get("format") != "uuid"}
+    assert numbered == NUMBERED
+    assert all(shapes[name]["properties"]["id"]["type"] == "integer" for name in NUMBERED)
+    operations = [operation for methods in DOCUMENT["paths"].values() for operation in methods.values()]
+    parameters = [each for operation in operations for each in operation.get("parameters", []) if is_id(each["name"])]
+    assert {each["schema"].get("format") for each in parameters} == {"uuid"}
+
+
+def is_id(name: str) -> bool:
+    return (name == "id" or name.endswith("_id")) and name not in THEIRS
+
+
+@pytest.mark.req("C13")
 def test_every_operation_says_what_it_does_and_how_it_fails() -> None:
     for path, methods in DOCUMENT["paths"].items():
         for method, operation in methods.items():

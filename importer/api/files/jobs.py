@@ -125,14 +125,14 @@ class Start(JobApi):
     rate = "import_start"
 
     @extend_schema(
-        operation_id="start_file_job", request=shapes.StartBody, responses={202: STARTED}, tags=["file imports"]
+        operation_id="start_file_job", request=shapes.FileStartBody, responses={202: STARTED}, tags=["file imports"]
     )
     @once
     def post(self, request: Request, pk: UUID) -> Response:
         """Import the validated file, or ask for the approval it needs."""
         job = self.own(pk)
         with transaction.atomic():
-            job = files.start(job, request.user, accept_errors=self.body(shapes.StartBody)["accept_errors"])
+            job = files.start(job, request.user, accept_errors=self.body(shapes.FileStartBody)["accept_errors"])
             announce(job)
         return self.started(job)
 
@@ -163,14 +163,14 @@ class Retry(JobApi):
 
     @extend_schema(
         operation_id="retry_file_job",
-        request=shapes.RetryBody,
+        request=shapes.FileRetryBody,
         responses={201: shapes.UploadedJob},
         tags=["file imports"],
     )
     @once
     def post(self, request: Request, pk: UUID) -> Response:
         """A new waiting job for the rows that failed, as they are in the file: map or read them otherwise, start it."""
-        job = files.retry(self.own(pk), request.user, scope=self.body(shapes.RetryBody)["scope"])
+        job = files.retry(self.own(pk), request.user, scope=self.body(shapes.FileRetryBody)["scope"])
         return Response(files.described(job), status=201)
 
 
@@ -212,7 +212,7 @@ class Errors(RowsApi):
     @extend_schema(
         operation_id="list_file_errors",
         parameters=[shapes.ErrorParameters],
-        responses=slice_of("FileErrorSlice", "errors", shapes.Finding),
+        responses=slice_of("FileErrorSlice", "errors", shapes.FileProblem),
         tags=["file imports"],
     )
     def get(self, request: Request, pk: UUID) -> Response:

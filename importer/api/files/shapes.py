@@ -106,7 +106,7 @@ def content_of(given: Mapping[str, Any]) -> tuple[Any, str]:
     return [str(given.get("text", "")).encode()], "pasted.txt"
 
 
-class Finding(serializers.Serializer[Any]):
+class FileProblem(serializers.Serializer[Any]):
     """One error or warning of one cell, row or file."""
 
     part = serializers.CharField(required=False, help_text="of a document")
@@ -138,8 +138,8 @@ REPORT = envelope(
     totalRows=serializers.IntegerField(),
     validRows=serializers.IntegerField(),
     errorRows=serializers.IntegerField(),
-    errors=Finding(many=True),
-    warnings=Finding(many=True),
+    errors=FileProblem(many=True),
+    warnings=FileProblem(many=True),
     errorsTotal=serializers.IntegerField(),
     warningsTotal=serializers.IntegerField(),
     truncated=serializers.BooleanField(),
@@ -259,11 +259,11 @@ class Progress(Status):
     estimated_completion = serializers.DateTimeField(allow_null=True)
 
 
-class StartBody(serializers.Serializer[Any]):
+class FileStartBody(serializers.Serializer[Any]):
     accept_errors = serializers.BooleanField(default=False)
 
 
-class RetryBody(serializers.Serializer[Any]):
+class FileRetryBody(serializers.Serializer[Any]):
     scope = serializers.ChoiceField(["failed", "all"], default="failed")
 
 

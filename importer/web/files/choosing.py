@@ -25,7 +25,7 @@ from permissions import tables as granted
 from permissions.tables import ImportAllowance
 from servicevault import catalog, tables
 from servicevault.jobs.models import ACTIVE
-from servicevault.web.listing import plain_text
+from servicevault.web.listing import id_in, plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 
 LATEST = 10
@@ -97,8 +97,8 @@ def taken(request: PageRequest, parameters: Parameters | None) -> ImportJob:
 
 
 def _template(request: PageRequest) -> ImportTemplate | None:
-    wanted = request.POST.get("template", "")
-    return files.templates.fetch(request.user, wanted) if wanted.isdecimal() and len(wanted) < 10 else None
+    wanted = id_in(request.POST.get("template"))
+    return files.templates.fetch(request.user, wanted) if wanted else None
 
 
 def _uploaded(
