@@ -166,11 +166,13 @@ def _people(text: str) -> Any:
 
 
 def _person(text: str | None) -> Any:
-    return get_user_model().objects.select_related("role").filter(pk=id_in(text)).first()
+    found = id_in(text)
+    return get_user_model().objects.select_related("role").filter(pk=found).first() if found else None
 
 
 def _role(text: str | None) -> Role | None:
-    return Role.objects.filter(pk=id_in(text)).first()
+    found = id_in(text)
+    return Role.objects.filter(pk=found).first() if found else None
 
 
 def _target(user: Any, role: Any) -> dict[str, str]:
