@@ -86,7 +86,7 @@ MATRIX: dict[str, Address] = {
     "profile_access": Address(MANAGERS, SAVERS, _PROFILE),
     "profile_delete": Address(MANAGERS, SAVERS, _PROFILE),
     "tokens": Address(EVERYBODY_IN, (302, 422, 422, 422, 422)),
-    "token_revoke": Address(NO_SUCH_METHOD, (302, 404, 404, 404, 404), {"pk": "number"}),
+    "token_revoke": Address(NO_SUCH_METHOD, (302, 404, 404, 404, 404), {"pk": "nobody"}),
     "profile_start": Address(NO_SUCH_METHOD, STARTERS, {"pk": "profile"}),
     # An empty form begins no query: 422 with the question again.
     "builder": Address(BUILDERS_ON, (302, 403, 403, 422, 422), _PROFILE),

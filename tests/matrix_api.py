@@ -111,7 +111,7 @@ API: dict[str, Address] = {
     "api_file_uploads": Address(NO_FILE_METHOD, (401, 422, 422, 422, 422)),
     "api_file_part": Address((401, 404, 404, 404, 404), NO_FILE_METHOD, {"pk": "nobody"}),
     "api_import_templates": Address((401, 200, 200, 200, 200), (401, 422, 422, 422, 422)),
-    "api_import_template": Address((401, 404, 404, 404, 404), NO_FILE_METHOD, {"pk": "number"}),
+    "api_import_template": Address((401, 404, 404, 404, 404), NO_FILE_METHOD, {"pk": "nobody"}),
     "api_suggest_mapping": Address(NO_FILE_METHOD, (401, 422, 422, 422, 422), {"table_name": "table"}),
     "api_templates": Address(IN, CONFIGURED),
     "api_template_import": Address(NO_METHOD, (401, 403, 403, 403, 415)),
