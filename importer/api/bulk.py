@@ -190,7 +190,9 @@ class BulkApi(JobApi):
 
 
 class BulkRetry(BulkApi):
-    @extend_schema(operation_id="retry_records", request=RecordsRetryBody, responses={202: BULK, 200: BULK}, tags=["records"])
+    @extend_schema(
+        operation_id="retry_records", request=RecordsRetryBody, responses={202: BULK, 200: BULK}, tags=["records"]
+    )
     @once
     def post(self, request: Request) -> Response:
         """Read failed rows from the source again and import them, in a job of their own (R5)."""

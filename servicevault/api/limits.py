@@ -22,6 +22,7 @@ LIMITS: dict[str, tuple[int, int]] = {  # name → requests, seconds
     "monitoring": (120, 60),
     "table_read": (120, 60),
     "upload": (60, 3600),
+    "upload_part": (6_000, 3600),
     "parse_validate": (600, 3600),
     "import_start": (60, 3600),
     "export_create": (60, 3600),

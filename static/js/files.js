@@ -1,68 +1,6 @@
-// File import works without this: it adds dropping, the upload's progress, filters while typing, and Ctrl+Enter.
+// File import works without this: it adds filters while typing, buttons that say what they do, and Ctrl+Enter.
 (() => {
   "use strict";
-  const megabytes = (bytes) => {
-    const [size, unit] = bytes < 104858 ? [bytes / 1024, "KB"] : [bytes / 1048576, "MB"];
-    return `${size.toLocaleString("en", { maximumFractionDigits: 1 })} ${unit}`;
-  };
-
-  // -- the file
-  const say = (form, words, wrong) => {
-    const place = form.querySelector("[data-upload-said]");
-    if (!place) return;
-    place.textContent = words;
-    place.classList.toggle("sv-wrong", Boolean(wrong));
-  };
-  const fits = (form, file) => !file || file.size <= Number(form.dataset.maxBytes);
-  const look = (input) => {
-    const form = input.closest("[data-upload]");
-    const file = input.files[0];
-    if (!file) return say(form, "");
-    const limit = megabytes(Number(form.dataset.maxBytes));
-    if (fits(form, file)) say(form, `${file.name} – ${megabytes(file.size)}`);
-    else say(form, `${file.name} has ${megabytes(file.size)}; at most ${limit} are allowed. Split it, or ask for a higher limit.`, true);
-  };
-  for (const kind of ["dragover", "dragleave", "drop"]) {
-    document.addEventListener(kind, (event) => {
-      const zone = event.target.closest?.("[data-drop]");
-      if (!zone) return;
-      event.preventDefault();
-      zone.classList.toggle("sv-drop-over", kind === "dragover");
-      if (kind !== "drop" || !event.dataTransfer.files.length) return;
-      const input = zone.querySelector("input[type=file]");
-      input.files = event.dataTransfer.files;
-      look(input);
-    });
-  }
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    const input = event.target.matches("[data-upload]") && event.target.querySelector("input[type=file]");
-    if (input && !fits(event.target, input.files[0])) {
-      event.preventDefault(); // said already
-      input.focus();
-    }
-  });
-  document.addEventListener("htmx:xhr:progress", (event) => {
-    const bar = event.target.closest("[data-upload]")?.querySelector("[data-upload-bar]");
-    if (!bar || !event.detail.lengthComputable) return;
-    bar.hidden = false;
-    if (event.detail.loaded < event.detail.total) bar.value = (event.detail.loaded * 100) / event.detail.total;
-    else bar.removeAttribute("value"); // all was sent: the server reads it now
-  });
-  document.addEventListener("htmx:afterRequest", (event) => {
-    const bar = event.target.matches?.("[data-upload]") && event.target.querySelector("[data-upload-bar]");
-    if (bar) bar.hidden = true;
-  });
-  for (const kind of ["htmx:responseError", "htmx:sendError"]) {
-    document.addEventListener(kind, (event) => {
-      const form = event.target.closest?.("[data-upload]");
-      const bar = form?.querySelector("[data-upload-bar]");
-      if (!bar) return;
-      bar.hidden = true;
-      const status = event.detail.xhr?.status;
-      if (status === 413) say(form, "The server refused the file: it is larger than you may send.", true);
-      else say(form, `The file did not arrive${status ? ` (${status})` : ": the connection broke"}. Try again.`, true);
-    });
-  }
 
   // -- filters while typing; they change nothing, so the form must not hear of them
   const shown = (table) => {
@@ -88,7 +26,6 @@
   document.addEventListener("input", filter, true);
   document.addEventListener("change", filter, true);
   document.addEventListener("change", (event) => {
-    if (event.target.matches("[data-upload] input[type=file]")) look(event.target);
     if (event.target.matches("[data-submits]") && event.target.value) event.target.form.requestSubmit();
   });
 

@@ -242,6 +242,7 @@ def test_a_template_is_kept_and_picked_with_the_next_file(browser: Any) -> None:
     browser.post(f"{way}/map", form_of(mapping, target_0="name", transform_0="upper", default_2="1"))
     browser.post(f"{way}/template", {"name": "Old shop"})
     template = ImportTemplate.objects.get()
+    assert f'<option value="{template.pk}">Old shop' in browser.get(f"{PAGE}?table=people").content.decode()
     again = send(browser, "Nom,mail,extra\nAda,ada@example.com,3\n", template=str(template.pk))
     read = browser.get(again["Location"])
     assert "columns that the file does not have: age" in text_of(read)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from importer.models import ImportJob
+from importer.models import FileUpload, ImportJob
 from permissions.models import ImportPermission
 from tests.web.test_browser import log_in
 
@@ -114,3 +114,37 @@ def test_it_works_without_scripts(
     page.get_by_text("12 created", exact=False).first.wait_for()
     assert count() == 12
     context.close()
+
+
+@pytest.mark.req("F-040", "F-160")
+def test_a_large_file_goes_on_where_it_stopped(people: Any, tmp_path: Path, tab: Any) -> None:
+    ImportPermission.objects.filter(user=people).update(max_file_size_mb=100)
+    path = tmp_path / "large.csv"
+    path.write_text(
+        "Full Name,E-Mail\n" + "".join(f"Person {n:06},{'x' * 60}{n}@example.com\n" for n in range(150_000))
+    )
+    size = path.stat().st_size
+    sent: list[int] = []
+    tab.on("request", lambda request: sent.append(int(request.headers["upload-offset"])) if request.method == "PATCH" else None)  # fmt: skip
+
+    def lost(route: Any) -> None:
+        route.abort() if route.request.method == "PATCH" and len(sent) == 2 else route.continue_()
+
+    tab.route("**/api/v1/data/import/uploads/*", lost)
+    log_in(tab, "alice")
+    tab.goto("/settings/data-import?table=people")
+    tab.get_by_label("Choose a file").set_input_files(path)
+    tab.get_by_role("button", name="Upload").click()
+    tab.get_by_text("It is tried again by itself").wait_for()
+    tab.get_by_role("button", name="Stop").click()
+    tab.get_by_text("Stopped at 5 MB", exact=False).wait_for()
+    tab.reload()
+    tab.get_by_label("Choose a file").set_input_files(path)
+    tab.get_by_role("button", name="Upload").click()
+    tab.get_by_role("heading", name="The first 20 rows").wait_for()
+    part = 5 * 2**20
+    assert sorted(set(sent)) == [*range(0, size, part)]
+    assert sent.count(0) == 1  # the first part was not sent again
+    assert ImportJob.objects.get().file.file_size == size
+    assert FileUpload.objects.count() == 0
+    assert tab.misdeeds == []

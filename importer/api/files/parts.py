@@ -74,7 +74,7 @@ class Uploads(ApiView):
 
 
 class OneUpload(ApiView):
-    rate = "parse_validate"
+    rate = "upload_part"
     parser_classes = [BytesParser]
 
     @extend_schema(operation_id="get_upload", responses={200: _UPLOAD, 410: Failure}, tags=["file imports"])

@@ -15,8 +15,10 @@ from importer.file_bounds import UNBOUNDED, Bounds
 from importer.file_options import SOURCE_KEY
 from importer.file_parts import WHOLE, Part, parts_of
 from importer.file_targets import Destination
-from importer.models import DOCUMENT, OF_DESK, ImportJob, ImportTemplate
+from importer.models import DOCUMENT, OF_DESK, FileUpload, ImportJob, ImportTemplate
 from importer.operations import files
+from importer.operations.files import parts
+from importer.operations.files.uploading import Content
 from importer.operations.progress import listed
 from importer.web.files.flow import PAGE, Refusal, go, rows_of, steps_of
 from importer.web.files.parameters import Parameters, parameters_of
@@ -39,6 +41,15 @@ class Choice:
     value: str  # in the address
     words: str
     row_estimate: int = 0
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The file a form brings: with it, or in parts that came before."""
+
+    content: Content
+    name: str
+    parts: FileUpload | None = None
 
 
 @dataclass(frozen=True)
@@ -81,19 +92,29 @@ def upload(request: PageRequest) -> HttpResponse:
 def taken(request: PageRequest, parameters: Parameters | None) -> ImportJob:
     """The job of the file or the text that the form brings, mapped as far as names and contents tell.
 
-    Raises what `files.upload` raises, and ImportInvalid without a file.
+    Raises what `files.upload` raises, what `parts.find` raises, and ImportInvalid without a file.
     """
     table_name = plain_text(request.POST.get("table"), limit=255)
-    sent, text = request.FILES.get("file"), request.POST.get("text", "")
+    sent, text = _sent(request), request.POST.get("text", "")
     if sent is None and not text.strip():
         raise files.ImportInvalid("Choose a file, or paste its text.")
     template = _template(request)
     job = _uploaded(request, template, table_name, sent=sent, text=text, parameters=parameters)
+    if sent is not None and sent.parts is not None:
+        parts.discard(sent.parts)
     try:
         _mapped(request, job, template)
     except ImporterError as error:  # the file is kept: what does not fit is changed on the next pages
         messages.warning(request, f"Nothing is mapped yet: {error}")
     return job
+
+
+def _sent(request: PageRequest) -> Sent | None:
+    if upload_id := id_in(request.POST.get("upload_id")):
+        came = parts.find(request.user, upload_id)
+        return Sent(parts.content_of(came), came.filename, came)
+    file = request.FILES.get("file")
+    return Sent(file, file.name or "file") if file is not None else None
 
 
 def _template(request: PageRequest) -> ImportTemplate | None:
@@ -106,7 +127,7 @@ def _uploaded(
     template: ImportTemplate | None,
     table_name: str,
     *,
-    sent: Any,
+    sent: Sent | None,
     text: str,
     parameters: Parameters | None,
 ) -> ImportJob:
@@ -122,11 +143,11 @@ def _uploaded(
         given["options"] = (given["options"] or {}) | {"format": declared}
     if table_name == DOCUMENT:
         given["mappings"] = None
-        content = sent if sent is not None else [text.encode()]
-        return files.upload_document(request.user, content, getattr(sent, "name", "") or "pasted.txt", **given)
+        document = sent or Sent([text.encode()], "pasted.txt")
+        return files.upload_document(request.user, document.content, document.name, **given)
     given |= goes_to(table_name)
     if sent is not None:
-        return files.upload(request.user, sent, sent.name or "file", **given)
+        return files.upload(request.user, sent.content, sent.name, **given)
     return files.upload_text(request.user, text, **given)
 
 
