@@ -11,11 +11,14 @@ class ExporterConfig(AppConfig):
         """Say how exports are seen, and how failures are told, before the first view asks."""
         from exporter import access, planning, tasks
         from exporter.api import failures as told
-        from exporter.operations import consent
+        from exporter.models import ExportJob
+        from exporter.operations import consent, news
         from permissions import approvals, granting
         from servicevault.api import failures
+        from servicevault.notifications import telling
 
         approvals.register(consent.SUBJECT, tasks.APPROVAL)
         access.register()
+        telling.register(ExportJob, news.ended)
         granting.check_row_filter.append(planning.row_filter_fault)
         failures.register(told.tell)

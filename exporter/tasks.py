@@ -6,6 +6,7 @@ from uuid import UUID
 
 from celery import shared_task
 from django.db import transaction
+from django.urls import reverse
 
 from exporter import operations, run
 from exporter.models import ExportJob
@@ -67,4 +68,11 @@ def release(job_id: UUID) -> bool:
     return released
 
 
-APPROVAL = Hooks("export", digest=consent.digest, release=release, refuse=consent.refuse, sees=consent.sees)
+APPROVAL = Hooks(
+    "export",
+    digest=consent.digest,
+    release=release,
+    refuse=consent.refuse,
+    sees=consent.sees,
+    page=lambda _: reverse("exports"),
+)

@@ -11,14 +11,17 @@ class ImporterConfig(AppConfig):
         """Say how profiles and jobs are seen and approved, and how failures are told, before the first view asks."""
         from importer import access, file_targets, tasks
         from importer.api import failures as told
-        from importer.operations import consent
+        from importer.models import ImportJob
+        from importer.operations import consent, news
         from importer.operations.files import consent as of_files
         from permissions import approvals
         from servicevault import catalog
         from servicevault.api import failures
+        from servicevault.notifications import telling
 
         approvals.register(consent.SUBJECT, tasks.APPROVAL)
         approvals.register(of_files.SUBJECT, tasks.FILE_APPROVAL)
         access.register()
+        telling.register(ImportJob, news.ended)
         catalog.register_maker(file_targets.OF_TABLES, file_targets.table_named)
         failures.register(told.tell)

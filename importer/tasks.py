@@ -9,7 +9,7 @@ from django.db import transaction
 
 from importer import runner
 from importer.models import ImportJob
-from importer.operations import consent, files
+from importer.operations import consent, files, news
 from importer.operations.files import consent as of_files
 from permissions.approvals import Hooks
 from servicevault import pulse
@@ -62,5 +62,11 @@ def release(job_id: UUID) -> bool:
     return released
 
 
-FILE_APPROVAL = Hooks("import", digest=of_files.digest, release=release, refuse=consent.refuse, sees=of_files.sees)
-APPROVAL = Hooks("import", digest=consent.digest, release=release, refuse=consent.refuse, sees=consent.sees)
+def _page(job_id: UUID) -> str:
+    return news.page_of(ImportJob.objects.get(pk=job_id))
+
+
+FILE_APPROVAL = Hooks(
+    "import", digest=of_files.digest, release=release, refuse=consent.refuse, sees=of_files.sees, page=_page
+)
+APPROVAL = Hooks("import", digest=consent.digest, release=release, refuse=consent.refuse, sees=consent.sees, page=_page)

@@ -16,12 +16,15 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.dispatch import Signal
 from django.http import Http404
+from django.urls import reverse
 from django.utils import timezone
 
 from permissions import audit, policy
 from permissions.models import Approval, Decision
+from servicevault.notifications import telling
+from servicevault.notifications.models import Kind
+from servicevault.notifications.telling import News
 
 PERMISSION = "import.approve"
 VALID_FOR = timedelta(days=14)  # J23
@@ -35,10 +38,6 @@ RISKS = {  # G22, with the words of the pages
     "raw_sql": "Written SQL",
     "error_rows_accepted": "Rows with errors are accepted",
 }
-
-# Sent after the commit with `approval`; whoever tells people listens (G24).
-requested = Signal()
-decided = Signal()
 
 
 class ApprovalConflict(Exception):
@@ -79,6 +78,7 @@ class Hooks:
     release: Callable[[UUID], bool]  # approved: queue it, tell a worker after the commit; False when it no longer waits
     refuse: Callable[[UUID, str], bool]  # cancel it for this reason
     sees: Callable[[Any, Approval], bool]  # whether the person may see its profile or table
+    page: Callable[[UUID], str]  # where whoever asked finds the job
 
 
 _hooks: dict[str, Hooks] = {}
@@ -123,7 +123,8 @@ def request(
         risk_flags=[name for name in RISKS if name in risk_flags],
         bound_to=hooks.digest(job_id),
     )
-    if not any(hooks.sees(person, approval) for person in approvers(besides=by)):
+    people = _deciders(approval)
+    if not people:
         raise ApprovalRequired(
             "This needs an approval, and nobody besides you may give it. "
             "Ask a super admin to give somebody the role Approver."
@@ -131,7 +132,7 @@ def request(
     approval.save()
     approval.refresh_from_db(fields=["requested_at"])
     audit.record(f"{approval.kind}_requested", user=by, **_subject_of(approval))
-    transaction.on_commit(lambda: requested.send(Approval, approval=approval), robust=True)
+    _tell_asked(approval, people)
     return approval
 
 
@@ -255,7 +256,7 @@ def _ask_again(approval: Approval) -> Approval:
     )
     fresh.save()
     audit.record(f"{fresh.kind}_requested", user=fresh.requested_by, details={"again": True}, **_subject_of(fresh))
-    transaction.on_commit(lambda: requested.send(Approval, approval=fresh), robust=True)
+    _tell_asked(fresh, _deciders(fresh))
     return fresh
 
 
@@ -271,7 +272,30 @@ def _close(approval: Approval, decision: Decision, *, by: Any, notes: str) -> No
     word = "approved" if decision == Decision.APPROVED else "rejected"
     expired = {"expired": True} if decision == Decision.EXPIRED else {}
     audit.record(f"{approval.kind}_{word}", user=by, details=expired, **_subject_of(approval))
-    transaction.on_commit(lambda: decided.send(Approval, approval=approval), robust=True)
+    _tell_decided(approval)
+
+
+def _deciders(approval: Approval) -> list[Any]:
+    """Who may decide on the request and see what it is about."""
+    sees = _hooks[approval.subject].sees
+    return [person for person in approvers(besides=approval.requested_by) if sees(person, approval)]
+
+
+def _tell_asked(approval: Approval, people: list[Any]) -> None:
+    asker = approval.requested_by or "The command line"
+    page = reverse("approval", args=[approval.pk])
+    telling.tell(people, News(Kind.APPROVAL_ASKED, f"{asker} asks for your approval", page, approval.summary))
+
+
+def _tell_decided(approval: Approval) -> None:
+    """Tell whoever asked, with the reason."""
+    if approval.requested_by is None:
+        return
+    said = Decision(approval.status).label.lower()
+    title = f"Your request {f'was {said} by {approval.decided_by}' if approval.decided_by else said}"
+    body = f"{approval.summary} {approval.notes}".strip()
+    page = _hooks[approval.subject].page(approval.job_id)
+    telling.tell([approval.requested_by], News(Kind.APPROVAL_DECIDED, title, page, body))
 
 
 def _subject_of(approval: Approval) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from permissions import approvals, audit_log
+from servicevault.notifications import telling
 
 
 @shared_task(name="permissions.tasks.expire_approvals")
@@ -17,3 +18,9 @@ def expire_approvals() -> int:
 def purge_audit_log() -> int:
     """Remove entries older than AUDIT_RETENTION_DAYS (G28)."""
     return audit_log.purge()
+
+
+@shared_task(name="permissions.tasks.forget_notifications")
+def forget_notifications() -> int:
+    """Remove what people were told more than ninety days ago."""
+    return telling.forget_old()

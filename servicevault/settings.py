@@ -267,6 +267,7 @@ CELERY_BEAT_SCHEDULE = {
     "run-export-schedules": {"task": "exporter.tasks.run_schedules", "schedule": 30.0},
     "clean-exports": {"task": "exporter.tasks.clean_exports", "schedule": 300.0},
     "expire-approvals": {"task": "permissions.tasks.expire_approvals", "schedule": 3600.0},
+    "forget-notifications": {"task": "permissions.tasks.forget_notifications", "schedule": 86_400.0},
     "purge-audit-log": {"task": "permissions.tasks.purge_audit_log", "schedule": 86_400.0},
 }
 

@@ -19,7 +19,9 @@ from django.conf import settings
 from django.db import NotSupportedError, connection, transaction
 from psycopg import sql
 
-_INTERNAL = re.compile(r"^(django_|auth_|authtoken_|celery_|channels_|guardian_|idempotent_|importer_stage_|pg_)")
+_INTERNAL = re.compile(
+    r"^(django_|auth_|authtoken_|celery_|channels_|guardian_|idempotent_|importer_stage_|notifications$|pg_)"
+)
 _SENSITIVE = re.compile(r"password|secret|token|hash|api_key|salt|private_key|mfa|otp_", re.IGNORECASE)
 _OF_USERS = frozenset({"is_superuser", "is_staff", "role", "role_id", "permissions"})
 _DOMAIN_APP = "servicevault"

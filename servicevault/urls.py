@@ -10,6 +10,7 @@ from drf_spectacular.views import SpectacularAPIView
 
 from servicevault.api import documentation as pages
 from servicevault.api import monitoring
+from servicevault.notifications import web as notifications
 from servicevault.web import home, session, tickets, tokens
 
 urlpatterns = [
@@ -18,6 +19,9 @@ urlpatterns = [
     path("logout", LogoutView.as_view(), name="logout"),
     path("settings/tokens", tokens.tokens, name="tokens"),
     path("settings/tokens/<uuid:pk>/revoke", tokens.revoke, name="token_revoke"),
+    path("notifications", notifications.notification_list, name="notifications"),
+    path("notifications/read", notifications.read_all, name="notifications_read"),
+    path("notifications/<uuid:pk>", notifications.notification, name="notification"),
     path("tickets", tickets.ticket_list, name="ticket_list"),
     path("tickets/<uuid:pk>", tickets.ticket, name="ticket"),
     path("tickets/<uuid:pk>/body", tickets.ticket_body, name="ticket_body"),

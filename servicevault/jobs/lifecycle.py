@@ -16,11 +16,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
 from servicevault.jobs.clock import InSeconds
 from servicevault.jobs.models import FINISHED, LEASE_SECONDS, RESUMABLE, Job, JobStatus
+from servicevault.notifications import telling as notifications
 
 
 def claim(model: type[Job], job_id: Any) -> bool:
@@ -175,28 +177,35 @@ def _is_hopeless(model: type[Job], job_id: Any) -> bool:
         pk=job_id,
         attempts__gte=model.max_attempts,
     )
-    return bool(
-        unfinished.update(
-            status=JobStatus.FAILED,
-            completed_at=Now(),
-            lease_until=None,
-            current_operation="",
-            error_code="internal_error",
-            error_message=f"The job was started {model.max_attempts} times and its worker ended each time without progress.",
-        )
+    failed = unfinished.update(
+        status=JobStatus.FAILED,
+        completed_at=Now(),
+        lease_until=None,
+        current_operation="",
+        error_code="internal_error",
+        error_message=f"The job was started {model.max_attempts} times and its worker ended each time without progress.",
     )
+    if failed:
+        _tell_starter(model, job_id)
+    return bool(failed)
 
 
 def _end(model: type[Job], job_id: Any, status: JobStatus, *, condition: Q | None = None, **values: Any) -> bool:
     assert status in FINISHED
     rows = model._default_manager.filter(condition or Q(), pk=job_id, status=JobStatus.RUNNING)
-    return bool(
-        rows.update(
-            status=status,
-            completed_at=Now(),
-            lease_until=None,
-            cancel_requested=False,
-            current_operation="",
-            **values,
-        )
+    ended = rows.update(
+        status=status,
+        completed_at=Now(),
+        lease_until=None,
+        cancel_requested=False,
+        current_operation="",
+        **values,
     )
+    if ended:
+        _tell_starter(model, job_id)
+    return bool(ended)
+
+
+def _tell_starter(model: type[Job], job_id: Any) -> None:
+    """Whoever started the job learns that it ended; that they could not be told fails no job."""
+    transaction.on_commit(lambda: notifications.job_ended(model._default_manager.get(pk=job_id)), robust=True)

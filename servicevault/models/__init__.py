@@ -1,6 +1,7 @@
 """The help desk's own tables (spec/domain.md)."""
 
 from servicevault.api.models import IdempotentRequest
+from servicevault.notifications.models import Notification
 
 from .lookups import TicketCategory, TicketPriority, TicketStatus
 from .people import Account, AccountType, User, UserType
@@ -13,6 +14,7 @@ __all__ = [
     "BillingRate",
     "Channel",
     "IdempotentRequest",
+    "Notification",
     "Priority",
     "Status",
     "Ticket",

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from importer.operations.progress import spoken
 from permissions import approvals, policy, tables
 from servicevault.models.tickets import Status
+from servicevault.notifications import telling
 from servicevault.web.tickets import STATUS_LOOKS
 
 register = template.Library()
@@ -65,6 +66,12 @@ def navigation(user: Any, url_name: str | None) -> list[dict[str, Any]]:
         for url, words, picture, permission in ENTRIES
         if _may_open(user, permission) and (url not in GATES or GATES[url](user))
     ]
+
+
+@register.simple_tag
+def unread(user: Any) -> int:
+    """How many notifications the person has not read."""
+    return telling.unread(user)
 
 
 @register.simple_tag(takes_context=True)

@@ -70,21 +70,31 @@ def test_a_rehearsal_needs_no_consent(careful: Any, alice: Any, dora: Any) -> No
     assert operations.start_import(careful, by=alice, dry_run=True).status == JobStatus.PENDING
 
 
-@pytest.mark.req("G20", "J22", "G24")
-def test_an_approval_queues_the_job(
-    asked: Approval, dora: Any, program: Callable[[Any], Program], django_capture_on_commit_callbacks: Any
+@pytest.mark.req("G24", "J22", "G11", "A9")
+def test_who_may_decide_and_who_asked_are_told(
+    asked: Approval, alice: Any, bob: Any, dora: Any, logged_in: Any
 ) -> None:
-    told: list[Approval] = []
-    approvals.decided.connect(lambda approval, **_: told.append(approval), weak=False, dispatch_uid="test")
-    with django_capture_on_commit_callbacks(execute=True):
-        answer = program(dora).post(f"/jobs/{asked.job_id}/approve", {"notes": "Go."})
-    approvals.decided.disconnect(dispatch_uid="test")
+    request = dora.notifications.get()
+    assert (request.title, request.body) == ("Alice Ng asks for your approval", asked.summary)
+    assert not bob.notifications.exists()  # may not decide
+    browser = logged_in(dora)
+    assert "1</span>" in browser.get("/").content.decode()
+    assert browser.get(f"/notifications/{request.pk}")["Location"] == f"/approvals/{asked.pk}"
+    assert logged_in(alice).get(f"/notifications/{request.pk}").status_code == 404
+    approvals.decide(asked.pk, by=dora, approve=False, notes="Wrong source.")
+    answer = alice.notifications.get()
+    assert (answer.title, answer.url) == ("Your request was rejected by Dora Diaz", f"/import/jobs/{asked.job_id}")
+    assert "Wrong source." in answer.body
+
+
+@pytest.mark.req("G20", "J22", "G24")
+def test_an_approval_queues_the_job(asked: Approval, dora: Any, program: Callable[[Any], Program]) -> None:
+    answer = program(dora).post(f"/jobs/{asked.job_id}/approve", {"notes": "Go."})
     assert (answer.status_code, answer.json()["job"]["status"]) == (200, "pending")
     asked.refresh_from_db()
     assert (asked.status, asked.decided_by, asked.notes) == ("approved", dora, "Go.")
     assert AuditEntry.objects.get(operation="import_approved").user == dora
     assert AuditEntry.objects.get(operation="import_started").user == asked.requested_by
-    assert told == [asked]
 
 
 @pytest.mark.req("G20", "G21", "C16")
@@ -149,13 +159,14 @@ def test_what_is_unchanged_may_run(asked: Approval, dora: Any) -> None:
 
 
 @pytest.mark.req("J23")
-def test_a_request_expires_after_fourteen_days(asked: Approval) -> None:
+def test_a_request_expires_after_fourteen_days(asked: Approval, alice: Any) -> None:
     Approval.objects.update(requested_at=timezone.now() - timedelta(days=13, hours=23))
     assert approvals.expire() == 0
     Approval.objects.update(requested_at=timezone.now() - timedelta(days=14, minutes=1))
     assert approvals.expire() == 1
     asked.refresh_from_db()
     assert (asked.status, ImportJob.objects.get().status) == ("expired", JobStatus.CANCELLED)
+    assert alice.notifications.get().title == "Your request expired"
 
 
 @pytest.mark.req("J22")

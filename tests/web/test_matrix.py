@@ -11,6 +11,9 @@ from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from exporter.models import ExportJob, ExportTemplate
+from servicevault.notifications import telling
+from servicevault.notifications.models import Kind
+from servicevault.notifications.telling import News
 from templates_registry.models import Template
 from tests.matrix import ADMIN, PEOPLE
 from tests.matrix import MATRIX as PAGES
@@ -30,7 +33,15 @@ def browsers(request: pytest.FixtureRequest, logged_in: Callable[[Any], Any], cl
 
 @pytest.fixture
 def places(
-    *, ticket: Any, finished_job: Any, rehearsed_job: Any, profile: Any, waiting_file: Any, sent_file: Any, root: Any
+    *,
+    ticket: Any,
+    finished_job: Any,
+    rehearsed_job: Any,
+    profile: Any,
+    waiting_file: Any,
+    sent_file: Any,
+    root: Any,
+    alice: Any,
 ) -> dict[str, str]:
     type(profile).objects.filter(pk=profile.pk).update(host="127.0.0.1", port=1)  # refuses at once
     saved = ExportTemplate.objects.create(
@@ -39,7 +50,9 @@ def places(
     export = ExportJob.objects.create(
         table_name="tickets", export_format="csv", filename="tickets.csv", selected_columns=["id"], created_by=root
     )
+    telling.tell([alice], News(Kind.JOB_COMPLETED, "Import of “Old desk”: completed", "/"))
     return {
+        "notification": str(alice.notifications.get().pk),
         "table": "tickets",
         "export": str(export.pk),
         "export_template": str(saved.pk),

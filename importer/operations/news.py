@@ -1,0 +1,38 @@
+"""What whoever started an import is told when it ends (A9, L13)."""
+
+from __future__ import annotations
+
+from django.urls import reverse
+
+from importer.models import ImportJob, JobKind
+from importer.operations.progress import view_of
+from servicevault.jobs.models import JobStatus
+from servicevault.notifications.models import Kind
+from servicevault.notifications.telling import News
+
+KINDS = {
+    JobStatus.COMPLETED: Kind.JOB_COMPLETED,
+    JobStatus.FAILED: Kind.JOB_FAILED,
+    JobStatus.CANCELLED: Kind.JOB_CANCELLED,
+}
+
+
+def ended(job: ImportJob) -> News | None:
+    """How the job ended, with its figures; a failed one with its reason and what to do."""
+    view = view_of(job)
+    body = view.sentence
+    if job.status == JobStatus.FAILED:
+        body = " ".join(filter(None, [job.error_message, view.remedy, f"({job.error_code})"]))
+    what = "Rehearsal" if job.kind == JobKind.REHEARSAL else "Import"
+    title = f"{what} of {_named(job)}: {view.state.word.lower()}"
+    return News(KINDS[JobStatus(job.status)], title, page_of(job), body)
+
+
+def page_of(job: ImportJob) -> str:
+    return reverse("data_import_job" if job.kind == JobKind.FILE else "job", args=[job.pk])
+
+
+def _named(job: ImportJob) -> str:
+    if job.kind == JobKind.FILE:
+        return job.file.original_filename
+    return f"“{job.profile.name}”" if job.profile else f"job {job.number}"
