@@ -17,6 +17,7 @@ from importer.web import (
     preview,
     profiles,
     records,
+    review,
     value_maps,
 )
 from importer.web.files import checking, choosing, component, grid, mapping, reading, running
@@ -45,6 +46,7 @@ urlpatterns = [
     path(f"{_OF}/delete", ownership.delete, name="profile_delete"),
     path(f"{_OF}/", include("importer.web.builder.urls")),
     path("import/jobs/<uuid:pk>", jobs.job_page, name="job"),
+    path("import/jobs/<uuid:pk>/review", review.review_page, name="job_review"),
     path("import/jobs/<uuid:pk>/progress", jobs.job_progress, name="job_progress"),
     path("import/jobs/<uuid:pk>/records", jobs.job_records, name="job_records"),
     path("import/jobs/<uuid:pk>/records/<uuid:record>", records.record_page, name="job_record"),

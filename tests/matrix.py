@@ -113,6 +113,7 @@ MATRIX: dict[str, Address] = {
     "table_grant": Address((302, 403, 403, 403, 302), (302, 403, 403, 403, 302), {"kind": "kind"}),  # to whom?
     "table_revoke": Address(NO_SUCH_METHOD, (302, 403, 403, 403, 404), {"kind": "kind", "pk": "nobody"}),
     "job": Address(IMPORTERS, NO_SUCH_METHOD, _JOB),
+    "job_review": Address((302, 403, 403, 200, 200), (302, 403, 403, 302, 302), _JOB),
     "job_progress": Address(IMPORTERS, NO_SUCH_METHOD, _JOB),
     "job_records": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _JOB),
     "job_record": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, {"pk": "job", "record": "record"}),

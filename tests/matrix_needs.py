@@ -17,7 +17,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of(
             "get", "profile_duplicate profile_access profile_delete builder builder_tables builder_table builder_query"
         ),
-        *of("get", "builder_result builder_offers job job_records job_record job_plan job_plan_download"),
+        *of("get", "builder_result builder_offers job job_records job_record job_review job_plan job_plan_download"),
         *of("post", "profile_new profile_switch profile_edit profile_template profile_template_remove"),
         *of("post", "profile_template_upgrade profile_value_maps profile_matching profile_preview profile_duplicate"),
         *of("post", "profile_access profile_delete profile_start builder builder_change builder_save builder_discard"),
@@ -98,7 +98,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("post", "builder_sql api_query_to_sql"),
     ],
     ("import.jobs.monitor",): [
-        *of("get", "job_records job_record job_plan job_plan_download api_job_errors api_job_plan"),
+        *of("get", "job_records job_record job_review job_plan job_plan_download api_job_errors api_job_plan"),
         *of("post", "job_cancel job_plan_run api_job_cancel"),
     ],
     ("pages.settings.data_export",): [
@@ -135,6 +135,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("get", "api_metrics metrics"),
     ],
     ("import.records.manage",): [
+        "post job_review",
         *of("post", "api_records_retry api_records_approve api_job_release_held job_release_held"),
     ],
     ("system.configure",): [

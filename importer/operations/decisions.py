@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 from psycopg import sql
 
@@ -28,6 +28,12 @@ from servicevault.jobs.models import JobStatus
 DOUBTS = ("uncertain_match", "ambiguous_match", "unique_conflict")  # what a person can decide
 MOST_TOLD = 500  # results of single records in one answer
 _UNDONE = (JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+def undecided(records: QuerySet[ImportRecord]) -> QuerySet[ImportRecord]:
+    """Those that a person can decide and nobody has, or whose decision could not be carried out."""
+    never = Q(verdict=None) | Q(verdict__decision="") | Q(verdict__job__status__in=_UNDONE)
+    return records.filter(never, action=Outcome.REVIEW, code__in=DOUBTS)
 
 
 @dataclass(frozen=True)
@@ -55,32 +61,44 @@ class Done:
 
 @dataclass(frozen=True)
 class Approval:
-    """What the person said about the selected records."""
+    """What the person said about a record."""
 
     decision: Decision = Decision.MATCH
-    target_id: UUID | None = None  # instead of the best candidate; of one record only
-    target_version: str = ""  # of the candidate as it was shown (R14); of one record only
+    target_id: UUID | None = None  # instead of the best candidate
+    target_version: str = ""  # of the candidate as it was shown (R14)
     creates: bool = True  # rows that were skipped because nothing was found
     updates: bool = True  # rows that were skipped because their target was here
 
 
 def approve(records: QuerySet[ImportRecord], said: Approval, *, by: Any) -> Done:
-    """Decide rows that wait, and put rows the mode skipped to work all the same (R4, DEC-21).
+    """Decide rows that wait, all the same way, and put rows the mode skipped to work all the same (R4, DEC-21).
 
     A decision is taken once; it may be taken again when the job that was to carry it out failed or was cancelled.
-    Raises Conflict for records of several profiles, for more than 10,000, and while the profile has another job;
-    Denied or Http404 for a profile that is not the person's to run.
+    Raises InvalidFields for a target of several records, and what `decide` raises.
     """
     with transaction.atomic():
         chosen = _locked(records)
         if (said.target_id or said.target_version) and len(chosen) != 1:
             raise InvalidFields({"target_id": ["A target is named for one record at a time."]})
+        return decide(records, {record.pk: said for record in chosen}, by=by)
+
+
+def decide(records: QuerySet[ImportRecord], said: Mapping[UUID, Approval], *, by: Any) -> Done:
+    """Decide each of the records as `said` has it; one job carries out all that is to be written.
+
+    Raises Conflict for records of several profiles, for more than 10,000, and while the profile has another job;
+    Denied or Http404 for a profile that is not the person's to run.
+    """
+    with transaction.atomic():
+        chosen = _locked(records.filter(pk__in=said))
         desk = _Desk(said, chosen)
         done = Done(len(chosen), [desk.told(record) for record in chosen])
         queued = _of(chosen, done, "queued")
         if queued:
             _link(queued, desk.targets)
-            matching = {"matching": {"enabled": False}} if said.decision is Decision.NEW else {}
+            # Who is said to be somebody has that identity by now, so nobody is looked for where one is said to be new.
+            is_new = any(said[record.pk].decision is Decision.NEW for record in queued)
+            matching = {"matching": {"enabled": False}} if is_new else {}
             ids = [record.pk for record in queued]
             put = again(
                 records.filter(pk__in=ids),
@@ -90,7 +108,9 @@ def approve(records: QuerySet[ImportRecord], said: Approval, *, by: Any) -> Done
                 options=matching,
             )
             done.job = put.job
-        _write_down(queued, said.decision, by=by, job=done.job, targets=desk.targets)
+        for decision in sorted({said[record.pk].decision for record in queued}):
+            of_it = [record for record in queued if said[record.pk].decision is decision]
+            _write_down(of_it, decision, by=by, job=done.job, targets=desk.targets)
         left_out = _of(chosen, done, "skipped")
         _write_down(left_out, Decision.SKIP, by=by)
         _move_counters([record for record in (*queued, *left_out) if record.pk not in desk.decided])
@@ -102,7 +122,7 @@ def approve(records: QuerySet[ImportRecord], said: Approval, *, by: Any) -> Done
 class _Desk:
     """Everything that is asked about the selected records, read once for all of them."""
 
-    def __init__(self, said: Approval, records: Sequence[ImportRecord]) -> None:
+    def __init__(self, said: Mapping[UUID, Approval], records: Sequence[ImportRecord]) -> None:
         self.said = said
         self.verdicts = {
             verdict.pk: verdict
@@ -125,8 +145,8 @@ class _Desk:
 
     def candidate(self, record: ImportRecord) -> UUID | None:
         """The target the record would be matched with: the one named, the recorded one, else the best candidate."""
-        if self.said.target_id:
-            return self.said.target_id
+        if said := self.said[record.pk].target_id:
+            return said
         if record.target_id:
             return record.target_id
         found = (record.matching or {}).get("candidates") or []
@@ -146,17 +166,19 @@ class _Desk:
             return "not_applicable", "Only rows that an import of a database left can be decided."
         if record.action == Outcome.REVIEW and record.code in DOUBTS:
             return self.doubt(record)
-        if self.said.decision is Decision.SKIP or record.action != Outcome.SKIPPED:
+        said = self.said[record.pk]
+        if said.decision is Decision.SKIP or record.action != Outcome.SKIPPED:
             return "not_applicable", _why_not(record)
-        if record.code == "exists" and self.said.updates:
+        if record.code == "exists" and said.updates:
             # A table's rows have no identity of ours: they are found again by their key.
             return self.narrowed(record) if is_table(record.run.target_type) else self.matched(record)
-        if record.code == "not_found" and self.said.creates:
+        if record.code == "not_found" and said.creates:
             return self.narrowed(record)
         return "not_applicable", _why_not(record)
 
     def doubt(self, record: ImportRecord) -> tuple[str, str]:
-        match self.said.decision:
+        said = self.said[record.pk]
+        match said.decision:
             case Decision.SKIP:
                 return "skipped", "It is left out."
             case Decision.NEW if record.code == "unique_conflict":
@@ -164,7 +186,7 @@ class _Desk:
                 return "failed", f"{column} must be unique and another record has it: match it, or skip it."
             case Decision.NEW:
                 return self.narrowed(record)
-            case _ if record.code == "ambiguous_match" and not self.said.target_id:
+            case _ if record.code == "ambiguous_match" and not said.target_id:
                 return "failed", "Several records fit equally well: say which one with target_id."
         return self.matched(record)
 
@@ -173,7 +195,8 @@ class _Desk:
         version = self.versions.get(target) if target else None
         if target is None or version is None:
             return "failed", f"There is no such record of {record.run.target_type} any more."
-        if self.said.target_version and self.said.target_version != version:
+        seen = self.said[record.pk].target_version
+        if seen and seen != version:
             return "stale", "The record was changed since it was shown. Look at it again."
         linked = self.linked.get((record.run.entity_id or 0, record.source_identifier))
         if linked is not None and linked != target:
