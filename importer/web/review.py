@@ -85,7 +85,7 @@ def review_page(request: PageRequest, pk: Any) -> HttpResponse:
             if not errors:
                 return redirect(_address(request, job))
     page = page_of(request, waiting, size=ROWS)
-    doubts = doubts_of(page.object_list)
+    doubts = doubts_of(list(page.object_list))
     context = {
         "job": job,
         "page": page,
