@@ -23,7 +23,6 @@ from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
 
 MAX_ROW_BYTES = 32 * 1024 * 1024  # a larger row fails by itself instead of filling the worker's memory
-FETCHED_BYTES = 4 * 1024 * 1024  # in memory beside the slice
 FETCHED_ROWS = 50  # where nobody says otherwise
 
 
@@ -86,8 +85,8 @@ class StagedReader:
 
     def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
         with self.connect() as connection:
-            at_once = _at_once(staging.staged_width(connection, self.run_id, lo, hi), self.read_ahead)
-            yield from staging.told_apart(staging.staged_rows(connection, self.run_id, lo, hi, read_ahead=at_once))
+            fetched = staging.at_once(staging.staged_width(connection, self.run_id, lo, hi), self.read_ahead)
+            yield from staging.told_apart(staging.staged_rows(connection, self.run_id, lo, hi, read_ahead=fetched))
 
 
 class LinesReader:
@@ -109,11 +108,7 @@ class LinesReader:
 def fetched_at_once(session: SourceSession, compiled: CompiledQuery, most: int = FETCHED_ROWS) -> int:
     """Rows to ask for at a time: at most these, fewer by the widest of the first twenty, for a row may have megabytes."""
     widest = session.fetch_all(*compiled.widest(20))[0][0] or 1
-    return _at_once(int(widest), most)
-
-
-def _at_once(widest: int, most: int) -> int:
-    return max(1, min(most, FETCHED_BYTES // max(1, widest)))
+    return staging.at_once(int(widest), most)
 
 
 def reader_for(

@@ -16,6 +16,9 @@ from psycopg import sql
 NUL = b"\\u0000"
 KEY_BYTES = 1024  # a longer key is no external id (E23: 255 characters) and does not fit an index entry
 SLICE_BYTES = 8 * 1024 * 1024  # X13
+FETCHED_BYTES = 4 * 1024 * 1024  # in memory beside the slice
+RANGE_ROWS = 5_000  # of a whole result that is gone through in one transaction
+RANGE_FETCHED = 500
 
 Made = Callable[[bytes], bytes]
 
@@ -236,20 +239,26 @@ def staged_rows(
 
 
 def staged_width(connection: psycopg.Connection, run_id: int, lo: str | None, hi: str | None) -> int:
-    """Bytes of the widest of the first twenty rows of a range."""
+    """Bytes of the widest row of a range; its length is known without its text being read."""
     chosen = _RANGE.format(sql.SQL("SELECT octet_length(row) AS width FROM {}").format(ordered_table(run_id)))
-    found = connection.execute(
-        sql.SQL("SELECT max(width) FROM ({} LIMIT 20) w").format(chosen), {"lo": lo, "hi": hi}
-    ).fetchone()
+    found = connection.execute(sql.SQL("SELECT max(width) FROM ({}) w").format(chosen), {"lo": lo, "hi": hi}).fetchone()
     return int(found[0] or 1) if found else 1
 
 
 def staged_cursor(connection: psycopg.Connection, run_id: int) -> Iterator[Row]:
-    """The whole staged result in key order, inside the connection's open transaction."""
-    with connection.cursor(name=f"staged_{run_id}") as cursor:
-        cursor.itersize = 500
-        cursor.execute(sql.SQL("{} ORDER BY key, n").format(_STAGED.format(ordered_table(run_id))))
-        yield from _staged(cursor)
+    """The whole staged result in key order, inside the connection's open transaction; a few megabytes at a time."""
+    lo = None
+    for hi in staged_bounds(connection, run_id, RANGE_ROWS):
+        with connection.cursor(name=f"staged_{run_id}") as cursor:
+            cursor.itersize = at_once(staged_width(connection, run_id, lo, hi), RANGE_FETCHED)
+            cursor.execute(_RANGE.format(_STAGED.format(ordered_table(run_id))), {"lo": lo, "hi": hi})
+            yield from _staged(cursor)
+        lo = hi
+
+
+def at_once(widest: int, most: int) -> int:
+    """Rows to fetch at a time: at most so many, fewer of wide ones."""
+    return max(1, min(most, FETCHED_BYTES // max(1, widest)))
 
 
 def _staged(found: Iterable[tuple[str, str | None, int | None, str | None]]) -> Iterator[Row]:

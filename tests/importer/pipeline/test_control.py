@@ -225,14 +225,16 @@ def test_each_slice_is_one_transaction(
 
 @pytest.mark.slow
 @pytest.mark.req("X13", "X28")
-@pytest.mark.parametrize("unique", [True, False], ids=["ranges", "staged"])
-def test_memory_of_a_worker_stays_flat_over_large_rows(desk: Desk, unique: bool) -> None:
+@pytest.mark.parametrize(
+    ("unique", "dry_run"), [(True, False), (False, False), (False, True)], ids=["ranges", "staged", "staged rehearsal"]
+)
+def test_memory_of_a_worker_stays_flat_over_large_rows(desk: Desk, unique: bool, dry_run: bool) -> None:
     count, mebibytes = 60, 4  # together more than a worker may hold
     a_table(desk, "int", list(range(count)), unique=unique)
     desk.execute("ALTER TABLE k ADD COLUMN notes text")
     desk.execute(f"UPDATE k SET notes = repeat(md5(id::text), {mebibytes * 32768})")
     desk.query("accounts", "k", {"external_id": "id", "name": "name", "notes": "notes"})
-    job = desk.start()
+    job = desk.start(dry_run=dry_run)
     connections.close_all()
     # A process of its own, as a worker is: a copy of this one would begin with all that the tests have loaded.
     worker = subprocess.run(
