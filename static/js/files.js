@@ -1,9 +1,11 @@
 // File import works without this: it adds dropping, the upload's progress, filters while typing, and Ctrl+Enter.
 (() => {
   "use strict";
+  // The words are the page's: `{name}` in them stands for a value.
+  const worded = (words, values) => words.replace(/\{(\w+)\}/g, (_, name) => values[name]);
   const megabytes = (bytes) => {
     const [size, unit] = bytes < 104858 ? [bytes / 1024, "KB"] : [bytes / 1048576, "MB"];
-    return `${size.toLocaleString("en", { maximumFractionDigits: 1 })} ${unit}`;
+    return `${size.toLocaleString(document.documentElement.lang, { maximumFractionDigits: 1 })} ${unit}`;
   };
 
   // -- the file
@@ -20,7 +22,7 @@
     if (!file) return say(form, "");
     const limit = megabytes(Number(form.dataset.maxBytes));
     if (fits(form, file)) say(form, `${file.name} – ${megabytes(file.size)}`);
-    else say(form, `${file.name} has ${megabytes(file.size)}; at most ${limit} are allowed. Split it, or ask for a higher limit.`, true);
+    else say(form, worded(form.dataset.sayTooLarge, { name: file.name, size: megabytes(file.size), limit }), true);
   };
   for (const kind of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(kind, (event) => {
@@ -59,8 +61,8 @@
       if (!bar) return;
       bar.hidden = true;
       const status = event.detail.xhr?.status;
-      if (status === 413) say(form, "The server refused the file: it is larger than you may send.", true);
-      else say(form, `The file did not arrive${status ? ` (${status})` : ": the connection broke"}. Try again.`, true);
+      const { sayRefused, sayFailed, sayLost } = form.dataset;
+      say(form, status === 413 ? sayRefused : status ? worded(sayFailed, { status }) : sayLost, true);
     });
   }
 
