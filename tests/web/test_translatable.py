@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from html.parser import HTMLParser
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.template.base import DebugLexer, Token, TokenType
 
+from tests.web.reading import Reader
+
 PROJECT = Path(__file__).resolve().parent.parent.parent
 TEMPLATES = sorted((PROJECT / "templates").rglob("*.html"))
 SCRIPTS = sorted((PROJECT / "static/js").glob("*.js"))
 
-NAMES = ("Service Vault", "PostgreSQL", "FreeScout", "SQL", "CSV", "JSON", "XML", "YAML", "Excel", "UTC", "CTE")
-READ_OUT = {
-    "title", "alt", "placeholder", "label", "summary", "aria-label", "aria-description", "aria-valuetext",
-    "aria-roledescription", "aria-placeholder", "hx-confirm", "hx-prompt",
-    "data-announce", "data-busy", "data-label",
-}  # fmt: skip
-LEFT_ALONE = {"code", "kbd", "pre", "script", "style", "samp", "var"}
-VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+NAMES = (
+    "Service Vault",
+    "PostgreSQL",
+    "FreeScout",
+    "SQL",
+    "CSV",
+    "JSON",
+    "XML",
+    "YAML",
+    "Excel",
+    "UTC",
+    "NULL",
+    "SHA-256",
+)
 FORMATS = {"cut", "date", "floatformat", "get_digit", "may", "slice", "stringformat", "time", "truncatechars", "urlencode"}  # fmt: skip
-NO_WORDS = {"body_id", "class", "css", "href", "id", "kind", "name", "parameter", "picture", "root", "size", "url"}
+NO_WORDS = {
+    "body_id",
+    "class",
+    "class_name",
+    "css",
+    "href",
+    "id",
+    "kind",
+    "name",
+    "parameter",
+    "picture",
+    "root",
+    "size",
+    "url",
+}
 VALUE = "\ue000"  # stands where a template puts a value or a translated text
 
 QUOTED = r"""("[^"]*"|'[^']*')"""
@@ -50,45 +71,11 @@ def words_of_filters(expression: str) -> str:
     return " ".join(said)
 
 
-class Reader(HTMLParser):
-    """Collects what a person would read or hear."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found: list[Found] = []
-        self.silent = ""  # the element that is left alone
-        self.depth = 0  # how many of the same name are open within it
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self.silent:
-            self.depth += tag == self.silent
-            return
-        given = {name: value or "" for name, value in attrs}
-        if tag not in VOID and (tag in LEFT_ALONE or given.get("translate") == "no"):
-            self.silent, self.depth = tag, 1
-            return
-        read_out = READ_OUT | ({"value"} if given.get("type") in {"submit", "button", "reset"} and tag == "input" else set())
-        self.note(*(text for name, text in given.items() if (name in read_out or name.startswith("data-say-")) and given.get("translate") != "no"))
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in LEFT_ALONE:
-            self.handle_starttag(tag, attrs)
-
-    def handle_endtag(self, tag: str) -> None:
-        if self.silent:
-            self.depth -= tag == self.silent
-            self.silent = self.silent if self.depth else ""
-
-    def handle_data(self, data: str) -> None:
-        if not self.silent:
-            self.note(data)
-
-    def note(self, *texts: str) -> None:
-        for text in filter(has_words, texts):
-            before = text[: len(text) - len(text.lstrip(f" \n{VALUE}"))]
-            self.found.append((self.getpos()[0] + before.count("\n"), " ".join(text.replace(VALUE, "…").split())))
+def texts_of(html: str) -> Iterator[Found]:
+    for each in Reader(html).texts:
+        if has_words(each.text):
+            before = each.text[: len(each.text) - len(each.text.lstrip(f" \n{VALUE}"))]
+            yield each.line + before.count("\n"), " ".join(each.text.replace(VALUE, "…").split())
 
 
 def words_of_tag(token: Token) -> Iterator[Found]:
@@ -109,28 +96,30 @@ def literal_texts(source: str) -> list[Found]:
     html: list[str] = []
     until = ""  # the tag that ends a translated text or a comment
     for token in DebugLexer(source).tokenize():
-        start, end = token.position
-        shown = VALUE
+        written = source[slice(*token.position)]
+        shown = VALUE + "\n" * written.count("\n")  # the lines below keep their numbers
         if token.token_type == TokenType.BLOCK:
             name = token.contents.split()[0]
+            if until != "endcomment":
+                found += words_of_tag(token)
             if name == until:
                 until = ""
-            elif not until and name in {"blocktranslate", "blocktrans", "comment"}:
+            elif not until and name in {"blocktranslate", "comment"}:
                 until = f"end{name}"
-            if not until or until != "endcomment":
-                found += words_of_tag(token)
         elif token.token_type == TokenType.VAR:
             shown += words_of_filters(token.contents)
-        elif token.token_type == TokenType.TEXT:
-            shown = source[start:end] if not until else ""
-        html.append(shown if token.token_type == TokenType.TEXT and not until else shown + "\n" * source.count("\n", start, end))
-    return sorted(found + Reader("".join(html)).found)
+        elif token.token_type == TokenType.TEXT and not until:
+            shown = written
+        html.append(shown)
+    return sorted([*found, *texts_of("".join(html))])
 
 
 SHOWN_AS = re.compile(r"(?:textContent|innerText|title|placeholder|alt)\s*=\s*$|toLocaleString\(\s*$")
 SELECTS = re.compile(r"(?:\$|querySelector|querySelectorAll|closest|matches|matchMedia)(?:\?\.)?\(\s*$")
-SCRIPT_PARTS = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`""", re.DOTALL)
-SENTENCE = re.compile(rf"[\w{VALUE}’'-]+[,;:.…]? +[(“]?[^\W\d_]{{2,}}(?![\w-]*[=\[#(>])|^[A-Z][a-z]+[.…!?]$")
+SCRIPT_PARTS = re.compile(
+    r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`""", re.DOTALL
+)
+SENTENCE = re.compile(rf"[\w{VALUE}'-]+[,;:.…]? +[(“]?[^\W\d_]{{2,}}(?![\w-]*[=\[#(>])|^[A-Z][a-z]+[.…!?]$")
 
 
 def literal_sentences(source: str) -> list[Found]:
@@ -146,12 +135,45 @@ def literal_sentences(source: str) -> list[Found]:
     return found
 
 
-def places(paths: list[Path], read: object) -> list[str]:
+def places(paths: list[Path], read: Callable[[str], list[Found]]) -> list[str]:
     return [
         f"{path.relative_to(PROJECT)}:{line}: {text[:100]}"
         for path in paths
-        for line, text in read(path.read_text(encoding="utf-8"))  # type: ignore[operator]
+        for line, text in read(path.read_text(encoding="utf-8"))
     ]
+
+
+LITERAL_TEMPLATE = """{% load pages %}
+<h1 title="Tickets of {{ name }}">{% translate "Tickets" %}</h1>
+<p class="text">{{ count }}
+   rows</p>
+{{ name|default:"nobody" }} {{ count }} {% translate "row" %}{{ count|pluralize }}
+{% include "components/empty.html" with picture="ticket" title="No tickets yet" text=_("Bring them over.") %}
+{% firstof name "Unknown" %} <td data-label="Name">{{ name }}</td> <input type="submit" value="Save">
+"""
+TRANSLATED_TEMPLATE = """{# Needs: name. #}
+<h1 class="{% if name %}b-title{% else %}sv-title{% endif %}" title="{% translate 'All tickets' %}">{{ name|default:_("nobody") }}</h1>
+{% blocktranslate count number=rows|length with day=on|date:"j M Y" %}{{ number }} row <b>of</b> {{ day }}{% plural %}{{ number }} rows <b>of</b> {{ day }}{% endblocktranslate %}
+<p aria-pressed="{{ is_on|yesno:'true,false' }}">CSV, 12 % {% comment %}Not shown.{% endcomment %}<code>manage.py up</code><b translate="no">true</b></p>
+{% if name == "alice" %}{% icon "check" %}{% endif %}{{ names|join:", " }}{% include "a.html" with picture="ticket" size="lg" %}
+<input type="hidden" value="Save"><script src="a.js"></script>
+"""
+LITERAL_SCRIPT = """"use strict";
+// This is said to nobody.
+place.textContent = "Copied";
+say(`${file.name} is too large. Split it.`);
+root.querySelector("main h1, h1").dataset.sayLost = place.dataset.sayLost;
+"""
+
+
+@pytest.mark.req("C14")
+def test_it_finds_texts_that_cannot_be_translated() -> None:
+    assert literal_texts(LITERAL_TEMPLATE) == [
+        (2, "Tickets of …"), (4, "… rows"), (5, "…nobody … ……s … …"), (6, "No tickets yet"), (7, "Name"), (7, "Save"),
+        (7, "Unknown"),
+    ]  # fmt: skip
+    assert literal_texts(TRANSLATED_TEMPLATE) == []
+    assert literal_sentences(LITERAL_SCRIPT) == [(3, "Copied"), (4, "… is too large. Split it.")]
 
 
 @pytest.mark.req("C14")
