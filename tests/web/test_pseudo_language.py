@@ -141,3 +141,25 @@ def test_an_answer_names_the_language_it_was_chosen_by(reader: Any) -> None:
     assert {"Accept-Language", "Cookie"} <= {name.strip() for name in answer.headers["Vary"].split(",")}
     reader.defaults["HTTP_ACCEPT_LANGUAGE"] = "tlh, fr;q=0.5"  # offered by nobody
     assert '<html lang="en"' in reader.get("/").content.decode()
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_scripts_speak_the_readers_language(
+    reader: Any, shop: Any, settings: Any, chromium: Any, live_server: Any
+) -> None:
+    settings.IMPORT_MAX_FILE_SIZE = 1
+    context = chromium.new_context(base_url=live_server.url, locale=PSEUDO)
+    context.add_cookies([{"name": "sessionid", "value": reader.cookies["sessionid"].value, "url": live_server.url}])
+    tab = context.new_page()
+    tab.goto(reverse("data_import") + "?table=accounts")
+    big = {"name": "big.csv", "mimeType": "text/csv", "buffer": b"name\n" * 300_000}
+    tab.locator("#upload-file").set_input_files(big)
+    said = "big.csv has 1.4 MB; at most 1 MB are allowed. Split it, or ask for a higher limit."
+    assert tab.locator("#upload-said").text_content() == f"⟦{said}⟧"
+    tab.goto(reverse("profile_matching", args=[shop.pk]))
+    floor = tab.locator("[data-slides=floor]")
+    assert floor.get_attribute("aria-valuetext") == "⟦nobody is asked⟧"
+    tab.locator("#id_review_floor").fill("60")
+    assert floor.get_attribute("aria-valuetext") == "⟦60 percent⟧"
+    context.close()
