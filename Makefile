@@ -5,6 +5,7 @@ PORT ?= 8000
 ONCE ?=
 TESTS ?=
 JOBS ?= 2
+LOCALE ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -16,7 +17,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format bench coverage-of-spec clean
+.PHONY: help demo up test lint format messages bench coverage-of-spec clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-26s %s\n", $$1, $$2 }'
@@ -46,6 +47,13 @@ format: $(STAMP) ## Rewrite Python and templates in the project's style
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 	@if [ -d templates ]; then $(RUN) -m djlint templates --reformat --quiet; fi
+
+messages: $(STAMP) ## Collect the texts for translators in locale/ (LOCALE=de for one language; docs/translating.md)
+	@for tool in xgettext msgmerge msgfmt; do command -v $$tool >/dev/null || \
+		{ echo "$$tool is needed, a part of GNU gettext. Debian, Ubuntu: apt-get install gettext" >&2; exit 1; }; done
+	$(RUN) manage.py makemessages $(if $(LOCALE),--locale $(LOCALE),--all) --keep-pot --no-wrap \
+		--ignore tests --ignore benchmarks --ignore tools --ignore staticfiles
+	@if [ -n "$$(find locale -name '*.po')" ]; then $(RUN) manage.py compilemessages --ignore .venv; fi
 
 bench: $(STAMP) ## Measure speed and memory against the limit and the peers
 	$(RUN) -m benchmarks

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from django.conf.locale import LANG_INFO
 from django.core.exceptions import ImproperlyConfigured
 
 from servicevault import embedded
@@ -44,6 +45,14 @@ def _formats(name: str, allowed: str) -> list[str]:
     if unknown := [part for part in chosen if part not in allowed.split(",")]:
         raise ImproperlyConfigured(f"{name} holds {unknown[0]!r}; allowed are {allowed.replace(',', ', ')}.")
     return chosen
+
+
+def _languages(name: str) -> list[tuple[str, str]]:
+    """Code and name of each language, English first: it is what the texts are written in."""
+    codes = ["en", *(code.lower() for code in _names(name) if code.lower() != "en")]
+    if unknown := [code for code in codes if not LANG_INFO.get(code, {}).get("name_local")]:
+        raise ImproperlyConfigured(f"{name} holds {unknown[0]!r}; allowed are codes that Django knows, such as de, fr.")
+    return [(code, LANG_INFO[code]["name_local"]) for code in codes]
 
 
 def _columns(name: str) -> list[str]:
@@ -142,6 +151,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "servicevault.web.middleware.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -161,6 +171,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
+            "builtins": ["django.templatetags.i18n"],  # every text of ours is translatable
         },
     },
 ]
@@ -188,7 +199,9 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 
-LANGUAGE_CODE = "en-us"
+LANGUAGE_CODE = "en"
+LANGUAGES = _languages("LANGUAGES")  # codes that people are offered by what their browser asks for
+LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True

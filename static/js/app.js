@@ -47,7 +47,8 @@
     };
     for (const [name, value] of Object.entries(values)) if (value) form.elements[name].value = value;
     form.querySelector("[data-connection-url]").value = "";
-    form.querySelector("[data-connection-said]").textContent = "Filled in.";
+    const said = form.querySelector("[data-connection-said]");
+    said.textContent = said.dataset.sayFilled;
     form.elements[values.password ? "name" : "password"].focus();
     return true;
   };
@@ -82,10 +83,7 @@
       const health = target.closest?.("#import-monitor")?.querySelector("[data-monitor-health]");
       if (!health) return;
       health.classList.add("sv-red");
-      health.textContent =
-        detail.xhr?.status === 429
-          ? "Too many pages renew themselves at once; this one goes on within a minute. The figures are old."
-          : "No connection to the server; trying again every 3 s. The figures are old.";
+      health.textContent = detail.xhr?.status === 429 ? health.dataset.sayTooMany : health.dataset.sayLost;
     };
     document.body.addEventListener("htmx:sendError", lost);
     document.body.addEventListener("htmx:responseError", lost);
@@ -102,7 +100,8 @@
       const copies = event.target.closest("[data-copy]");
       if (copies) {
         navigator.clipboard?.writeText(document.querySelector(copies.dataset.copy).innerText).then(() => {
-          document.getElementById("announcements").textContent = "Copied.";
+          const place = document.getElementById("announcements");
+          place.textContent = place.dataset.sayCopied;
         });
       }
       const fills = event.target.closest("[data-connection-fill]");

@@ -160,7 +160,7 @@
       const used = new Set($("#b-blocks").dataset.used.split("\n"));
       for (const branch of document.querySelectorAll(".b-branch")) branch.classList.toggle("b-used", used.has(branch.dataset.table));
     });
-    on("htmx:sendError", () => { $("#announcements").textContent = "The server did not answer; the change was not saved."; });
+    on("htmx:sendError", () => { $("#announcements").textContent = $("#b-page").dataset.sayUnsaved; });
     on("focusin", ({ target }) => {
       if (target.matches("[data-combo]")) opened(target);
       else if (!box.contains(target)) close();
@@ -195,7 +195,7 @@
       const tab = target.closest(".b-result-tab");
       if (tab) select(tab);
       const copy = target.closest("[data-copy]");
-      if (copy) navigator.clipboard.writeText($(`#${copy.dataset.copy}`).textContent).then(() => { copy.lastChild.textContent = "Copied"; });
+      if (copy) navigator.clipboard.writeText($(`#${copy.dataset.copy}`).textContent).then(() => { copy.lastChild.textContent = copy.dataset.sayCopied; });
       const anchor = target.closest("a[href^='#b-']");
       const found = anchor && $(anchor.getAttribute("href"));
       if (found) { found.closest("details")?.setAttribute("open", ""); (found.querySelector("input:not([type=hidden]), select") || found).focus(); }

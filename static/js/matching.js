@@ -14,7 +14,8 @@
       const floor = limit(fields.floor);
       sliders.threshold.value = threshold;
       sliders.floor.value = floor ?? threshold;
-      sliders.floor.setAttribute("aria-valuetext", floor === null ? "nobody is asked" : `${floor} percent`);
+      const { sayNobody, sayPercent } = sliders.floor.dataset;
+      sliders.floor.setAttribute("aria-valuetext", floor === null ? sayNobody : sayPercent.replace("{percent}", floor));
       if (!figure) return;
       for (const [name, at] of Object.entries({ threshold, floor })) {
         const line = figure.querySelector(`[data-limit="${name}"]`);
@@ -26,7 +27,7 @@
       const asked = floor === null ? 0 : found.filter((each) => each >= floor && each < threshold).length;
       const counts = { same, asked, new: found.length - same - asked };
       for (const [name, count] of Object.entries(counts)) {
-        figure.querySelector(`[data-count="${name}"]`).textContent = count.toLocaleString("en");
+        figure.querySelector(`[data-count="${name}"]`).textContent = count.toLocaleString(document.documentElement.lang);
       }
     };
 

@@ -7,14 +7,18 @@
   const TRIES = 12; // in a row; four minutes and a half
   const megabytes = (bytes) => {
     const [size, unit] = bytes < 104858 ? [bytes / 1024, "KB"] : [bytes / 1048576, "MB"];
-    return `${size.toLocaleString("en", { maximumFractionDigits: 1 })} ${unit}`;
+    return `${size.toLocaleString(document.documentElement.lang, { maximumFractionDigits: 1 })} ${unit}`;
   };
 
+  // The words are the page's: `{name}` in them stands for a value.
+  const way = (form) => form.querySelector("[data-upload-way]");
+  const words = (form, name, values = {}) => way(form).dataset[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+
   // -- the file that is chosen
-  const say = (form, words, wrong) => {
+  const say = (form, text, wrong) => {
     const place = form.querySelector("[data-upload-said]");
     if (!place) return;
-    place.textContent = words;
+    place.textContent = text;
     place.classList.toggle("sv-wrong", Boolean(wrong));
   };
   const fits = (form, file) => !file || file.size <= Number(form.dataset.maxBytes);
@@ -24,7 +28,7 @@
     if (!file) return say(form, "");
     const limit = megabytes(Number(form.dataset.maxBytes));
     if (fits(form, file)) say(form, `${file.name} – ${megabytes(file.size)}`);
-    else say(form, `${file.name} has ${megabytes(file.size)}; at most ${limit} are allowed. Split it, or ask for a higher limit.`, true);
+    else say(form, words(form, "sayTooLarge", { name: file.name, size: megabytes(file.size), limit }), true);
   };
   for (const kind of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(kind, (event) => {
@@ -57,8 +61,7 @@
       if (!bar) return;
       bar.hidden = true;
       const status = event.detail.xhr?.status;
-      if (status === 413) say(form, "The server refused the file: it is larger than you may send.", true);
-      else say(form, `The file did not arrive${status ? ` (${status})` : ": the connection broke"}. Try again.`, true);
+      say(form, words(form, status === 413 ? "sayNoRoom" : status ? "sayFailed" : "sayLost", { status }), true);
     });
   }
 
@@ -67,12 +70,10 @@
   class Stopped extends Error {}
   const underway = new WeakMap(); // form → what stops its upload
 
-  const way = (form) => form.querySelector("[data-upload-way]");
   const tell = (form, name, values) => {
     const parts = way(form).querySelector("[data-upload-parts]");
     parts.hidden = false;
-    const words = way(form).dataset[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
-    parts.querySelector("[data-upload-told]").textContent = words;
+    parts.querySelector("[data-upload-told]").textContent = words(form, name, values);
   };
   const show = (form, name, sent, size) => {
     const bar = form.querySelector("[data-upload-bar]");
@@ -138,7 +139,7 @@
       try {
         upload ??= await resumed(form, signal, file);
         sent = upload.offset;
-        show(form, "sent", sent, file.size);
+        show(form, "saySent", sent, file.size);
         if (upload.offset >= file.size) return upload.id;
         const answer = await ask(form, signal, "PATCH", `${way(form).dataset.parts}/${upload.id}`, {
           body: file.slice(upload.offset, upload.offset + upload.part),
@@ -151,7 +152,7 @@
         if (error instanceof Refused || error instanceof Stopped || error.name === "AbortError") throw error;
         if (++tries > TRIES) throw new Stopped();
         upload = null;
-        show(form, "again", sent, file.size);
+        show(form, "sayAgain", sent, file.size);
         await pause(signal, error.wait || Math.min(1000 * 2 ** (tries - 1), PATIENCE));
       }
     }
@@ -182,8 +183,8 @@
     } catch (error) {
       const bar = form.querySelector("[data-upload-bar]");
       const sent = megabytes((file.size * bar.value) / 100);
-      if (error instanceof Refused) tell(form, "refused", { reason: error.message });
-      else tell(form, "stopped", { sent, size: megabytes(file.size) });
+      if (error instanceof Refused) tell(form, "sayRefused", { reason: error.message });
+      else tell(form, "sayStopped", { sent, size: megabytes(file.size) });
     } finally {
       underway.delete(form);
       button.disabled = false;

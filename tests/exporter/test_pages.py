@@ -128,7 +128,7 @@ def test_a_person_exports_in_a_browser(root: Any, live_server: Any, request: pyt
         tab.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
         tab.goto("/settings/data-export?table=goods")
         tab.get_by_label("Search in texts").press_sequentially("Ware “13")
-        tab.get_by_text("of 1 rows").wait_for()
+        tab.get_by_text("of 1 row").wait_for()
         assert tab.evaluate("document.activeElement.id") == "export-search"  # what is typed is not lost
         tab.get_by_label("api_key").wait_for(state="detached")
         tab.get_by_role("checkbox", name="price").uncheck()

@@ -33,6 +33,7 @@ def start(**environment: str) -> subprocess.CompletedProcess[str]:
         ("LOG_LEVEL_IMPORT", "LOUD", "DEBUG, INFO"),
         ("IMPORT_SCAN_CONTENT", "perhaps", "true and false"),
         ("METRICS_TOKEN", "short", "16 characters"),
+        ("LANGUAGES", "de,klingon", "such as de, fr"),
     ],
 )
 def test_a_wrong_value_refuses_the_start(name: str, value: str, allowed: str) -> None:

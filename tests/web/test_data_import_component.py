@@ -211,7 +211,7 @@ def test_without_scripts_the_form_leads_through_the_pages_within_its_bounds(brow
     within = sealed(rendered(bella, columns="name,email", max_rows=1, allowed_formats="csv"))
     page = browser.get(PAGE, {"table": "people", "within": within})
     shown = text_of(page)
-    assert "At most 3 MB and 1 rows · CSV" in shown
+    assert "At most 3 MB and 1 row · CSV" in shown
     assert "age (not filled by imports)" in shown
     assert f'name="within" value="{within}"' in page.content.decode()
     file = SimpleUploadedFile("users.csv", GOOD.encode())
