@@ -15,6 +15,7 @@ from permissions.models import Approval, Decision
 from permissions.models.approvals import Kind
 from servicevault.web.listing import page_of
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 PAGE = "pages.approvals"
 ROWS = 25
@@ -68,8 +69,15 @@ def approval(request: PageRequest, pk: UUID) -> HttpResponse:
         except (approvals.NotesNeeded, approvals.SelfApproval) as error:
             problem = str(error)
         else:
-            words = "approved: the job is queued" if approve else "rejected: the job is cancelled"
-            messages.success(request, f"The request of {found.requested_by or 'the command line'} is {words}.")
+            words = say("approved: the job is queued") if approve else say("rejected: the job is cancelled")
+            messages.success(
+                request,
+                say(
+                    "The request of {requested_by} is {words}.",
+                    requested_by=found.requested_by or "the command line",
+                    words=words,
+                ),
+            )
             return redirect("approval_list")
     context = _context(request, found) | {"problem": problem, "notes": notes}
     return render(request, "permissions/approval.html", context, status=422 if problem else 200)
