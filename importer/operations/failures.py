@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 
 from importer.errors import ImporterError
 from importer.models import ImportProfile
+from servicevault.wording import say
 
 
 class ProfileBusy(ImporterError):
@@ -19,8 +20,12 @@ class ProfileBusy(ImporterError):
 
     def __init__(self, profile: ImportProfile, running_jobs: list[int]) -> None:
         super().__init__(
-            f"“{profile.name}” has an unfinished job: {', '.join(map(str, running_jobs)) or 'just started'}.",
-            hint="Wait for it, cancel it, or resume it.",
+            say(
+                "“{profile}” has an unfinished job: {running_jobs}.",
+                profile=profile.name,
+                running_jobs=", ".join(map(str, running_jobs)) or "just started",
+            ),
+            hint=say("Wait for it, cancel it, or resume it."),
         )
         self.running_jobs = running_jobs
 
@@ -37,7 +42,9 @@ class TooManyJobs(ImporterError):
     code = "rate_limited"
 
     def __init__(self, count: int) -> None:
-        super().__init__(f"You have {count} unfinished jobs.", hint="Wait until one ends, or cancel one.")
+        super().__init__(
+            say("You have {count} unfinished jobs.", count=count), hint=say("Wait until one ends, or cancel one.")
+        )
 
 
 class VersionConflict(Conflict):
@@ -50,7 +57,8 @@ class VersionConflict(Conflict):
         self.changed_at = changed_at
         who = f" by {self.changed_by}" if self.changed_by else ""
         super().__init__(
-            f"“{name}” was changed{who} meanwhile.", hint="Reload it and apply your change again, or overwrite it."
+            say("“{name}” was changed{who} meanwhile.", name=name, who=who),
+            hint=say("Reload it and apply your change again, or overwrite it."),
         )
 
 
@@ -62,7 +70,7 @@ class InvalidFields(ImporterError):
     def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
         self.errors = {name: list(texts) for name, texts in errors.items()}
         name, texts = next(iter(self.errors.items()))
-        super().__init__(texts[0] if texts else "This value is not acceptable.", where=name)
+        super().__init__(texts[0] if texts else say("This value is not acceptable."), where=name)
 
     @classmethod
     def of(cls, error: ValidationError) -> InvalidFields:

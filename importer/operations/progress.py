@@ -17,27 +17,28 @@ from importer.models import ImportJob, JobKind, QueryRun, RunStatus, sum_counter
 from importer.modes import Outcome
 from servicevault.jobs.models import ACTIVE, RESUMABLE, JobStatus
 from servicevault.jobs.states import STATES, STOPPING, State
+from servicevault.wording import say
 
 STARTING_SECONDS = 1  # U26
 LATE_SECONDS = 20  # twice what a waiting job takes to be handed to a worker again (importer.tasks.wake_jobs)
 
 REMEDIES = {  # by the code of a failed job (C16)
-    "timeout": "Resume it with a longer timeout.",
-    "source_lost": "See that the source runs and can be reached, then resume: it goes on where it stopped.",
-    "source_limit": "Narrow the query with a filter, or ask for a higher limit.",
-    "query_failed": "Mend the query in the builder, then start again.",
-    "error_threshold": "Look at the failed rows, mend mapping or source, then retry them.",
-    "drift_detected": "The source was changed: look at the queries, then start again.",
-    "counter_mismatch": "Tell whoever runs this installation: the counts do not add up.",
-    "target_unavailable": "See that this installation's database runs, then resume.",
-    "storage_full": "Make room on the disk of this installation, then resume.",
-    "permission_denied": "Ask for the permission that is missing, then start again.",
-    "internal_error": "Resume it. If it fails again, tell whoever runs this installation the number of the job.",
+    "timeout": say("Resume it with a longer timeout."),
+    "source_lost": say("See that the source runs and can be reached, then resume: it goes on where it stopped."),
+    "source_limit": say("Narrow the query with a filter, or ask for a higher limit."),
+    "query_failed": say("Mend the query in the builder, then start again."),
+    "error_threshold": say("Look at the failed rows, mend mapping or source, then retry them."),
+    "drift_detected": say("The source was changed: look at the queries, then start again."),
+    "counter_mismatch": say("Tell whoever runs this installation: the counts do not add up."),
+    "target_unavailable": say("See that this installation's database runs, then resume."),
+    "storage_full": say("Make room on the disk of this installation, then resume."),
+    "permission_denied": say("Ask for the permission that is missing, then start again."),
+    "internal_error": say("Resume it. If it fails again, tell whoever runs this installation the number of the job."),
 }
 
 
-COMPLETED_WITH_FAILURES = State("Completed with failures", "alert-triangle", "amber")
-COMPLETED_WITH_REVIEW = State("Completed, some rows wait", "user-check", "violet")
+COMPLETED_WITH_FAILURES = State(say("Completed with failures"), "alert-triangle", "amber")
+COMPLETED_WITH_REVIEW = State(say("Completed, some rows wait"), "user-check", "violet")
 RUN_STATES = {
     RunStatus.PENDING: State("Waiting", "clock", "grey"),
     RunStatus.RUNNING: State("Running", "player-play", "blue"),
@@ -189,13 +190,13 @@ class JobView:
             return ""
         took = f" in {spoken(self.elapsed)}" if self.elapsed else ""
         parts = ", ".join(_spoken_outcome(counter) for counter in self.outcomes if counter.count)
-        would = "; nothing was written" if self.is_rehearsal else ""
+        would = say("; nothing was written") if self.is_rehearsal else ""
         if self.is_complete:
             verb = "Rehearsed" if self.is_rehearsal else "Finished"
-            return f"{verb}{took}: {parts or 'the source had no rows'}{would}."
-        ended = "Cancelled" if self.job.status == JobStatus.CANCELLED else "Stopped by an error"
-        kept = "" if self.is_rehearsal else "; what is written stays"
-        return f"{ended}{' after' + took[3:] if took else ''}: {parts or 'no rows were read'}{would or kept}."
+            return f"{verb}{took}: {parts or say('the source had no rows')}{would}."
+        ended = "Cancelled" if self.job.status == JobStatus.CANCELLED else say("Stopped by an error")
+        kept = "" if self.is_rehearsal else say("; what is written stays")
+        return f"{ended}{' after' + took[3:] if took else ''}: {parts or say('no rows were read')}{would or kept}."
 
     @property
     def announcement(self) -> str:
@@ -203,7 +204,7 @@ class JobView:
         if not self.is_active:
             return f"{self.state.word}. {self.sentence}"
         tenth = "" if self.percent is None else f", {self.percent // 10 * 10} percent"
-        return f"Job {self.job.number}: {self.state.word.lower()}{tenth}"
+        return say("Job {job}: {word}{tenth}", job=self.job.number, word=self.state.word.lower(), tenth=tenth)
 
 
 def view_of(job: ImportJob) -> JobView:
@@ -246,12 +247,12 @@ def spoken(duration: timedelta | None) -> str:
         return ""
     seconds = max(0, round(duration.total_seconds()))
     if seconds < 1:
-        return "less than 1 s"
+        return say("less than 1 s")
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{intcomma(hours)} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+        return say("{intcomma} h {minutes} min", intcomma=intcomma(hours), minutes=minutes)
+    return say("{minutes} min {seconds} s", minutes=minutes, seconds=seconds) if minutes else f"{seconds} s"
 
 
 def _run_view(run: QueryRun) -> RunView:
@@ -292,7 +293,7 @@ def _total(runs: list[QueryRun]) -> int | None:
 def _equation(read: int, outcomes: Iterable[Counter]) -> str:
     """ "10 read = 8 created + 2 failed": every row has one outcome (J18)."""
     parts = " + ".join(f"{intcomma(counter.count)} {counter.name}" for counter in outcomes if counter.count)
-    return f"{intcomma(read)} read = {parts or '0'}"
+    return say("{intcomma} read = {parts}", intcomma=intcomma(read), parts=parts or "0")
 
 
 def _is_balanced(counters: dict[str, int]) -> bool:
@@ -300,7 +301,7 @@ def _is_balanced(counters: dict[str, int]) -> bool:
 
 
 _SENTENCES = {
-    Outcome.REVIEW: ("waits for you", "wait for you"),
+    Outcome.REVIEW: (say("waits for you"), say("wait for you")),
 }
 
 

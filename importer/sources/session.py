@@ -20,6 +20,7 @@ from importer.sources import failures, handshake, recipe, values
 from importer.sources.hosts import HostPolicy
 from importer.sources.params import ConnectionParams, SourceLimits
 from importer.sources.watchdog import Watchdog
+from servicevault.wording import say
 
 Query = sql.SQL | sql.Composed
 Params = Sequence[Any] | Mapping[str, Any]
@@ -234,8 +235,11 @@ class SourceSession:
         """Settings, transaction, snapshot, then proof that the server did as it was told."""
         if self.server_version < recipe.OLDEST_VERSION:
             raise SourceError(
-                f"The source is PostgreSQL {self.server_version // 10000}; 10 is the oldest that is read.",
-                hint="Load a dump of it into a newer server and connect to that.",
+                say(
+                    "The source is PostgreSQL {server_version}; 10 is the oldest that is read.",
+                    server_version=self.server_version // 10000,
+                ),
+                hint=say("Load a dump of it into a newer server and connect to that."),
                 code="version_not_supported",
             )
         wanted = recipe.settings(self.server_version, self.limits, statement_timeout_seconds=self.timeout_seconds)
@@ -307,7 +311,7 @@ class SourceSession:
         if self._watchdog.flooded:
             return failures.too_large()
         if self._cancelled:
-            return SourceError("The work at the source was cancelled.", code="cancelled")
+            return SourceError(say("The work at the source was cancelled."), code="cancelled")
         return failures.classify_statement(error, alive=self._recover())
 
     def _recover(self) -> bool:

@@ -5,33 +5,38 @@ from __future__ import annotations
 from importer.web.builder.body import Body, alias_of, base_of, conditions, is_finished, sources_of
 from importer.web.builder.filters import WORDS
 from importer.web.builder.workbench import Workbench
+from servicevault.wording import say
 
 _JOINS = {
-    "left": "adds {} where there is one",
-    "inner": "keeps only rows with {}",
-    "right": "takes every row of {}",
-    "full": "takes every row of both sides with {}",
+    "left": say("adds {} where there is one"),
+    "inner": say("keeps only rows with {}"),
+    "right": say("takes every row of {}"),
+    "full": say("takes every row of both sides with {}"),
 }
-_TAKES = {"first": "the first of {}", "last": "the last of {}", "aggregate": "{} combined"}
+_TAKES = {"first": say("the first of {}"), "last": say("the last of {}"), "aggregate": "{} combined"}
 
 
 def sentence(bench: Workbench) -> str:
     """What the query does, in words; what is left to do while it has no table."""
     body = bench.body
     if not base_of(body) and not bench.is_sql:
-        return "Choose the table to start with: its rows become the rows of this query."
-    parts = ["Reads what its SQL gives" if bench.is_sql else f"Reads {base_of(body)['table']}"]
+        return say("Choose the table to start with: its rows become the rows of this query.")
+    parts = [say("Reads what its SQL gives") if bench.is_sql else say("Reads {table}", table=base_of(body)["table"])]
     parts += [_join(join) for join in body["joins"]]
     if kept := _filters(body):
         parts.append(kept)
     if body["group_by"]:
-        parts.append(f"makes one row for each {_list(body['group_by'])}")
+        parts.append(say("makes one row for each {group_by}", group_by=_list(body["group_by"])))
     if isinstance(body.get("distinct_on"), dict) and body["distinct_on"].get("columns"):
-        parts.append(f"keeps one row for each {_list(body['distinct_on']['columns'])}")
+        parts.append(say("keeps one row for each {columns}", columns=_list(body["distinct_on"]["columns"])))
     count = sum(any(sources_of(item)) for item in body["fields"])
     label = bench.target.label if bench.target else str(body.get("target_type") or "rows")
-    fields = f"{count} field{'' if count == 1 else 's'}"
-    parts.append(f"fills {fields} of {label}" if count else f"fills nothing of {label} yet")
+    fields = say("{count} field{value}", count=count, value="" if count == 1 else "s")
+    parts.append(
+        say("fills {fields} of {label}", fields=fields, label=label)
+        if count
+        else say("fills nothing of {label} yet", label=label)
+    )
     return f"{_list(parts)}."
 
 
@@ -46,7 +51,7 @@ def _filters(body: Body) -> str:
     if not found:
         return ""
     if len(found) > 2:
-        return f"keeps rows that pass {len(found)} filters"
+        return say("keeps rows that pass {found} filters", found=len(found))
     word = {"or": " or "}.get(body["filters"]["op"], " and ")
     said = word.join(_condition(item) for item in found)
     return f"keeps rows where {'not ' if body['filters']['op'] == 'not' else ''}{said}"
@@ -64,4 +69,4 @@ def _condition(item: Body) -> str:
 
 
 def _list(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return parts[0] if len(parts) == 1 else say("{parts} and {parts_2}", parts=", ".join(parts[:-1]), parts_2=parts[-1])
