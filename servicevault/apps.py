@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
+from django.utils import translation
+
+from servicevault import wording
 
 
 class ServiceVaultConfig(AppConfig):
@@ -13,6 +16,7 @@ class ServiceVaultConfig(AppConfig):
         from servicevault import access, checks, database_roles, targets  # noqa: F401 - the checks register themselves
         from servicevault.api import limits
 
+        wording.speak(translation.gettext, translation.ngettext)
         limits.refuse_unknown()
         targets.register()
         access.register()

@@ -42,6 +42,9 @@ class Message(str):
             pass  # a translator's mistake must not hide what happened
         return english(self)
 
+    def __mod__(self, values: Any) -> str:
+        return str(self) % values  # so argparse fills in its helps
+
     def __format__(self, spec: str) -> str:
         return format(str(self), spec)
 
@@ -56,12 +59,12 @@ class Message(str):
         return _message(self.forms, values)
 
 
-def say(pattern: str, /, **values: object) -> Message:
+def say(pattern: str, /, **values: object) -> str:
     """The text with its values at `{name}`; without values it stays as it is, braces too."""
     return _message((pattern,), values)
 
 
-def say_count(one: str, many: str, count: int, /, **values: object) -> Message:
+def say_count(one: str, many: str, count: int, /, **values: object) -> str:
     """The text for so many, with `{count}` and its other values; languages have more forms than two."""
     return _message((one, many), {"count": count, **values})
 
@@ -86,26 +89,39 @@ def to_wire(text: str) -> Any:
     """The text as JSON for another process of ours, which can still translate it."""
     if not isinstance(text, Message):
         return text
-    values = {name: value if isinstance(value, int | float) else to_wire(_plain(value)) for name, value in text.values.items()}
+    values = {
+        name: value if isinstance(value, int | float) else to_wire(value if isinstance(value, str) else str(value))
+        for name, value in text.values.items()
+    }
     return {"text": english(text), "forms": text.forms, "values": values}
 
 
-def from_wire(parts: Any) -> str:
+def from_wire(parts: Any, depth: int = 3) -> str:
     """The text that `to_wire` sent. The sender may be in hostile hands: no pattern of its is ever filled in."""
-    if not isinstance(parts, dict):
-        return str(parts)
-    values = {name: from_wire(value) if isinstance(value, dict) else value for name, value in parts["values"].items()}
-    return Message(parts["text"], tuple(parts["forms"]), values)
+    match parts:
+        case {"text": str(text), "forms": [str(), *_] as forms, "values": dict(values)} if depth:
+            kept = {
+                name: from_wire(value, depth - 1) if isinstance(value, dict) else value
+                for name, value in values.items()
+            }
+            return Message(text, tuple(map(str, forms)), kept)
+        case {"text": text}:
+            return str(text)
+    return str(parts)
+
+
+def _english_count(one: str, many: str, count: int) -> str:
+    return one if count == 1 else many
+
+
+_translate: Translate = str
+_translate_count: TranslateCount = _english_count
 
 
 def speak(translate: Translate, translate_count: TranslateCount) -> None:
     """Show messages by these from now on; before, everybody reads English."""
-    global _translate, _translate_count  # noqa: PLW0603 - a process translates in one way
+    global _translate, _translate_count
     _translate, _translate_count = translate, translate_count
-
-
-_translate: Translate = str
-_translate_count: TranslateCount = lambda one, many, count: one if count == 1 else many
 
 
 def _message(forms: tuple[str, ...], values: Mapping[str, object]) -> Message:

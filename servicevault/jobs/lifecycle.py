@@ -21,6 +21,7 @@ from django.db.models.functions import Coalesce, Now
 
 from servicevault.jobs.clock import InSeconds
 from servicevault.jobs.models import FINISHED, LEASE_SECONDS, RESUMABLE, Job, JobStatus
+from servicevault.wording import say
 
 
 def claim(model: type[Job], job_id: Any) -> bool:
@@ -105,7 +106,7 @@ def heartbeat(model: type[Job], job_id: Any) -> bool:
     )
 
 
-def say(model: type[Job], job_id: Any, operation: str) -> None:
+def tell(model: type[Job], job_id: Any, operation: str) -> None:
     """Tell people what the job is doing."""
     model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING).update(current_operation=operation[:255])
 
@@ -125,7 +126,7 @@ def crash(model: type[Job], job_id: Any) -> bool:
         model,
         job_id,
         code="internal_error",
-        message="The job met an unexpected error. It is logged; resume it once it is mended.",
+        message=say("The job met an unexpected error. It is logged; resume it once it is mended."),
     )
 
 
@@ -157,7 +158,7 @@ def hand_back(model: type[Job], job_id: Any) -> bool:
     """Let another worker continue a running job at once: this one was told to end (J21)."""
     return bool(
         model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING, cancel_requested=False).update(
-            status=JobStatus.PENDING, lease_until=None, attempts=0, current_operation="Waiting for a worker"
+            status=JobStatus.PENDING, lease_until=None, attempts=0, current_operation=say("Waiting for a worker")
         )
     )
 
@@ -182,7 +183,10 @@ def _is_hopeless(model: type[Job], job_id: Any) -> bool:
             lease_until=None,
             current_operation="",
             error_code="internal_error",
-            error_message=f"The job was started {model.max_attempts} times and its worker ended each time without progress.",
+            error_message=say(
+                "The job was started {max_attempts} times and its worker ended each time without progress.",
+                max_attempts=model.max_attempts,
+            ),
         )
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from servicevault.jobs.models import JobStatus
+from servicevault.wording import say
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class State:
 
 STATES = {
     JobStatus.PENDING: State("Pending", "clock", "yellow"),
-    JobStatus.AWAITING_APPROVAL: State("Awaiting approval", "user-check", "violet"),
+    JobStatus.AWAITING_APPROVAL: State(say("Awaiting approval"), "user-check", "violet"),
     JobStatus.RUNNING: State("Running", "player-play", "blue"),
     JobStatus.COMPLETED: State("Completed", "circle-check", "green"),
     JobStatus.FAILED: State("Failed", "circle-x", "red"),

@@ -15,6 +15,7 @@ from importer.operations.progress import spoken
 from permissions import approvals, policy, tables
 from servicevault.models.tickets import Status
 from servicevault.web.tickets import STATUS_LOOKS
+from servicevault.wording import say
 
 register = template.Library()
 
@@ -30,8 +31,8 @@ ENTRIES = (
     ("home", "Home", "home", None),
     ("ticket_list", "Tickets", "ticket", ""),
     ("import", "Import", "database-import", "pages.import.manage"),
-    ("data_import", "Data import", "file-import", "pages.settings.data_import"),
-    ("data_export", "Data export", "download", "pages.settings.data_export"),
+    ("data_import", say("Data import"), "file-import", "pages.settings.data_import"),
+    ("data_export", say("Data export"), "download", "pages.settings.data_export"),
     ("approval_list", "Approvals", "user-check", "pages.approvals"),
     ("audit", "Audit", "history", "pages.audit"),
     ("admin:index", "Administration", "settings", "superuser"),

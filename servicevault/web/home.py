@@ -14,6 +14,7 @@ from importer.operations.progress import listed
 from permissions import policy
 from servicevault.models import Account, Ticket, TicketComment, TimeEntry, User
 from servicevault.web.pages import PageRequest, members_only
+from servicevault.wording import say
 
 
 @members_only
@@ -54,7 +55,7 @@ def _tiles(user: Any) -> list[dict[str, Any]]:
             "count": policy.restrict(TicketComment.objects.all(), user).count(),
         },
         {
-            "label": "Minutes worked",
+            "label": say("Minutes worked"),
             "icon": "clock-hour-4",
             "count": entries.aggregate(minutes=Sum("duration"))["minutes"] or 0,
         },
