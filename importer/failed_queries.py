@@ -15,7 +15,7 @@ from importer.planning import RunPlan
 from importer.sources import grants
 from importer.sources.failures import SourceQueryError
 from importer.sources.session import SourceSession
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 NOT_ALLOWED = "42501"  # insufficient_privilege
 OF_QUERY = frozenset({"bad_value", "too_large"})  # failures of a source that another query need not share
@@ -74,10 +74,7 @@ def raise_if_any(job: ImportJob, plans: Sequence[RunPlan]) -> None:
     if first is None:
         return
     others = len(failed) - 1
-    more = (
-        say(" {others} more {value} did not end.", others=others, value="query" if others == 1 else "queries")
-        if others
-        else ""
-    )
-    hint = "rehearse again" if job.kind == JobKind.REHEARSAL else say("resume: the rest is done")
-    raise JobFailed(f"{failed[first]}{more}", code="query_failed", hint=say("Mend it, then {hint}.", hint=hint))
+    more = say_count("{count} more query did not end.", "{count} more queries did not end.", others) if others else ""
+    is_rehearsal = job.kind == JobKind.REHEARSAL
+    hint = say("Mend it, then rehearse again.") if is_rehearsal else say("Mend it, then resume: the rest is done.")
+    raise JobFailed(f"{failed[first]} {more}".strip(), code="query_failed", hint=hint)

@@ -53,12 +53,12 @@ class ImportDenied(FileFailure):
     def __init__(
         self,
         table_name: str,
-        wanted: str = "import into",
+        wanted: str = say("import into"),
         *,
         hint: str = say("Ask a super admin for an import permission."),
     ) -> None:
         super().__init__(
-            say("You may not {wanted} {table_name}.", wanted=wanted, table_name=table_name or "any table"),
+            say("You may not {wanted} {table_name}.", wanted=wanted, table_name=table_name or say("any table")),
             hint=hint,
             table_name=table_name,
         )

@@ -31,10 +31,10 @@ def claimed(source_key: str, wanted: Iterable[tuple[str, str]]) -> dict[str, Sou
         if entity.target_type != target_type:
             raise EntityTaken(
                 say(
-                    "The entity “{name}” feeds {target_type}; something else wants to feed {target_type_2} with it.",
+                    "The entity “{name}” feeds {target_type}; something else wants to feed {other_type} with it.",
                     name=name,
                     target_type=entity.target_type,
-                    target_type_2=target_type,
+                    other_type=target_type,
                 ),
                 hint=say("Give one of the two another entity."),
             )

@@ -126,7 +126,9 @@ def _reason(query: QueryDefinition, gaps: list[Gap], differences: tuple[str, ...
         return query.missing_reason
     if gaps:
         shown = ", ".join(str(gap) for gap in gaps[:3])
-        return say("missing in the source: {shown}{value}", shown=shown, value=" and more" if len(gaps) > 3 else "")
+        if len(gaps) > 3:
+            return say("missing in the source: {shown} and more", shown=shown)
+        return say("missing in the source: {shown}", shown=shown)
     return differences[0]
 
 

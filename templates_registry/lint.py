@@ -138,17 +138,9 @@ def _form_faults(form: QueryForm, path: str, own: str) -> Iterator[tuple[str, st
         at = f"{path}.fields[{index}]"
         if index not in form.plain and target.field(field.target) is None:
             closest = nearest(field.target, target.known)
-            hint = say(" Did you mean {closest}?", closest=closest) if closest else ""
-            yield (
-                at,
-                say(
-                    "{target} have no field “{field_target}”.{hint}",
-                    target=target.label,
-                    field_target=field.target,
-                    hint=hint,
-                ),
-                True,
-            )
+            hint = say("Did you mean {closest}?", closest=closest) if closest else ""
+            said = say("{target} have no field “{field}”.", target=target.label, field=field.target)
+            yield at, f"{said} {hint}".strip(), True
         if field.target in CODED and field.source is not None and _has_else(field.source):
             yield (
                 at,

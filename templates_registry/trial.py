@@ -212,15 +212,15 @@ def _differences(trial: FixtureTrial, expected: Mapping[str, Any]) -> Iterator[s
                 yield say(
                     "{key}: {reason}; expected: {off}.",
                     key=query.key,
-                    reason=query.reason or "it ran",
+                    reason=query.reason or say("it ran"),
                     off=wanted.get("off", "rows"),
                 )
         elif wanted.get("variant", "") != query.variant:
             yield say(
-                "{key}: the variant {variant}; expected: {variant_2}.",
+                "{key}: the variant {variant}; expected: {expected}.",
                 key=query.key,
-                variant=query.variant or "without name",
-                variant_2=wanted.get("variant"),
+                variant=query.variant or say("without name"),
+                expected=wanted.get("variant"),
             )
         else:
             yield from _row_differences(query, wanted.get("rows") or [])
@@ -234,10 +234,10 @@ def _row_differences(query: QueryTrial, wanted: Rows) -> Iterator[str]:
         for name in dict.fromkeys([*want, *got]):
             if got.get(name) != want.get(name) or (name in got) != (name in want):
                 yield say(
-                    "{key} {identifier} {name}: {name_2!r}; expected: {name_3!r}.",
+                    "{key} {identifier} {name}: {found!r}; expected: {expected!r}.",
                     key=query.key,
                     identifier=identifier,
                     name=name,
-                    name_2=got.get(name),
-                    name_3=want.get(name),
+                    found=got.get(name),
+                    expected=want.get(name),
                 )

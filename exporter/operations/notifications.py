@@ -56,11 +56,11 @@ def tell_failed(run: ScheduledRun) -> None:
         run.schedule.created_by,
         say("Export failed: {template}", template=run.schedule.template.name),
         say(
-            "Planned for {planned_at:%Y-%m-%d %H:%M} UTC: {reason}\n{site_url}{reverse}\n",
+            "Planned for {planned_at:%Y-%m-%d %H:%M} UTC: {reason}\n{site_url}{path}\n",
             planned_at=run.planned_at,
             reason=reason,
             site_url=settings.SITE_URL,
-            reverse=reverse("exports"),
+            path=reverse("exports"),
         ),
     )
 

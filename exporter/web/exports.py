@@ -103,7 +103,9 @@ def _job(request: HttpRequest, pk: UUID) -> ExportJob:
 @_acted
 def cancel(request: PageRequest, pk: UUID) -> str:
     job = operations.cancel_export(_job(request, pk), by=request.user)
-    return say("Export {job} {value}.", job=job.number, value="is cancelled" if job.is_finished else "stops now")
+    if job.is_finished:
+        return say("Export {job} is cancelled.", job=job.number)
+    return say("Export {job} stops now.", job=job.number)
 
 
 @_acted
@@ -127,12 +129,9 @@ def link(request: PageRequest, pk: UUID) -> str:
     made, secret = operations.make_link(_job(request, pk), by=request.user, expires_in=None, single_use=single_use)
     address = request.build_absolute_uri(reverse("api_export_link", args=[secret]))
     until = f"{made.expires_at:%Y-%m-%d %H:%M} UTC"
-    return say(
-        "This link is shown once and works {value}until {until}: {address}",
-        value="once, " if single_use else "",
-        until=until,
-        address=address,
-    )
+    if single_use:
+        return say("This link is shown once and works once, until {until}: {address}", until=until, address=address)
+    return say("This link is shown once and works until {until}: {address}", until=until, address=address)
 
 
 @_acted
@@ -187,9 +186,9 @@ def _schedule_values(request: PageRequest) -> dict[str, Any]:
 def switch_schedule(request: PageRequest, pk: UUID) -> str:
     found = _schedule(request, pk)
     changed = operations.update_schedule(found, {"is_enabled": not found.is_enabled}, by=request.user)
-    return say(
-        "“{template}” is switched {value}.", template=found.template.name, value="on" if changed.is_enabled else "off"
-    )
+    if changed.is_enabled:
+        return say("“{template}” is switched on.", template=found.template.name)
+    return say("“{template}” is switched off.", template=found.template.name)
 
 
 @_acted

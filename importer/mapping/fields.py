@@ -176,7 +176,7 @@ def _check_reference(column: str, field: catalog.Field, reference: Reference, en
                 column=column,
                 entity=reference.entity,
             ),
-            hint=say("Entities: {set}.", set=", ".join(sorted(set(entities) - {DEFAULT_ENTITY})) or "none"),
+            hint=say("Entities: {entities}.", entities=", ".join(sorted(set(entities) - {DEFAULT_ENTITY})) or "none"),
         )
     if reference.unresolved and reference.unresolved not in UNRESOLVED:
         raise QueryError(

@@ -176,10 +176,10 @@ def _store(
         field = places.get(_key(choice)) or places.get(_key(other)) or "choices"
         errors.setdefault(field, []).append(
             say(
-                "{named} and {named_2} cannot both be "
+                "{one} and {other} cannot both be "
                 "{person_name}. Choose the placeholder for one of them, with {person_name} standing in.",
-                named=named(other.name, other.external_id),
-                named_2=named(choice.name, choice.external_id),
+                one=named(other.name, other.external_id),
+                other=named(choice.name, choice.external_id),
                 person_name=choice.person_name,
             )
         )

@@ -198,11 +198,9 @@ class _Desk:
 def _why_not(record: ImportRecord) -> str:
     if record.code == "unmapped_value":
         return say("It waits for a value map: map the value, then release the held rows.")
-    return say(
-        "A row that was {action}{value} is not decided this way.",
-        action=record.action,
-        value=f" ({record.code})" if record.code else "",
-    )
+    if record.code:
+        return say("A row that was {action} ({code}) is not decided this way.", action=record.action, code=record.code)
+    return say("A row that was {action} is not decided this way.", action=record.action)
 
 
 def retry_records(

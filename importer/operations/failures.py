@@ -23,7 +23,7 @@ class ProfileBusy(ImporterError):
             say(
                 "“{profile}” has an unfinished job: {running_jobs}.",
                 profile=profile.name,
-                running_jobs=", ".join(map(str, running_jobs)) or "just started",
+                running_jobs=", ".join(map(str, running_jobs)) or say("just started"),
             ),
             hint=say("Wait for it, cancel it, or resume it."),
         )
@@ -55,9 +55,11 @@ class VersionConflict(Conflict):
     def __init__(self, name: str, *, changed_by: Any, changed_at: datetime | None) -> None:
         self.changed_by = str(changed_by) if changed_by else ""
         self.changed_at = changed_at
-        who = f" by {self.changed_by}" if self.changed_by else ""
+        by = self.changed_by
         super().__init__(
-            say("“{name}” was changed{who} meanwhile.", name=name, who=who),
+            say("“{name}” was changed by {by} meanwhile.", name=name, by=by)
+            if by
+            else say("“{name}” was changed meanwhile.", name=name),
             hint=say("Reload it and apply your change again, or overwrite it."),
         )
 

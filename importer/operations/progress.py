@@ -188,23 +188,28 @@ class JobView:
         """How the job ended, in one sentence; empty while it goes on (U32)."""
         if self.is_active:
             return ""
-        took = f" in {spoken(self.elapsed)}" if self.elapsed else ""
         parts = ", ".join(_spoken_outcome(counter) for counter in self.outcomes if counter.count)
-        would = say("; nothing was written") if self.is_rehearsal else ""
+        ended = _ended(self)
         if self.is_complete:
-            verb = "Rehearsed" if self.is_rehearsal else "Finished"
-            return f"{verb}{took}: {parts or say('the source had no rows')}{would}."
-        ended = "Cancelled" if self.job.status == JobStatus.CANCELLED else say("Stopped by an error")
-        kept = "" if self.is_rehearsal else say("; what is written stays")
-        return f"{ended}{' after' + took[3:] if took else ''}: {parts or say('no rows were read')}{would or kept}."
+            parts = parts or say("the source had no rows")
+            if self.is_rehearsal:
+                return say("{ended}: {parts}; nothing was written.", ended=ended, parts=parts)
+            return say("{ended}: {parts}.", ended=ended, parts=parts)
+        parts = parts or say("no rows were read")
+        if self.is_rehearsal:
+            return say("{ended}: {parts}; nothing was written.", ended=ended, parts=parts)
+        return say("{ended}: {parts}; what is written stays.", ended=ended, parts=parts)
 
     @property
     def announcement(self) -> str:
         """What a screen reader is told; changes with the state and at every tenth percent only (U4)."""
         if not self.is_active:
             return f"{self.state.word}. {self.sentence}"
-        tenth = "" if self.percent is None else f", {self.percent // 10 * 10} percent"
-        return say("Job {job}: {word}{tenth}", job=self.job.number, word=self.state.word.lower(), tenth=tenth)
+        state = str(self.state.word).lower()
+        if self.percent is None:
+            return say("Job {job}: {state}", job=self.job.number, state=state)
+        tenth = self.percent // 10 * 10
+        return say("Job {job}: {state}, {tenth} percent", job=self.job.number, state=state, tenth=tenth)
 
 
 def view_of(job: ImportJob) -> JobView:
@@ -284,6 +289,18 @@ def _outcomes(counters: dict[str, int], length: int) -> tuple[Counter, ...]:
     return tuple(parts)
 
 
+def _ended(view: JobView) -> str:
+    """The beginning of the sentence about an ended job."""
+    took = spoken(view.elapsed) if view.elapsed else ""
+    if view.is_complete and view.is_rehearsal:
+        return say("Rehearsed in {took}", took=took) if took else say("Rehearsed")
+    if view.is_complete:
+        return say("Finished in {took}", took=took) if took else say("Finished")
+    if view.job.status == JobStatus.CANCELLED:
+        return say("Cancelled after {took}", took=took) if took else say("Cancelled")
+    return say("Stopped by an error after {took}", took=took) if took else say("Stopped by an error")
+
+
 def _total(runs: list[QueryRun]) -> int | None:
     if not runs or any(run.total is None and run.status in (RunStatus.PENDING, RunStatus.RUNNING) for run in runs):
         return None
@@ -293,7 +310,7 @@ def _total(runs: list[QueryRun]) -> int | None:
 def _equation(read: int, outcomes: Iterable[Counter]) -> str:
     """ "10 read = 8 created + 2 failed": every row has one outcome (J18)."""
     parts = " + ".join(f"{intcomma(counter.count)} {counter.name}" for counter in outcomes if counter.count)
-    return say("{intcomma} read = {parts}", intcomma=intcomma(read), parts=parts or "0")
+    return say("{rows} read = {parts}", rows=intcomma(read), parts=parts or "0")
 
 
 def _is_balanced(counters: dict[str, int]) -> bool:

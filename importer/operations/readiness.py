@@ -20,7 +20,7 @@ from importer.planning import stored_spec
 from importer.query.spec import QuerySpec
 from servicevault import catalog
 from servicevault.jobs.models import ACTIVE, JobStatus
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 StepState = Literal["done", "todo", "problem", "optional"]
 REMEMBERED_SECONDS = 30 * 24 * 3600
@@ -188,7 +188,7 @@ def _mapping(found: Readiness) -> Step:
         )
     if broken or missing:
         note = (
-            say("{missing} required field{value} to map.", missing=missing, value="s" if missing != 1 else "")
+            say_count("{count} required field to map.", "{count} required fields to map.", missing)
             if missing
             else say("A query is broken.")
         )
@@ -197,7 +197,7 @@ def _mapping(found: Readiness) -> Step:
         "mapping",
         say("Map fields"),
         "done",
-        say("{enabled} quer{value} mapped.", enabled=found.enabled, value="y" if found.enabled == 1 else "ies"),
+        say_count("{count} query mapped.", "{count} queries mapped.", found.enabled),
     )
 
 
@@ -210,8 +210,8 @@ def _values(found: Readiness) -> Step:
             "values",
             title,
             "problem",
-            say(
-                "{intcomma} value{value} without a meaning.", intcomma=intcomma(known), value="s" if known != 1 else ""
+            say_count(
+                "{shown} value without a meaning.", "{shown} values without a meaning.", known, shown=intcomma(known)
             ),
         )
     if not counts or None in counts:
@@ -266,11 +266,12 @@ def summary_of(profile: ImportProfile) -> str:
     given = matching.get("strategy") or matching.get("matching_strategy")
     how = say("by each target's usual fields")
     if fields := matching.get("primary_fields"):
-        how = f"by {' and '.join(fields)}"
-    exactness = {"exact": say(", letter for letter"), "case_insensitive": ", whatever their case"}
-    return say(
-        "{mode}. Rows are recognised by their old id, then {how}{strategy_of}.",
-        mode=mode,
-        how=how,
-        strategy_of=exactness[strategy_of(given)] if given else "",
-    )
+        how = say("by {fields}", fields=say(" and ").join(fields))
+    exactness = strategy_of(given) if given else ""
+    if exactness == "exact":
+        said = say("Rows are recognised by their old id, then {how}, letter for letter.", how=how)
+    elif exactness == "case_insensitive":
+        said = say("Rows are recognised by their old id, then {how}, whatever their case.", how=how)
+    else:
+        said = say("Rows are recognised by their old id, then {how}.", how=how)
+    return f"{mode}. {said}"

@@ -268,13 +268,11 @@ def wrong(field: Field, cells: Cells) -> Iterator[tuple[sql.Composable, str, str
             if cells.date_format == "auto":
                 both = sql.SQL("{} ~ '^(0?[1-9]|1[0-2])([./-])(0?[1-9]|1[0-2])\\2\\d{{4}}'").format(cell)
                 yield both, "ambiguous_date", say("can be two dates. Choose the date format")
-            what = "a date" if field.base == "date" else say("a date and time")
-            form = (
-                ""
-                if cells.date_format in {"iso", "auto"}
-                else say(" of the form {date_format}", date_format=cells.date_format)
-            )
-            yield sql.SQL("true"), "bad_date", say("is not {what}{form}", what=what, form=form)
+            what = say("a date") if field.base == "date" else say("a date and time")
+            said = say("is not {what}", what=what)
+            if cells.date_format not in {"iso", "auto"}:
+                said = say("is not {what} of the form {form}", what=what, form=cells.date_format)
+            yield sql.SQL("true"), "bad_date", said
         case base if base in DOCUMENTS:
             yield sql.SQL("true"), "bad_json", say("is not JSON")
         case "uuid":

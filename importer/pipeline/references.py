@@ -95,16 +95,19 @@ def _is_ambiguous(plan: LoadPlan, mapped: Mapped) -> sql.Composable | None:
     ).format(sql.Literal(list(entities)), value(mapped.field.name))
 
 
+_NOT_IMPORTED: dict[Unresolved, str] = {
+    "blocked": say("{field} names a row that was not imported ({kinds}); retry this row once it is."),
+    "fail": say("{field} names a row that was not imported ({kinds})."),
+    "null": say("{field} names a row that was not imported ({kinds}); left empty."),
+    "default": say("{field} names a row that was not imported ({kinds}); the default is used."),
+    "placeholder": say("{field} names a row that was not imported ({kinds}); the placeholder is used."),
+}
+
+
 def _sentence(field: Field, action: Unresolved) -> str:
-    kinds = " or ".join(catalog.get(kind).label.lower() for kind in field.reference.types) if field.reference else ""
-    found = say("{field} names a row that was not imported ({kinds})", field=field.name, kinds=kinds)
-    return {
-        "blocked": say("{found}; retry this row once it is.", found=found),
-        "fail": f"{found}.",
-        "null": say("{found}; left empty.", found=found),
-        "default": say("{found}; the default is used.", found=found),
-        "placeholder": say("{found}; the placeholder is used.", found=found),
-    }[action]
+    types = field.reference.types if field.reference else ()
+    values = {"field": field.name, "kinds": " or ".join(catalog.get(kind).label.lower() for kind in types)}
+    return _NOT_IMPORTED[action].format(**values)
 
 
 def _lookup(plan: LoadPlan, mapped: Mapped, bind: Bind) -> sql.Composable:

@@ -144,9 +144,9 @@ def check_identifier(session: Session, compiled: CompiledQuery) -> list[Problem]
         found.append(Problem("source_identifier", message, hint, "non_unique_external_id", severity="warning"))
     if filled < rows:
         message = say(
-            "{rows:,} of {rows_2:,} sampled rows have no `{identifier}`.",
+            "{rows:,} of {sampled:,} sampled rows have no `{identifier}`.",
             rows=rows - filled,
-            rows_2=rows,
+            sampled=rows,
             identifier=compiled.identifier,
         )
         found.append(Problem("source_identifier", message, "", "missing_external_id", severity="warning"))
@@ -199,11 +199,10 @@ def check_fan_out(
         after = count(session, compile_query(_upto(spec, index + 1), schema), seconds)
         factor = after.rows / before.rows if before.rows else 1.0
         if factor > 1:
-            about = "" if before.exact and after.exact else "about "
-            message = say(
-                "The join with `{table}` makes {about}{factor:.2f} rows of one.",
+            exact = say("The join with `{table}` makes {factor:.2f} rows of one.")
+            about = say("The join with `{table}` makes about {factor:.2f} rows of one.")
+            message = (exact if before.exact and after.exact else about).format(
                 table=join.table.alias or join.table.name,
-                about=about,
                 factor=factor,
             )
             hint = say("Take the first or last of them, aggregate them, or keep the rows.")

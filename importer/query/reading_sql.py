@@ -160,8 +160,8 @@ class _Reader:
         alias = name_of(rest[0]) if rest else name
         if self.schema is not None and not self._columns(schema, name):
             closest = nearest(name, self.schema.names())
-            hint = say(" Closest: {closest}.", closest=closest) if closest else ""
-            self._unsupported(tokens, say("There is no table “{name}”.{hint}", name=name, hint=hint))
+            hint = say("Closest: {closest}.", closest=closest) if closest else ""
+            self._unsupported(tokens, f"{say('There is no table “{name}”.', name=name)} {hint}".strip())
         self.tables.append((schema, name, alias))
         return {"schema": schema, "table": name, "alias": alias}
 

@@ -93,8 +93,9 @@ def _leads(schema: SourceSchema, evidence: Evidence, pair: _Pair) -> list[_Lead]
 
 def _flagged(pair: _Pair, lead: _Lead | None) -> Relation:
     sentence = say(
-        "{column} points at several tables; {type_column} says which", column=pair.column, type_column=pair.type_column
+        "{column} points at several tables; {type_column} says which.", column=pair.column, type_column=pair.type_column
     )
+    values = ", ".join(pair.values) or say("none yet")
     bare = Relation(
         schema=pair.table.schema,
         table=pair.table.name,
@@ -104,13 +105,7 @@ def _flagged(pair: _Pair, lead: _Lead | None) -> Relation:
         ref_columns=(),
         source="inferred",
         confidence=50.0,
-        evidence=(
-            say(
-                "{sentence}. No table was found for its values: {pair}.",
-                sentence=sentence,
-                pair=", ".join(pair.values) or "none yet",
-            ),
-        ),
+        evidence=(f"{sentence} {say('No table was found for its values: {values}.', values=values)}",),
         multiplicity="unknown",
         polymorphic=True,
         type_column=pair.type_column,
@@ -127,7 +122,7 @@ def _flagged(pair: _Pair, lead: _Lead | None) -> Relation:
         ref_columns=(lead.key,),
         confidence=round(100 * (0.5 + 0.4 * sample.containment), 1),
         evidence=(
-            f"{sentence}.",
+            sentence,
             say(
                 "{found:,} of {sample:,} sampled values exist in {target} {where}",
                 found=sample.found,

@@ -157,15 +157,15 @@ def _sentences(found: _Weighed) -> Iterator[str]:
             target=target,
         )
     yield say("By name: {reason}.", reason=candidate.reason)
-    yield say(
-        "{target} is {value}.",
-        target=target,
-        value="a declared key" if candidate.declared_key else "unique in the rows that were sampled",
-    )
-    yield say(
-        "{columns} is {value}.",
-        columns=", ".join(candidate.columns),
-        value="indexed" if candidate.indexed else "not indexed",
+    if candidate.declared_key:
+        yield say("{target} is a declared key.", target=target)
+    else:
+        yield say("{target} is unique in the rows that were sampled.", target=target)
+    columns = ", ".join(candidate.columns)
+    yield (
+        say("{columns} is indexed.", columns=columns)
+        if candidate.indexed
+        else say("{columns} is not indexed.", columns=columns)
     )
 
 

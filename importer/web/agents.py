@@ -25,7 +25,7 @@ from importer.operations.agents import Agent, Listed, list_agents, people_here, 
 from importer.web.way import profile_of, source_page, way_of
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 PER_PAGE = 50
 MOST_OFFERED = 50  # of our people, to choose from
@@ -175,14 +175,14 @@ def _saved(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     action = request.POST.get("action", "")
     if action == "accept":
         count = agent_choices.accept_suggestions(profile, by=request.user)
-        said = say("{count} suggestion{value} taken over.", count=count, value="s" if count != 1 else "")
+        said = say_count("{count} suggestion taken over.", "{count} suggestions taken over.", count)
     elif action == "forget":
         count = agent_choices.forget_choices(profile, by=request.user)
-        said = say("{count} agent{value} as the strategy says.", count=count, value=" goes" if count == 1 else "s go")
+        said = say_count("{count} agent goes as the strategy says.", "{count} agents go as the strategy says.", count)
     else:
         count = agent_choices.choose_agents(profile, _said(request, profile), by=request.user)
         said = (
-            say("Saved what becomes of {count} agent{value}.", count=count, value="s" if count != 1 else "")
+            say_count("Saved what becomes of {count} agent.", "Saved what becomes of {count} agents.", count)
             if count
             else say("Nothing was changed.")
         )

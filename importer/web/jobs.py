@@ -107,15 +107,8 @@ def cancel(request: PageRequest, pk: Any) -> HttpResponse:
     except ImporterError as error:
         messages.error(request, str(error))
     else:
-        is_over = job.is_finished
-        messages.success(
-            request,
-            say(
-                "Job {job} {value}.",
-                job=job.number,
-                value="is cancelled" if is_over else "stops after the current slice",
-            ),
-        )
+        said = say("Job {job} is cancelled.") if job.is_finished else say("Job {job} stops after the current slice.")
+        messages.success(request, said.format(job=job.number))
     return redirect("job", job.pk)
 
 

@@ -84,7 +84,6 @@ def switch(request: PageRequest, pk: Any) -> HttpResponse:
     profile: ImportProfile = profile_of(request, pk, "change")
     query = get_object_or_404(profile.queries.all(), key=request.POST.get("query", ""))
     query = operations.switch_query(query, on=request.POST.get("enabled") == "on", by=request.user)
-    messages.success(
-        request, say("“{query}” is switched {value}.", query=query.name, value="on" if query.enabled else "off")
-    )
+    said = say("“{query}” is switched on.") if query.enabled else say("“{query}” is switched off.")
+    messages.success(request, said.format(query=query.name))
     return go(request, "profile", profile.pk)

@@ -25,7 +25,7 @@ from importer.web.agents import agents_of
 from importer.web.way import go, source_page, way_of
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, render_page
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 EMPTY = "__empty__"  # the choice "leave it empty"
 
@@ -152,13 +152,11 @@ def _saved(request: PageRequest, profile: ImportProfile) -> HttpResponse:
         accepted = sum(_accept(item, request.user) for item in fields)
         messages.success(
             request,
-            say("{accepted} suggestion{value} taken over.", accepted=accepted, value="s" if accepted != 1 else ""),
+            say_count("{count} suggestion taken over.", "{count} suggestions taken over.", accepted),
         )
     else:
         changed = _store_choices(request, profile)
-        messages.success(
-            request, say("Saved {changed} value map{value}.", changed=changed, value="s" if changed != 1 else "")
-        )
+        messages.success(request, say_count("Saved {count} value map.", "Saved {count} value maps.", changed))
     return go(request, "profile_value_maps", profile.pk)
 
 

@@ -69,15 +69,13 @@ def approval(request: PageRequest, pk: UUID) -> HttpResponse:
         except (approvals.NotesNeeded, approvals.SelfApproval) as error:
             problem = str(error)
         else:
-            words = say("approved: the job is queued") if approve else say("rejected: the job is cancelled")
-            messages.success(
-                request,
-                say(
-                    "The request of {requested_by} is {words}.",
-                    requested_by=found.requested_by or "the command line",
-                    words=words,
-                ),
+            who = found.requested_by or say("the command line")
+            said = (
+                say("The request of {who} is approved: the job is queued.", who=who)
+                if approve
+                else say("The request of {who} is rejected: the job is cancelled.", who=who)
             )
+            messages.success(request, said)
             return redirect("approval_list")
     context = _context(request, found) | {"problem": problem, "notes": notes}
     return render(request, "permissions/approval.html", context, status=422 if problem else 200)

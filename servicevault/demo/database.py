@@ -118,8 +118,8 @@ def _require_rights(connection: psycopg.Connection[Any]) -> None:
         raise DemoError(
             say("The role “{name}” may not create the demo's database and its reader.", name=name),
             hint=say(
-                "Unset DATABASE_URL to use the embedded server, or run: ALTER ROLE {as_string} CREATEDB CREATEROLE;",
-                as_string=sql.Identifier(name).as_string(None),
+                "Unset DATABASE_URL to use the embedded server, or run: ALTER ROLE {role} CREATEDB CREATEROLE;",
+                role=sql.Identifier(name).as_string(None),
             ),
         )
 

@@ -75,7 +75,7 @@ def _single_bytes(stream: IO[bytes], chunk: bytes, byte: int, position: int) -> 
         seen = bytearray(sorted({*seen, *(chunk.translate(None, bytes(range(0x80)) + bytes(range(0xA0, 0x100))))}))
         chunk = stream.read(CHUNK)
     if not seen:
-        return "iso-8859-1", f"{where}; no byte from 0x80 to 0x9f"
+        return "iso-8859-1", say("{where}; no byte from 0x80 to 0x9f", where=where)
     return "windows-1252", say(
         "{where}; byte 0x{seen:02x} is a character in Windows-1252 only", where=where, seen=seen[0]
     )

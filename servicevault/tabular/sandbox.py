@@ -228,7 +228,9 @@ class _Frames:
                 signals=signal.Signals(-code).name,
             )
         else:
-            cause = say("its reader ended with code {code}{last_words}", code=code, last_words=self._last_words())
+            cause = say("its reader ended with code {code}", code=code)
+            if words := self._last_words():
+                cause = say("its reader ended with code {code} ({words})", code=code, words=words)
         return FileRejected(
             say("The file cannot be read: {cause}. {advice}", cause=cause, advice=ADVICE), code="reader_died"
         )
@@ -237,4 +239,4 @@ class _Frames:
         """Return the last line of the child's error output, which names a fault of ours."""
         os.set_blocking(self._reader.stderr.fileno(), False)
         lines = (self._reader.stderr.read() or b"").decode(errors="replace").strip().splitlines()
-        return f" ({lines[-1][:200]})" if lines else ""
+        return lines[-1][:200] if lines else ""

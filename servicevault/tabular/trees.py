@@ -84,9 +84,14 @@ def _records(elements: Iterable[Element], options: ReadOptions, limits: Limits, 
         number += 1
         yield columns.record(value, number, number, flatten=options.flatten)
     if wanted and number == 0 and wanted != WHOLE:
-        there = say(" There is: {seen}.", seen=", ".join(sorted(seen)[:10])) if seen else ""
+        if not seen:
+            raise FileRejected(say("No records at `{wanted}`. Choose another record path.", wanted=wanted))
         raise FileRejected(
-            say("No records at `{wanted}`.{there} Choose another record path.", wanted=wanted, there=there)
+            say(
+                "No records at `{wanted}`. There is: {seen}. Choose another record path.",
+                wanted=wanted,
+                seen=", ".join(sorted(seen)[:10]),
+            )
         )
 
 

@@ -74,9 +74,9 @@ class Undecided(ImporterError):
         self.conflicts = conflicts
         super().__init__(
             say(
-                "The template and you changed {conflicts} places: {conflicts_2}.",
-                conflicts=len(conflicts),
-                conflicts_2=", ".join(item.path for item in conflicts[:5]),
+                "The template and you changed {count} places: {places}.",
+                count=len(conflicts),
+                places=", ".join(item.path for item in conflicts[:5]),
             ),
             hint=say("Decide each: mine or theirs."),
         )

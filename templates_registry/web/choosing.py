@@ -138,24 +138,23 @@ def _options(detection: operations.Detection, chosen: Template | None) -> list[O
     ]
 
 
+_FITS = {  # (detected, not everything is there)
+    (True, False): say("Detected {name}, {score} % fit: {fitting} of {queries} queries fit."),
+    (True, True): say("Detected {name}, {score} % fit: {fitting} of {queries} queries fit, {absent} not found."),
+    (False, False): say("Chosen {name}, {score} % fit: {fitting} of {queries} queries fit."),
+    (False, True): say("Chosen {name}, {score} % fit: {fitting} of {queries} queries fit, {absent} not found."),
+}
+
+
 def fit_sentence(detection: operations.Detection, template: Template, report: FitReport) -> str:
     """ "Detected FreeScout Platform, 98 % fit: 6 of 6 queries fit, time tracking not found"."""
     fitting = sum(query.status != "missing" for query in report.queries)
     absent = [query.name for query in report.queries if query.status == "missing"]
     candidate = next((item for found, item in detection.candidates if found == template), None)
-    verb = "Detected" if template == detection.best else "Chosen"
     hint = candidate.version_hint if candidate and len(candidate.version_hint) <= 16 else ""
-    tail = say(", {absent} not found", absent=", ".join(absent)) if absent else ""
     name = f"{template.name} {hint}".strip()
-    return say(
-        "{verb} {name}, {score} % fit: {fitting} of {queries} queries fit{tail}.",
-        verb=verb,
-        name=name,
-        score=report.score,
-        fitting=fitting,
-        queries=len(report.queries),
-        tail=tail,
-    )
+    values = {"name": name, "score": report.score, "fitting": fitting, "queries": len(report.queries)}
+    return _FITS[template == detection.best, bool(absent)].format(**values, absent=", ".join(absent))
 
 
 def _newer(profile: ImportProfile) -> str:

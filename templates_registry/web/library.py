@@ -144,8 +144,8 @@ def import_template(request: PageRequest) -> HttpResponse:
             report = getattr(error, "report", None)
             faults = [str(finding) for finding in report.findings] if report else [str(error)]
         else:
-            word = "installed" if found.created else "replaced"
-            messages.success(request, say("“{template}” is {word}.", template=found.template.name, word=word))
+            said = say("“{template}” is installed.") if found.created else say("“{template}” is replaced.")
+            messages.success(request, said.format(template=found.template.name))
             for warning in found.warnings[:5]:
                 messages.warning(request, warning)
             return go(request, "import_templates")

@@ -30,7 +30,7 @@ class Command(BaseCommand):
                     job=job,
                     source_name=job.source_name,
                     status=job.status,
-                    heartbeat_at=job.heartbeat_at or "never",
+                    heartbeat_at=job.heartbeat_at or say("never"),
                 )
             )
         if jobs and not options["dry_run"]:

@@ -31,11 +31,9 @@ class Ordering:
         """How it goes on behind "First 50 rows"."""
         if not self.column:
             return ""
-        return say(
-            "by {column}, {value} first",
-            column=self.column,
-            value="largest" if self.direction == "desc" else "smallest",
-        )
+        if self.direction == "desc":
+            return say("by {column}, largest first", column=self.column)
+        return say("by {column}, smallest first", column=self.column)
 
 
 def ordering_of(bench: Workbench) -> Ordering:

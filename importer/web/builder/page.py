@@ -218,8 +218,11 @@ def save(request: PageRequest, pk: Any, key: str) -> HttpResponse:
         stale: dict[str, Any] = {"conflict": conflict}
         return _blocks(request, bench, **stale) if request.htmx else _page(request, bench, status=409, **stale)
     except QueryProblems as error:
-        more = f" and {len(error.problems) - 1} more" if len(error.problems) > 1 else ""
-        messages.error(request, say("Not saved: {error}{more} See the problems.", error=error, more=more))
+        more = len(error.problems) - 1
+        said = say("Not saved: {error} See the problems.", error=error)
+        if more:
+            said = say("Not saved: {error} and {more} more See the problems.", error=error, more=more)
+        messages.error(request, said)
         return _blocks(request, bench) if request.htmx else redirect(_at(bench, ""))
     except (ImporterError, Denied) as error:
         return _refused(request, bench, error)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from importer.web.builder.body import Body, alias_of, base_of, conditions, is_finished, sources_of
 from importer.web.builder.filters import WORDS
 from importer.web.builder.workbench import Workbench
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 _JOINS = {
-    "left": say("adds {} where there is one"),
-    "inner": say("keeps only rows with {}"),
-    "right": say("takes every row of {}"),
-    "full": say("takes every row of both sides with {}"),
+    "left": say("adds {table} where there is one"),
+    "inner": say("keeps only rows with {table}"),
+    "right": say("takes every row of {table}"),
+    "full": say("takes every row of both sides with {table}"),
 }
-_TAKES = {"first": say("the first of {}"), "last": say("the last of {}"), "aggregate": "{} combined"}
+_TAKES = {
+    "first": say("the first of {table}"),
+    "last": say("the last of {table}"),
+    "aggregate": say("{table} combined"),
+}
 
 
 def sentence(bench: Workbench) -> str:
@@ -30,10 +34,9 @@ def sentence(bench: Workbench) -> str:
     if isinstance(body.get("distinct_on"), dict) and body["distinct_on"].get("columns"):
         parts.append(say("keeps one row for each {columns}", columns=_list(body["distinct_on"]["columns"])))
     count = sum(any(sources_of(item)) for item in body["fields"])
-    label = bench.target.label if bench.target else str(body.get("target_type") or "rows")
-    fields = say("{count} field{value}", count=count, value="" if count == 1 else "s")
+    label = bench.target.label if bench.target else str(body.get("target_type") or say("rows"))
     parts.append(
-        say("fills {fields} of {label}", fields=fields, label=label)
+        say_count("fills {count} field of {label}", "fills {count} fields of {label}", count, label=label)
         if count
         else say("fills nothing of {label} yet", label=label)
     )
@@ -42,8 +45,8 @@ def sentence(bench: Workbench) -> str:
 
 def _join(join: Body) -> str:
     mode = (join.get("take") or {}).get("mode", "all")
-    what = _TAKES.get(mode, "{}").format(alias_of(join))
-    return _JOINS.get(str(join.get("type") or "left").lower(), _JOINS["left"]).format(what)
+    table = _TAKES[mode].format(table=alias_of(join)) if mode in _TAKES else alias_of(join)
+    return _JOINS.get(str(join.get("type") or "left").lower(), _JOINS["left"]).format(table=table)
 
 
 def _filters(body: Body) -> str:
@@ -51,10 +54,12 @@ def _filters(body: Body) -> str:
     if not found:
         return ""
     if len(found) > 2:
-        return say("keeps rows that pass {found} filters", found=len(found))
-    word = {"or": " or "}.get(body["filters"]["op"], " and ")
-    said = word.join(_condition(item) for item in found)
-    return f"keeps rows where {'not ' if body['filters']['op'] == 'not' else ''}{said}"
+        return say("keeps rows that pass {count} filters", count=len(found))
+    together = body["filters"]["op"]
+    said = str(say(" or ") if together == "or" else say(" and ")).join(_condition(item) for item in found)
+    if together == "not":
+        return say("keeps rows where not {condition}", condition=said)
+    return say("keeps rows where {condition}", condition=said)
 
 
 def _condition(item: Body) -> str:
@@ -62,11 +67,15 @@ def _condition(item: Body) -> str:
     if isinstance(value, dict):
         value = value.get("relative") or f"{value.get('unit')} {value.get('value')}"
     if isinstance(value, list):
-        value = " and ".join(str(each) for each in value)
+        value = str(say(" and ")).join(str(each) for each in value)
     operator = str(item.get("operator"))
     words = WORDS.get(operator, operator)
     return " ".join(str(part) for part in (item.get("field"), words, value) if part not in (None, ""))
 
 
 def _list(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else say("{parts} and {parts_2}", parts=", ".join(parts[:-1]), parts_2=parts[-1])
+    return (
+        parts[0]
+        if len(parts) == 1
+        else say("{parts} and {last}", parts=", ".join(map(str, parts[:-1])), last=parts[-1])
+    )

@@ -176,10 +176,9 @@ def chosen_table(bench: Workbench, post: QueryDict) -> Table | PackView:
     found = bench.find({"table": name, "schema": schema}) if schema else bench.named(name)
     if found is None:
         closest = nearest(name, bench.schema.names())
-        hint = say(" Did you mean {closest}?", closest=closest) if closest else ""
-        raise operations.InvalidFields(
-            {"table": [say("The source has no table “{name}”.{hint}", name=name, hint=hint)]}
-        )
+        hint = say("Did you mean {closest}?", closest=closest) if closest else ""
+        said = say("The source has no table “{name}”.", name=name)
+        raise operations.InvalidFields({"table": [f"{said} {hint}".strip()]})
     return found
 
 

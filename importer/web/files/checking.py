@@ -184,7 +184,7 @@ def _keys(job: ImportJob) -> list[tuple[str, str]]:
         return []
     mapped = list(part.sources)
     unique = files.keys(table, mapped)
-    words = {key: "primary key" if key == table.primary_key else "unique" for key in unique}
+    words = {key: say("primary key") if key == table.primary_key else say("unique") for key in unique}
     others: Sequence[str] = [name for name in mapped if (name,) not in unique]
     auto = (
         say("The first key that is mapped: {unique}", unique=", ".join(unique[0]))
@@ -201,7 +201,7 @@ def _keys(job: ImportJob) -> list[tuple[str, str]]:
 def _match_fields(part: Part) -> list[tuple[str, str]]:
     own = catalog.get(part.target_type).match_fields
     known = [name for name in ("external_id", *own) if name in part.sources]
-    auto = say(", else by ").join(known) or say("none: map external_id, or choose a field")
+    auto = str(say(", else by ")).join(known) or say("none: map external_id, or choose a field")
     others = [(key, say("{key}, where the external id is new", key=key)) for (key,) in files.match_fields(part)]
     return [("", say("By {auto}", auto=auto)), *(pair for pair in others if (pair[0],) != own)]
 

@@ -24,7 +24,7 @@ from servicevault.tabular import formats
 from servicevault.tabular.options import WriteOptions
 from servicevault.web.listing import page_of, plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 ROWS = 50
 KEY = "_key"
@@ -199,10 +199,10 @@ def _imported(request: PageRequest, job: ImportJob, part: Part, checked: Sequenc
         announce(again)
     messages.success(
         request,
-        say(
-            "{good} corrected row{value} of job {job} go in now.",
-            good=len(good),
-            value="s" if len(good) > 1 else "",
+        say_count(
+            "{count} corrected row of job {job} go in now.",
+            "{count} corrected rows of job {job} go in now.",
+            len(good),
             job=job.number,
         ),
     )

@@ -147,31 +147,32 @@ def _choices(job: ImportJob, part: Part, given: QueryDict) -> list[Choice]:
     if found.get("encoding"):
         auto = say("Found: {encoding}", encoding=found["encoding"])
         listed.append(
-            _choice("encoding", "Encoding", [(AUTO, auto), *((each, each) for each in ENCODINGS)], chosen["encoding"],
+            _choice("encoding", say("Encoding"), [(AUTO, auto), *((each, each) for each in ENCODINGS)], chosen["encoding"],
                     str(found.get("encoding_reason") or ""))
         )  # fmt: skip
     if part.file_format == "csv":
         words = {"\t": "Tab"} | {sign: word for sign, word in DELIMITERS if sign != "tab"}
         auto = say(
-            "Found: {delimiter}", delimiter=words.get(found.get("delimiter") or "", found.get("delimiter") or "none")
+            "Found: {delimiter}",
+            delimiter=words.get(found.get("delimiter") or "", found.get("delimiter") or say("none")),
         )
-        listed.append(_choice("delimiter", "Delimiter", [(AUTO, auto), *DELIMITERS], chosen["delimiter"]))
+        listed.append(_choice("delimiter", say("Delimiter"), [(AUTO, auto), *DELIMITERS], chosen["delimiter"]))
     if part.file_format in ("csv", *WORKBOOKS):
-        auto = say("Found: {value}", value="yes" if found.get("has_headers", True) else "no")
+        auto = say("Found: yes") if found.get("has_headers", True) else say("Found: no")
         listed.append(_choice("has_headers", say("First row holds the names"), [(AUTO, auto), *YES_NO], has_headers))
     if part.file_format in WORKBOOKS and not is_document:
         sheets = [(each["name"], _sheet_words(each)) for each in found.get("sheets") or ()]
-        auto = say("First visible: {sheet}", sheet=found.get("sheet") or "none")
-        listed.append(_choice("sheet", "Sheet", [(AUTO, auto), *sheets], chosen["sheet"]))
+        auto = say("First visible: {sheet}", sheet=found.get("sheet") or say("none"))
+        listed.append(_choice("sheet", say("Sheet"), [(AUTO, auto), *sheets], chosen["sheet"]))
     if part.file_format in TREES and not is_document:
         paths = [(each["path"], f"{each['path']} ({each['count']:,})") for each in found.get("record_paths") or ()]
-        auto = say("Found: {record_path}", record_path=found.get("record_path") or "the whole document")
+        auto = say("Found: {record_path}", record_path=found.get("record_path") or say("the whole document"))
         listed.append(
             _choice("record_path", say("Where the records are"), [(AUTO, auto), *paths], chosen["record_path"])
         )
     order = ORDERS.get(found.get("date_order") or "", "")
     listed += [
-        _choice("date_format", "Dates", DATES, str(options.get("date_format") or "iso"),
+        _choice("date_format", say("Dates"), DATES, str(options.get("date_format") or "iso"),
                 say("Found in the file: {order}.", order=order) if order else ""),
         _choice("decimal_separator", say("Decimal sign"), DECIMALS, str(options.get("decimal_separator") or ".")),
         _choice("thousands_separator", say("Thousands separator"), THOUSANDS, str(options.get("thousands_separator") or "")),
@@ -186,5 +187,7 @@ def _choice(name: str, label: str, options: Sequence[tuple[str, str]], value: st
 
 
 def _sheet_words(sheet: Mapping[str, Any]) -> str:
-    rows = say(" ({rows:,} rows)", rows=sheet["rows"]) if sheet.get("rows") else ""
-    return f"{sheet['name']}{rows}{', hidden' if sheet.get('hidden') else ''}"
+    name, rows = sheet["name"], sheet.get("rows")
+    if sheet.get("hidden"):
+        return say("{name} ({rows:,} rows), hidden", name=name, rows=rows) if rows else say("{name}, hidden", name=name)
+    return say("{name} ({rows:,} rows)", name=name, rows=rows) if rows else str(name)

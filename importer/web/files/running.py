@@ -73,14 +73,13 @@ def cancel(request: PageRequest, pk: Any) -> HttpResponse:
     except ImporterError as error:
         messages.error(request, str(error))
     else:
-        words = (
-            say("is given up")
-            if waited
-            else "is cancelled"
-            if job.is_finished
-            else say("stops after the current slice")
-        )
-        messages.success(request, say("Job {job} {words}.", job=job.number, words=words))
+        if waited:
+            said = say("Job {job} is given up.", job=job.number)
+        elif job.is_finished:
+            said = say("Job {job} is cancelled.", job=job.number)
+        else:
+            said = say("Job {job} stops after the current slice.", job=job.number)
+        messages.success(request, said)
     return redirect("data_import") if waited else redirect("data_import_job", job.pk)
 
 

@@ -75,14 +75,10 @@ class Command(BaseCommand):
             raise CommandError(say("The two sides differ; see the lines marked “no”."), returncode=1)
         self._say(say("Every row is accounted for ({seconds:.1f} seconds).", seconds=seconds))
         url = f"http://{HOST}:{options['port']}/"
-        self._say(
-            say(
-                "Log in{value} as {admin} with the password {password}",
-                value=f" at {url}" if serves else "",
-                admin=ADMIN,
-                password=password,
-            )
-        )
+        said = say("Log in as {admin} with the password {password}")
+        if serves:
+            said = say("Log in at {url} as {admin} with the password {password}")
+        self._say(said.format(url=url, admin=ADMIN, password=password))
         if serves:
             call_command("up", host=HOST, port=options["port"])
 
@@ -112,7 +108,8 @@ class Command(BaseCommand):
         """Import the source as `import_profile` does; a job that was cut off is continued."""
         params, _ = ConnectionParams.from_url(source.url)
         profile, is_new = operations.profile_named(PROFILE, params)
-        self._say(say("{value} the profile “{profile}”.", value="Created" if is_new else "Reusing", profile=PROFILE))
+        said = say("Created the profile “{profile}”.") if is_new else say("Reusing the profile “{profile}”.")
+        self._say(said.format(profile=PROFILE))
         unfinished = ImportJob.objects.filter(profile=profile, status__in=ACTIVE).first()
         arguments: dict[str, Any] = {"workers": workers, "json": as_json, "stdout": io.StringIO()}
         if unfinished:

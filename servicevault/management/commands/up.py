@@ -228,11 +228,11 @@ def check_port_is_free(host: str, port: int) -> None:
         except OSError as error:
             raise CommandError(
                 say(
-                    "Cannot listen on {host}:{port}: {strerror}. Choose another port: manage.py up --port {port_2}",
+                    "Cannot listen on {host}:{port}: {strerror}. Choose another port: manage.py up --port {other_port}",
                     host=host,
                     port=port,
                     strerror=error.strerror,
-                    port_2=port + 1,
+                    other_port=port + 1,
                 )
             ) from error
 
