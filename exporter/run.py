@@ -200,7 +200,7 @@ class _Run:
 
     def _passed(self, rows: int) -> None:
         self.rows += rows
-        self.sink.update(Progress("Exporting", self.rows, self.job.estimated_rows))
+        self.sink.update(Progress(say("Exporting"), self.rows, self.job.estimated_rows))
         if shutdown.is_asked():
             self.stop.set()
         if self.stop.is_set():

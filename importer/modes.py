@@ -21,8 +21,8 @@ MODE_ALIASES = {"create_only": Mode.CREATE, "update_only": Mode.UPDATE, "create_
 class Strategy(TextChoices):
     """How a source row finds the target row that may be the same thing."""
 
-    EXACT = "exact", "Exact"
-    CASE_INSENSITIVE = "case_insensitive", "Case-insensitive"
+    EXACT = "exact", say("Exact")
+    CASE_INSENSITIVE = "case_insensitive", say("Case-insensitive")
 
 
 STRATEGY_ALIASES = {
@@ -44,7 +44,7 @@ class AccountStrategy(TextChoices):
 class AgentStrategy(TextChoices):
     """What happens to agents nobody here matches (E39)."""
 
-    CREATE = "create", "Create"
+    CREATE = "create", say("Create")
     MATCH_ONLY = "match_only", say("Match only")
     PLACEHOLDER = "placeholder", say("Use the placeholder agent")
 
@@ -52,9 +52,9 @@ class AgentStrategy(TextChoices):
 class AgentAction(TextChoices):
     """What a person says becomes of one agent of the source (U25)."""
 
-    CREATE = "create", "Create"
-    MATCH = "match", "Match"
-    PLACEHOLDER = "placeholder", "Placeholder"
+    CREATE = "create", say("Create")
+    MATCH = "match", say("Match")
+    PLACEHOLDER = "placeholder", say("Placeholder")
 
 
 class Outcome(TextChoices):

@@ -285,7 +285,8 @@ class _Session:
                 run, say("Query “{plan}” waits for “{parent}”, which failed.", plan=plan.name, parent=parent.name)
             )
             return
-        self._say(f"{'Rehearsing' if self.job.kind == JobKind.REHEARSAL else 'Importing'} {plan.name}")
+        is_rehearsal = self.job.kind == JobKind.REHEARSAL
+        self._say((say("Rehearsing {query}") if is_rehearsal else say("Importing {query}")).format(query=plan.name))
         try:
             work()
         except ImporterError as error:

@@ -24,14 +24,14 @@ FUNCTIONAL: dict[str, str] = {
     "system.metrics": say("Read metrics"),
 }
 PAGES: dict[str, str] = {
-    "pages.import.manage": "Import",
+    "pages.import.manage": say("Import"),
     "pages.settings.import": say("Import settings"),
     "pages.settings.data_import": say("Data import"),
     "pages.settings.data_export": say("Data export"),
-    "pages.exports": "Exports",
-    "pages.approvals": "Approvals",
-    "pages.audit": "Audit",
-    "pages.analytics": "Analytics",
+    "pages.exports": say("Exports"),
+    "pages.approvals": say("Approvals"),
+    "pages.audit": say("Audit"),
+    "pages.analytics": say("Analytics"),
 }
 WIDGETS: dict[str, str] = {
     "widget.import.jobs": say("Running imports"),

@@ -42,8 +42,17 @@ class Message(str):
             pass  # a translator's mistake must not hide what happened
         return english(self)
 
+    def __add__(self, other: str) -> str:
+        return str(self) + other
+
+    def __radd__(self, other: str) -> str:
+        return other + str(self)
+
     def __mod__(self, values: Any) -> str:
         return str(self) % values  # so argparse fills in its helps
+
+    def __rich__(self) -> str:
+        return str(self)
 
     def __format__(self, spec: str) -> str:
         return format(str(self), spec)

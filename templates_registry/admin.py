@@ -147,4 +147,4 @@ class TemplateAdmin(admin.ModelAdmin):
     def make_copy(self, request: HttpRequest, queryset: QuerySet[Template]) -> None:
         for template in queryset:
             operations.copy(template, by=request.user)
-        self.message_user(request, "Copied.")
+        self.message_user(request, say("Copied."))

@@ -52,7 +52,7 @@ class ExportJob(Job):
         ]
 
     def __str__(self) -> str:
-        return say("Export {number}", number=self.number)
+        return str(say("Export {number}", number=self.number))
 
     @property
     def wanted(self) -> Wanted:
@@ -111,4 +111,4 @@ class ExportLink(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
-        return say("Link to {job_id}", job_id=self.job_id)
+        return str(say("Link to {job_id}", job_id=self.job_id))

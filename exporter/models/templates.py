@@ -70,7 +70,7 @@ class ExportSchedule(models.Model):
     cron = models.CharField(max_length=100, blank=True, default="")
     timezone = models.CharField(max_length=64, default="UTC")
     on_missed = models.CharField(
-        max_length=8, choices=[("run_once", say("Run once")), ("skip", "Skip")], default="run_once"
+        max_length=8, choices=[("run_once", say("Run once")), ("skip", say("Skip"))], default="run_once"
     )
     recipients = models.ManyToManyField(settings.AUTH_USER_MODEL, blank=True, related_name="+")
     keep_last = models.PositiveSmallIntegerField(null=True, blank=True)

@@ -36,9 +36,9 @@ FORMATS = (
     ("yaml", "YAML", say("Readable by people; texts always quoted")),
 )
 DATES = (("iso", "2024-12-31"), ("DD.MM.YYYY", "31.12.2024"), ("eu", "31/12/2024"), ("us", "12/31/2024"))
-DELIMITERS = ((",", "Comma"), (";", "Semicolon"), ("\\t", "Tab"), ("|", "Pipe"))
+DELIMITERS = ((",", say("Comma")), (";", say("Semicolon")), ("\\t", say("Tab")), ("|", say("Pipe")))
 ENCODINGS = (("utf-8", "UTF-8"), ("utf-8-sig", say("UTF-8 with mark, for Excel")), ("utf-16", "UTF-16"), ("windows-1252", "Windows-1252"), ("iso-8859-1", "ISO-8859-1"))  # fmt: skip
-COMPRESSIONS = (("auto", say("When large")), ("none", "Never"), ("gzip", "gzip"), ("zip", "zip"))
+COMPRESSIONS = (("auto", say("When large")), ("none", say("Never")), ("gzip", "gzip"), ("zip", "zip"))
 # option → what it is when the form says nothing
 CHOICES: Mapping[str, tuple[Sequence[tuple[str, str]], str]] = {
     "date_format": (DATES, "iso"),

@@ -59,12 +59,12 @@ class BarSink:
 def counters_table(job: ImportJob) -> Table:
     """One line a query: rows read and what became of them."""
     table = Table(
-        title=say("{job} of {source_name}: {status}", job=job, source_name=job.source_name, status=job.status),
+        title=str(say("{job} of {source_name}: {status}", job=job, source_name=job.source_name, status=job.status)),
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
     )
     names = ("read", "created", "updated", "unchanged", "skipped", "failed", "review", "warnings")
-    table.add_column("Query")
+    table.add_column(say("Query"))
     for name in names:
         table.add_column(name.capitalize(), justify="right", no_wrap=True)
     for run in job.runs.all():

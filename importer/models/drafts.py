@@ -31,7 +31,7 @@ class QueryDraft(models.Model):
         constraints = [models.UniqueConstraint(fields=["profile", "user", "key"], name="querydraft_one_a_person")]
 
     def __str__(self) -> str:
-        return say("{key} of {user}", key=self.key, user=self.user)
+        return str(say("{key} of {user}", key=self.key, user=self.user))
 
 
 class QueryVersion(models.Model):
@@ -51,4 +51,4 @@ class QueryVersion(models.Model):
         constraints = [models.UniqueConstraint(fields=["query", "number"], name="queryversion_unique")]
 
     def __str__(self) -> str:
-        return say("{query} version {number}", query=self.query, number=self.number)
+        return str(say("{query} version {number}", query=self.query, number=self.number))

@@ -70,7 +70,7 @@ def set_strategy(profile: ImportProfile, strategy: str, *, by: Any, stand_in: An
     """
     if strategy not in AgentStrategy.values:
         raise InvalidFields(
-            {"agent_strategy": [say("Use one of {agentstrategy}.", agentstrategy=", ".join(AgentStrategy.values))]}
+            {"agent_strategy": [say("Use one of {strategies}.", strategies=", ".join(AgentStrategy.values))]}
         )
     if stand_in is not None and not is_agent(stand_in):
         raise InvalidFields(

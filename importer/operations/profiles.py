@@ -75,9 +75,9 @@ def check_database_type(value: Any) -> None:
         return
     if value in NOT_AVAILABLE:
         sentence = say(
-            "Only PostgreSQL can be connected. Load a staging copy of the {value} database into "
+            "Only PostgreSQL can be connected. Load a staging copy of the {engine} database into "
             "PostgreSQL, for example with pgloader, and connect to that.",
-            value=NOT_AVAILABLE[value],
+            engine=NOT_AVAILABLE[value],
         )
     else:
         sentence = say("The database type is postgresql.")

@@ -40,11 +40,11 @@ REMEDIES = {  # by the code of a failed job (C16)
 COMPLETED_WITH_FAILURES = State(say("Completed with failures"), "alert-triangle", "amber")
 COMPLETED_WITH_REVIEW = State(say("Completed, some rows wait"), "user-check", "violet")
 RUN_STATES = {
-    RunStatus.PENDING: State("Waiting", "clock", "grey"),
-    RunStatus.RUNNING: State("Running", "player-play", "blue"),
-    RunStatus.DONE: State("Done", "check", "green"),
-    RunStatus.FAILED: State("Failed", "circle-x", "red"),
-    RunStatus.OFF: State("Off", "ban", "grey"),
+    RunStatus.PENDING: State(say("Waiting"), "clock", "grey"),
+    RunStatus.RUNNING: State(say("Running"), "player-play", "blue"),
+    RunStatus.DONE: State(say("Done"), "check", "green"),
+    RunStatus.FAILED: State(say("Failed"), "circle-x", "red"),
+    RunStatus.OFF: State(say("Off"), "ban", "grey"),
 }
 OUTCOMES = {
     Outcome.CREATED: ("plus", "green"),

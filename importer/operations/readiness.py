@@ -151,17 +151,17 @@ def _steps(profile: ImportProfile, found: Readiness) -> tuple[Step, ...]:
 def _connect(profile: ImportProfile, found: Readiness) -> Step:
     result = profile.last_test_result
     if not profile.has_password:
-        return Step("connect", "Connect", "problem", say("No password is stored."))
+        return Step("connect", say("Connect"), "problem", say("No password is stored."))
     if result is None and found.last and found.last.status == JobStatus.COMPLETED:
-        return Step("connect", "Connect", "done", say("It worked for job {last}.", last=found.last.number))
+        return Step("connect", say("Connect"), "done", say("It worked for job {last}.", last=found.last.number))
     if result is None:
-        return Step("connect", "Connect", "todo", say("Not tested yet."))
+        return Step("connect", say("Connect"), "todo", say("Not tested yet."))
     if not result.get("success"):
-        return Step("connect", "Connect", "problem", str(result.get("message") or say("The last test failed.")))
+        return Step("connect", say("Connect"), "problem", str(result.get("message") or say("The last test failed.")))
     server = result.get("server")
     return Step(
         "connect",
-        "Connect",
+        say("Connect"),
         "done",
         say("PostgreSQL {server} answers.", server=server) if server else say("The connection works."),
     )
@@ -240,7 +240,7 @@ def _preview(found: Readiness) -> Step:
 
 
 def _run(found: Readiness) -> Step:
-    title = "Run"
+    title = say("Run")
     job = found.last
     if job is None:
         return Step("run", title, "todo" if found.enabled else "optional", say("Never imported."))

@@ -85,7 +85,7 @@ def require_unprivileged(session: SourceSession) -> None:
     found = [finding for finding in audit_role(session) if finding.severity == "privileged"]
     if found:
         raise SourceError(
-            " ".join(finding.message for finding in found),
+            " ".join(str(finding.message) for finding in found),
             hint=say("Use a role that can only read; the connection test shows the SQL that creates one."),
             code="privileged_role",
         )

@@ -211,7 +211,7 @@ class _Probe:
         for finding in findings:
             self._warn(finding.code, finding.message, say("Use a role that can only read."))
         privileged = [finding for finding in findings if finding.severity == "privileged"]
-        message = " ".join(finding.message for finding in findings) or say("The login can only read.")
+        message = " ".join(str(finding.message) for finding in findings) or say("The login can only read.")
         if privileged and not self.limits.allow_privileged:
             error = ImporterError(message, hint=say("Use a role that can only read."), code="privileged_role")
             self._fail("read_only_role", error, started)

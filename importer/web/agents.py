@@ -30,7 +30,7 @@ from servicevault.wording import say, say_count
 PER_PAGE = 50
 MOST_OFFERED = 50  # of our people, to choose from
 STATES = {
-    "": "All",
+    "": say("All"),
     "trouble": say("Need you"),
     "suggested": say("With a suggestion"),
     "chosen": say("Decided here"),

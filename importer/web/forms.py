@@ -11,7 +11,7 @@ from importer.models import SSLMode
 from importer.modes import AccountStrategy, AgentStrategy, Mode, Strategy
 from servicevault.wording import say
 
-BATCH_SIZES = [("", "Automatic"), *((str(size), say("{size} rows", size=size)) for size in (25, 50, 100, 250))]
+BATCH_SIZES = [("", say("Automatic")), *((str(size), say("{size} rows", size=size)) for size in (25, 50, 100, 250))]
 SSL_WORDS = {
     SSLMode.DISABLE: "disable: never encrypted",
     SSLMode.ALLOW: say("allow: encrypted only if the server insists"),

@@ -173,7 +173,7 @@ def _usual(state: Readiness) -> list[tuple[str, str, str]]:
     for entity in state.entities:
         if entity.query.enabled and not entity.problem:
             target = catalog.get(entity.query.target_type)
-            found[target.label] = (", ".join(target.match_fields), Strategy(target.match_strategy).label.lower())
+            found[target.label] = (", ".join(target.match_fields), str(Strategy(target.match_strategy).label).lower())
     return [(label, fields, how) for label, (fields, how) in found.items()]
 
 

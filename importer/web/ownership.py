@@ -21,7 +21,7 @@ from servicevault.web.pages import PageRequest, members_only, render_page
 from servicevault.wording import say
 
 MOST_PEOPLE = 200
-RIGHTS = {"view": "See", "change": "Change", "execute": "Run", "delete": "Delete"}
+RIGHTS = {"view": say("See"), "change": say("Change"), "execute": say("Run"), "delete": say("Delete")}
 
 
 class CopyForm(StyledForm):

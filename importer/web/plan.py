@@ -39,8 +39,8 @@ from servicevault.wording import say
 
 ROWS = 50
 WORDS = {
-    Outcome.CREATED: "Create", Outcome.UPDATED: "Update", Outcome.UNCHANGED: "Unchanged", Outcome.REVIEW: "Uncertain",
-    Outcome.SKIPPED: "Skipped", Outcome.FAILED: "Errors",
+    Outcome.CREATED: say("Create"), Outcome.UPDATED: say("Update"), Outcome.UNCHANGED: say("Unchanged"), Outcome.REVIEW: say("Uncertain"),
+    Outcome.SKIPPED: say("Skipped"), Outcome.FAILED: say("Errors"),
 }  # fmt: skip
 
 

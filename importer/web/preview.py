@@ -48,7 +48,7 @@ class Row:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@source_page("preview", "Preview", action="view")
+@source_page("preview", say("Preview"), action="view")
 def preview_page(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     """One query at a time; a POST with a purpose shows personal data to those who may see it."""
     given = request.POST if request.method == "POST" else request.GET

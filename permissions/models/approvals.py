@@ -59,7 +59,7 @@ class Approval(models.Model):
         ]
 
     def __str__(self) -> str:
-        return say("{kind} of {profile}", kind=self.kind, profile=self.profile or self.table_name)
+        return str(say("{kind} of {profile}", kind=self.kind, profile=self.profile or self.table_name))
 
     @property
     def is_pending(self) -> bool:

@@ -20,10 +20,10 @@ from servicevault.wording import say
 PAGE = "pages.approvals"
 ROWS = 25
 STATES = {  # word, icon, colour
-    Decision.PENDING: {"word": "Waiting", "icon": "hourglass", "colour": "amber"},
-    Decision.APPROVED: {"word": "Approved", "icon": "circle-check", "colour": "green"},
-    Decision.REJECTED: {"word": "Rejected", "icon": "circle-x", "colour": "red"},
-    Decision.EXPIRED: {"word": "Expired", "icon": "clock", "colour": "grey"},
+    Decision.PENDING: {"word": say("Waiting"), "icon": "hourglass", "colour": "amber"},
+    Decision.APPROVED: {"word": say("Approved"), "icon": "circle-check", "colour": "green"},
+    Decision.REJECTED: {"word": say("Rejected"), "icon": "circle-x", "colour": "red"},
+    Decision.EXPIRED: {"word": say("Expired"), "icon": "clock", "colour": "grey"},
 }
 
 

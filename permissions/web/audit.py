@@ -24,9 +24,9 @@ from servicevault.wording import say
 PAGE = "pages.audit"
 ROWS = 50
 RESULTS = {  # word, icon, colour
-    "ok": {"word": "Done", "icon": "check", "colour": "green"},
-    "denied": {"word": "Refused", "icon": "ban", "colour": "amber"},
-    "failed": {"word": "Failed", "icon": "circle-x", "colour": "red"},
+    "ok": {"word": say("Done"), "icon": "check", "colour": "green"},
+    "denied": {"word": say("Refused"), "icon": "ban", "colour": "amber"},
+    "failed": {"word": say("Failed"), "icon": "circle-x", "colour": "red"},
 }
 
 

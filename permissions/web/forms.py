@@ -44,10 +44,12 @@ class GrantForm(forms.Form):
     """Shared by both kinds; the tables are asked for when the address names none."""
 
     kind: str
-    tables = _choices("Tables", required=True)
+    tables = _choices(say("Tables"), required=True)
     can_preview = _flag(say("May see previews"))
-    allowed_formats = _choices("Formats", required=False)
-    allowed_columns = _choices("Columns", required=False, help_text=say("None chosen: all that are not sensitive."))
+    allowed_formats = _choices(say("Formats"), required=False)
+    allowed_columns = _choices(
+        say("Columns"), required=False, help_text=say("None chosen: all that are not sensitive.")
+    )
     requires_approval = _flag(say("Needs an approval each time"))
 
     def __init__(self, *args: Any, tables: list[str], columns: list[str], **kwargs: Any) -> None:

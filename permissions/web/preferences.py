@@ -77,7 +77,7 @@ def preferences_page(request: PageRequest) -> HttpResponse:
     if form.is_bound and form.is_valid():
         changed = preferences.change(form.changes(), by=request.user, reason=form.cleaned_data["reason"])
         words = say(
-            "Changed: {changed}.", changed=", ".join(preferences.SETTINGS[name].label.lower() for name in changed)
+            "Changed: {changed}.", changed=", ".join(str(preferences.SETTINGS[name].label).lower() for name in changed)
         )
         messages.success(request, words if changed else say("Nothing was different."))
         return redirect("settings_import")

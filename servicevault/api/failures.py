@@ -15,7 +15,7 @@ from permissions import audit
 from permissions.audit import AuditUnavailable
 from permissions.policy import Denied
 from servicevault.uploads import UploadTooLarge
-from servicevault.wording import say
+from servicevault.wording import say, told
 
 Told = tuple[int, str, str, dict[str, Any]]  # status, code, message, what the kind adds
 Teller = Callable[[Exception], Told | None]
@@ -91,7 +91,8 @@ def _told_here(error: Exception) -> Told | None:
 
 
 def _body(request: Any, code: str, message: str, more: dict[str, Any]) -> dict[str, Any]:
-    return {"message": message, "code": code, **more, "request_id": getattr(request, "request_id", "")}
+    body = {"message": message, "code": code, **more, "request_id": getattr(request, "request_id", "")}
+    return {name: told(value) for name, value in body.items()}
 
 
 def _flat(detail: Any, path: str = "") -> dict[str, list[str]]:

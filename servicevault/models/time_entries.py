@@ -52,7 +52,7 @@ class TimeEntry(TimestampedModel):
         ]
 
     def __str__(self) -> str:
-        return say("{duration} min", duration=self.duration)
+        return str(say("{duration} min", duration=self.duration))
 
 
 class BillingRate(TimestampedModel):

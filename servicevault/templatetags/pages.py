@@ -28,14 +28,14 @@ GATES: dict[str, Callable[[Any], bool]] = {
 }
 # address name, words, icon, page permission (agents and super admins where none is named)
 ENTRIES = (
-    ("home", "Home", "home", None),
-    ("ticket_list", "Tickets", "ticket", ""),
-    ("import", "Import", "database-import", "pages.import.manage"),
+    ("home", say("Home"), "home", None),
+    ("ticket_list", say("Tickets"), "ticket", ""),
+    ("import", say("Import"), "database-import", "pages.import.manage"),
     ("data_import", say("Data import"), "file-import", "pages.settings.data_import"),
     ("data_export", say("Data export"), "download", "pages.settings.data_export"),
-    ("approval_list", "Approvals", "user-check", "pages.approvals"),
-    ("audit", "Audit", "history", "pages.audit"),
-    ("admin:index", "Administration", "settings", "superuser"),
+    ("approval_list", say("Approvals"), "user-check", "pages.approvals"),
+    ("audit", say("Audit"), "history", "pages.audit"),
+    ("admin:index", say("Administration"), "settings", "superuser"),
 )
 
 

@@ -41,16 +41,16 @@ def _tiles(user: Any) -> list[dict[str, Any]]:
     entries = policy.restrict(TimeEntry.objects.filter(deleted_at=None), user)
     people = policy.restrict(User.objects.filter(is_visible=True), user)
     return [
-        {"label": "Accounts", "icon": "building", "count": policy.restrict(Account.objects.all(), user).count()},
-        {"label": "People", "icon": "users", "count": people.count()},
+        {"label": say("Accounts"), "icon": "building", "count": policy.restrict(Account.objects.all(), user).count()},
+        {"label": say("People"), "icon": "users", "count": people.count()},
         {
-            "label": "Tickets",
+            "label": say("Tickets"),
             "icon": "ticket",
             "count": policy.restrict(Ticket.objects.filter(deleted_at=None), user).count(),
             "url": "ticket_list",
         },
         {
-            "label": "Comments",
+            "label": say("Comments"),
             "icon": "message",
             "count": policy.restrict(TicketComment.objects.all(), user).count(),
         },

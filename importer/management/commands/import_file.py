@@ -106,7 +106,7 @@ class Command(BaseCommand):
                 job,
                 user,
                 system=as_system,
-                on_progress=lambda rows: sink.update(Progress("Validating", rows, job.file.total_rows)),
+                on_progress=lambda rows: sink.update(Progress(say("Validating"), rows, job.file.total_rows)),
             )
             if options["validate_only"]:
                 operations.cancel(job)

@@ -138,8 +138,8 @@ def _report(test: ConnectionTest, found: _Found | None) -> dict[str, Any]:
 
 
 def _print(console: Console, test: ConnectionTest, found: _Found | None) -> None:
-    stages = Table(title=say("Connection"))
-    for name in ("Stage", "Result", "ms", say("What was found")):
+    stages = Table(title=str(say("Connection")))
+    for name in (say("Stage"), say("Result"), "ms", say("What was found")):
         stages.add_column(name, justify="right" if name == "ms" else "left")
     for check in test.checks:
         style = {"failed": "red", "skipped": "dim"}.get(check.status, "")
@@ -157,11 +157,11 @@ def _print(console: Console, test: ConnectionTest, found: _Found | None) -> None
 
 def _print_tables(console: Console, schema: SourceSchema) -> None:
     listed = sorted(schema.tables, key=lambda table: -(table.row_estimate or 0))
-    tables = Table(title=say("Tables of {database} ({listed})", database=schema.database, listed=len(listed)))
-    tables.add_column("Table")
+    tables = Table(title=str(say("Tables of {database} ({listed})", database=schema.database, listed=len(listed))))
+    tables.add_column(say("Table"))
     tables.add_column(say("Rows (about)"), justify="right")
-    tables.add_column("Columns", justify="right")
-    tables.add_column("Key")
+    tables.add_column(say("Columns"), justify="right")
+    tables.add_column(say("Key"))
     for table in listed[:MOST_SHOWN]:
         rows = "?" if table.row_estimate is None else f"{table.row_estimate:,}"
         tables.add_row(table.full_name, rows, str(len(table.columns)), ", ".join(table.primary_key))
@@ -169,11 +169,11 @@ def _print_tables(console: Console, schema: SourceSchema) -> None:
 
 
 def _print_relations(console: Console, relations: list[Relation]) -> None:
-    table = Table(title=say("Relations ({relations})", relations=len(relations)))
-    table.add_column("From", overflow="fold")
-    table.add_column("To", overflow="fold")
-    table.add_column("Sure", justify="right")
-    table.add_column("Evidence")
+    table = Table(title=str(say("Relations ({relations})", relations=len(relations))))
+    table.add_column(say("From"), overflow="fold")
+    table.add_column(say("To"), overflow="fold")
+    table.add_column(say("Sure"), justify="right")
+    table.add_column(say("Evidence"))
     for relation in relations[:MOST_SHOWN]:
         table.add_row(
             f"{relation.table}.{', '.join(relation.columns)}",
@@ -191,10 +191,12 @@ def _print_platform(console: Console, found: _Found) -> None:
     if found.report is None:
         console.print(say("No template fits this database. Start with “Custom Database” and build the queries by eye."))
         return
-    table = Table(title=say("How {platform} fits: {score} %", platform=found.report.platform, score=found.report.score))
-    table.add_column("Query")
-    table.add_column("Fit")
-    table.add_column("Variant")
+    table = Table(
+        title=str(say("How {platform} fits: {score} %", platform=found.report.platform, score=found.report.score))
+    )
+    table.add_column(say("Query"))
+    table.add_column(say("Fit"))
+    table.add_column(say("Variant"))
     table.add_column(say("Rows (about)"), justify="right")
     table.add_column(say("What is missing"))
     for query in found.report.queries:

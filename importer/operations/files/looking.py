@@ -87,7 +87,7 @@ def _kind(field: Field) -> str:
     """What a field of a target type takes, in words."""
     if field.reference is not None:
         return say(
-            "id of {types}", types=" or ".join(catalog.get(kind).label.lower() for kind in field.reference.types)
+            "id of {types}", types=" or ".join(str(catalog.get(kind).label).lower() for kind in field.reference.types)
         )
     if field.choices:
         return "one of " + ", ".join(field.choices)

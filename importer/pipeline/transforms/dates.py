@@ -156,7 +156,7 @@ def format_fault(form: str) -> str:
     try:
         readings(form)
     except QueryError as error:
-        return say("is wrong: {error}", error=error.message.rstrip("."))
+        return say("is wrong: {error}", error=str(error.message).rstrip("."))
     return ""
 
 

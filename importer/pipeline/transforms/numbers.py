@@ -97,7 +97,7 @@ KINDS = (
          (("decimal", ","), ("thousands", ".")), good=_is_written_so, code="not_a_number", message=say("is not a number")),
     Kind("integer", say("Read a whole number"), ("1,200", "1200"), _integer, _SEPARATORS, (("thousands", ","),),
          good=_is_whole, code="not_a_number", message=say("is not a whole number")),
-    Kind("round", "Round", ("2.5", "3"), wrap("round({cell}::numeric, {digits})::text"),
+    Kind("round", say("Round"), ("2.5", "3"), wrap("round({cell}::numeric, {digits})::text"),
          (Parameter("digits", "integer", 0, say("Digits behind the point."), ("n",)),), good=_is_numeric, code="not_a_number", message=say("is not a number")),
     Kind("floor", say("Round down"), ("2.9", "2"), wrap("floor({cell}::numeric)::text"), good=_is_numeric, code="not_a_number", message=say("is not a number")),
     Kind("ceil", say("Round up"), ("2.1", "3"), wrap("ceil({cell}::numeric)::text"), good=_is_numeric, code="not_a_number", message=say("is not a number")),

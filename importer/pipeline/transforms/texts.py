@@ -182,7 +182,7 @@ KINDS = (
          (("separator", "@"), ("part", 2))),
     Kind("pad_left", say("Pad on the left"), ("7", "007"), _pad_left,
          (_LENGTH, Parameter("fill", default="0", aliases=("c",))), (("length", 3),)),
-    Kind("case_when", "Cases", ("1", "open"), _case_when,
+    Kind("case_when", say("Cases"), ("1", "open"), _case_when,
          (Parameter("cases", "cases", help=say("The first that fits.")), Parameter("else", "value", None)),
          (("cases", [{"when": {"operator": "=", "value": 1}, "then": "open"}]),)),
     Kind("lookup", say("Look up here"), ("Standard", "90.00"), _lookup,

@@ -133,7 +133,7 @@ def _row(bench: Workbench, name: str, index: int | None, required: bool) -> Row:
         steps=transformations.steps_of(item),
         write_rule=item.get("write_rule") or "overwrite",
         empty_values=item.get("empty_values") or "",
-        reference=" or ".join(words(kind).lower() for kind in reference.types) if reference else "",
+        reference=" or ".join(str(words(kind)).lower() for kind in reference.types) if reference else "",
         choices=known.choices if known else (),
     )
 
@@ -174,7 +174,8 @@ def _help(known: catalog.Field | None) -> str:
     if known.reference:
         parts.append(
             say(
-                "The old id of one of: {types}.", types=", ".join(words(kind).lower() for kind in known.reference.types)
+                "The old id of one of: {types}.",
+                types=", ".join(str(words(kind)).lower() for kind in known.reference.types),
             )
         )
     if known.choices:
@@ -183,7 +184,7 @@ def _help(known: catalog.Field | None) -> str:
         parts.append(say("At most {max_length} characters.", max_length=known.max_length))
     if known.not_empty:
         parts.append(say("It must not be empty."))
-    return " ".join(part for part in parts if part)
+    return " ".join(str(part) for part in parts if part)
 
 
 def _unused(bench: Workbench) -> list[Option]:

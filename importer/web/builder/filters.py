@@ -19,12 +19,12 @@ from importer.web.builder.workbench import Change, Workbench
 from servicevault.wording import say
 
 GROUPS = (
-    ("Comparison", ("=", "!=", ">", ">=", "<", "<=", "BETWEEN", "NOT BETWEEN")),
-    ("Text", ("contains", "not_contains", "starts_with", "ends_with", "LIKE", "NOT LIKE", "ILIKE", "NOT ILIKE", "~", "~*", "!~", "!~*")),
-    ("Lists", ("IN", "NOT IN")),
-    ("Null", ("IS NULL", "IS NOT NULL")),
-    ("Date", ("DATE_TRUNC",)),
-    ("Other", ("expression",)),
+    (say("Comparison"), ("=", "!=", ">", ">=", "<", "<=", "BETWEEN", "NOT BETWEEN")),
+    (say("Text"), ("contains", "not_contains", "starts_with", "ends_with", "LIKE", "NOT LIKE", "ILIKE", "NOT ILIKE", "~", "~*", "!~", "!~*")),
+    (say("Lists"), ("IN", "NOT IN")),
+    (say("Null"), ("IS NULL", "IS NOT NULL")),
+    (say("Date"), ("DATE_TRUNC",)),
+    (say("Other"), ("expression",)),
 )  # fmt: skip
 WORDS = {
     "=": "is", "!=": "is not", ">": say("is more than"), ">=": say("is at least"), "<": say("is less than"), "<=": say("is at most"),

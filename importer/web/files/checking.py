@@ -26,9 +26,9 @@ from servicevault.wording import say
 
 ROWS = 50
 STRATEGIES = (
-    ("skip", "Skip", say("Rows that are here already stay as they are.")),
-    ("update", "Update", say("Rows that are here already get the file's values.")),
-    ("error", "Refuse", say("Rows that are here already count as errors.")),
+    ("skip", say("Skip"), say("Rows that are here already stay as they are.")),
+    ("update", say("Update"), say("Rows that are here already get the file's values.")),
+    ("error", say("Refuse"), say("Rows that are here already count as errors.")),
 )
 MEDIA = {
     "csv": "text/csv; charset=utf-8",
@@ -103,7 +103,7 @@ def keep_template(request: PageRequest, pk: Any) -> HttpResponse:
         template = files.templates.of_job(request.user, job, name, is_public="is_public" in request.POST)
     except ImporterError as error:
         told = getattr(error, "errors", {}) or {}
-        messages.error(request, " ".join(text for texts in told.values() for text in texts) or str(error))
+        messages.error(request, " ".join(str(text) for texts in told.values() for text in texts) or str(error))
     else:
         messages.success(
             request,

@@ -26,7 +26,7 @@ SAMPLES = 3
 SHOWN = 10  # errors of the first rows
 TRANSFORMS = (
     ("", say("As it is")), ("trim", say("Trim blanks")), ("upper", say("Upper case")), ("lower", say("Lower case")),
-    ("number", "Number"), ("date", "Date"), ("boolean", say("Yes or no")),
+    ("number", say("Number")), ("date", say("Date")), ("boolean", say("Yes or no")),
 )  # fmt: skip
 FOUND_BY = ":"
 KEPT = "kept"  # a transformation that the form cannot say: it stays as a template or the API set it

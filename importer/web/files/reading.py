@@ -21,15 +21,15 @@ from servicevault.wording import say
 
 AUTO = ""
 ENCODINGS = ("utf-8", "utf-16", "windows-1252", "iso-8859-1", "iso-8859-15", "windows-1251", "shift_jis", "gb18030")
-DELIMITERS = ((",", "Comma"), (";", "Semicolon"), ("tab", "Tab"), ("|", "Pipe"))
+DELIMITERS = ((",", say("Comma")), (";", say("Semicolon")), ("tab", say("Tab")), ("|", say("Pipe")))
 DATES = (
     ("iso", "2024-12-31"), ("DD.MM.YYYY", "31.12.2024"), ("DD/MM/YYYY", "31/12/2024"), ("MM/DD/YYYY", "12/31/2024"),
     ("auto", say("Each value by itself")),
 )  # fmt: skip
 ORDERS = {"DMY": "day first", "MDY": "month first", "YMD": "year first", "ambiguous": "day or month first: choose"}
-THOUSANDS = (("", "None"), (",", "Comma"), (".", "Point"), (" ", "Blank"), ("'", "Apostrophe"))
-DECIMALS = ((".", "Point"), (",", "Comma"))
-YES_NO = (("yes", "Yes"), ("no", "No"))
+THOUSANDS = (("", say("None")), (",", say("Comma")), (".", say("Point")), (" ", say("Blank")), ("'", say("Apostrophe")))
+DECIMALS = ((".", say("Point")), (",", say("Comma")))
+YES_NO = (("yes", say("Yes")), ("no", say("No")))
 WORKBOOKS = ("xlsx", "xls")
 TREES = ("json", "xml", "yaml")
 TEXT = 100  # characters of what is typed
@@ -151,7 +151,7 @@ def _choices(job: ImportJob, part: Part, given: QueryDict) -> list[Choice]:
                     str(found.get("encoding_reason") or ""))
         )  # fmt: skip
     if part.file_format == "csv":
-        words = {"\t": "Tab"} | {sign: word for sign, word in DELIMITERS if sign != "tab"}
+        words = {"\t": say("Tab")} | {sign: word for sign, word in DELIMITERS if sign != "tab"}
         auto = say(
             "Found: {delimiter}",
             delimiter=words.get(found.get("delimiter") or "", found.get("delimiter") or say("none")),

@@ -136,11 +136,21 @@ def _newest(profile: ImportProfile) -> ImportJob | None:
 
 
 def _table(lines: list[Line]) -> Table:
-    table = Table(title=say("Source and target, counted independently"), box=box.SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("Entity")
-    for name in ("Source", "Read", "Created", "Updated", "Unchanged", "Skipped", "Failed", "Review", "Target"):
+    table = Table(title=str(say("Source and target, counted independently")), box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column(say("Entity"))
+    for name in (
+        say("Source"),
+        say("Read"),
+        say("Created"),
+        say("Updated"),
+        say("Unchanged"),
+        say("Skipped"),
+        say("Failed"),
+        say("Review"),
+        say("Target"),
+    ):
         table.add_column(name, justify="right")
-    table.add_column("Equal")
+    table.add_column(say("Equal"))
     for line in lines:
         numbers = (
             line.source, line.read, line.created, line.updated, line.unchanged, line.skipped, line.failed, line.review,
