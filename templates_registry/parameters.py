@@ -89,7 +89,7 @@ def require_known(definition: Definition, names: Iterable[str]) -> None:
     if unknown:
         raise PackError(
             say("“{definition}” does not ask for “{unknown}”.", definition=definition.name, unknown=unknown[0]),
-            hint=say("It asks for: {known}.", known=", ".join(known) or "nothing"),
+            hint=say("It asks for: {known}.", known=", ".join(known) or say("nothing")),
             code="validation_error",
         )
 

@@ -164,7 +164,7 @@ def _check_reference(column: str, field: catalog.Field, reference: Reference, en
         )
     keys = [set(catalog.get(kind).natural_keys) for kind in field.reference.types]
     if reference.by and reference.by != "id" and not all(reference.by in known for known in keys):
-        names = ", ".join(sorted(set.intersection(*keys))) or "none"
+        names = ", ".join(sorted(set.intersection(*keys))) or say("none")
         raise QueryError(
             say("“{column}” cannot be found by “{by}”.", column=column, by=reference.by),
             hint=say("Use id, or one of: {names}.", names=names),
@@ -176,7 +176,9 @@ def _check_reference(column: str, field: catalog.Field, reference: Reference, en
                 column=column,
                 entity=reference.entity,
             ),
-            hint=say("Entities: {entities}.", entities=", ".join(sorted(set(entities) - {DEFAULT_ENTITY})) or "none"),
+            hint=say(
+                "Entities: {entities}.", entities=", ".join(sorted(set(entities) - {DEFAULT_ENTITY})) or say("none")
+            ),
         )
     if reference.unresolved and reference.unresolved not in UNRESOLVED:
         raise QueryError(

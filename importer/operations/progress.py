@@ -256,7 +256,7 @@ def spoken(duration: timedelta | None) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return say("{intcomma} h {minutes} min", intcomma=intcomma(hours), minutes=minutes)
+        return say("{hours} h {minutes} min", hours=intcomma(hours), minutes=minutes)
     return say("{minutes} min {seconds} s", minutes=minutes, seconds=seconds) if minutes else f"{seconds} s"
 
 

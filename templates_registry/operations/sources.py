@@ -143,7 +143,7 @@ def _variants(template: Template, variant: str | Mapping[str, str] | None) -> di
         known = sorted({name for names in forms.values() for name in names if name})
         raise PackError(
             say("“{template}” has no such variant.", template=template.name),
-            hint=say("Variants: {known}.", known=", ".join(known) or "none"),
+            hint=say("Variants: {known}.", known=", ".join(known) or say("none")),
             code="validation_error",
         )
     return chosen

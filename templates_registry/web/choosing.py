@@ -139,10 +139,10 @@ def _options(detection: operations.Detection, chosen: Template | None) -> list[O
 
 
 _FITS = {  # (detected, not everything is there)
-    (True, False): say("Detected {name}, {score} % fit: {fitting} of {queries} queries fit."),
-    (True, True): say("Detected {name}, {score} % fit: {fitting} of {queries} queries fit, {absent} not found."),
-    (False, False): say("Chosen {name}, {score} % fit: {fitting} of {queries} queries fit."),
-    (False, True): say("Chosen {name}, {score} % fit: {fitting} of {queries} queries fit, {absent} not found."),
+    (True, False): say("Detected {name}, {score} fit: {fitting} of {queries} queries fit."),
+    (True, True): say("Detected {name}, {score} fit: {fitting} of {queries} queries fit, {absent} not found."),
+    (False, False): say("Chosen {name}, {score} fit: {fitting} of {queries} queries fit."),
+    (False, True): say("Chosen {name}, {score} fit: {fitting} of {queries} queries fit, {absent} not found."),
 }
 
 
@@ -153,7 +153,7 @@ def fit_sentence(detection: operations.Detection, template: Template, report: Fi
     candidate = next((item for found, item in detection.candidates if found == template), None)
     hint = candidate.version_hint if candidate and len(candidate.version_hint) <= 16 else ""
     name = f"{template.name} {hint}".strip()
-    values = {"name": name, "score": report.score, "fitting": fitting, "queries": len(report.queries)}
+    values = {"name": name, "score": f"{report.score} %", "fitting": fitting, "queries": len(report.queries)}
     return _FITS[template == detection.best, bool(absent)].format(**values, absent=", ".join(absent))
 
 

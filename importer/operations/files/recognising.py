@@ -89,7 +89,7 @@ def recognised(places: Iterable[str], allowed: Iterable[str] | None, allowance: 
             allowed_formats=allowance.allowed_formats,
             hint=say(
                 "Its parts: {places}. Say what they are, or name them {called}.",
-                places=", ".join(places)[:500] or "none",
+                places=", ".join(places)[:500] or say("none"),
                 called=", ".join(CALLED),
             ),
         )

@@ -87,7 +87,9 @@ def looked_at(file: IO[bytes], options: ReadOptions, allowance: ImportAllowance)
         raise FileRefused(
             say("Files of the format {format} are not allowed here.", format=found.detection.format),
             allowed_formats=allowance.allowed_formats,
-            hint=say("Allowed: {allowed_formats}.", allowed_formats=", ".join(allowance.allowed_formats) or "none"),
+            hint=say(
+                "Allowed: {allowed_formats}.", allowed_formats=", ".join(allowance.allowed_formats) or say("none")
+            ),
         )
     return found
 

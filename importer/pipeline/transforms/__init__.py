@@ -59,12 +59,12 @@ def transform(name: str, params: Mapping[str, Any] | None = None) -> Transform:
             say(
                 "Transformation “{name}” takes the parameters {names}.",
                 name=name,
-                names=", ".join(_names(kind)) or "none",
+                names=", ".join(_names(kind)) or say("none"),
             ),
             hint=say(
                 "Missing: {missing}. Unknown: {unknown}.",
-                missing=", ".join(missing) or "none",
-                unknown=", ".join(unknown) or "none",
+                missing=", ".join(missing) or say("none"),
+                unknown=", ".join(unknown) or say("none"),
             ),
         )
     values = {parameter.name: values.get(parameter.name, parameter.default) for parameter in kind.parameters}
