@@ -94,7 +94,7 @@ def file_options(given: Mapping[str, Any]) -> FileOptions:
     if timeout is not None and (
         isinstance(timeout, bool) or not isinstance(timeout, int) or not 60 <= timeout <= 86_400
     ):
-        raise _refused("timeout", "is a number of seconds from 60 to 86,400")
+        raise _refused("timeout", say("is a number of seconds from 60 to 86,400"))
     for name in ("validate_only", "record_unchanged"):
         if not isinstance(given.get(name, False), bool):
             raise _refused(name, say("is true or false"))

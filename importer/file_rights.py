@@ -24,7 +24,7 @@ from servicevault.wording import say
 
 PEOPLE = "users"
 WORDS = {
-    "can_import": "import into",
+    "can_import": say("import into"),
     "can_validate": say("validate files for"),
     "can_preview": say("preview files for"),
 }

@@ -30,10 +30,10 @@ NOTES_CHARACTERS = (3, 2000)  # G21, of a rejection
 RISKS = {  # G22, with the words of the pages
     "first_import_to_table": say("First import to this table"),
     "deletes": say("Deletes records"),
-    "more_than_10000_updates": "More than 10,000 updates",
+    "more_than_10000_updates": say("More than 10,000 updates"),
     "personal_data": say("Personal data"),
     "users_table": say("Writes people"),
-    "raw_sql": "Written SQL",
+    "raw_sql": say("Written SQL"),
     "error_rows_accepted": say("Rows with errors are accepted"),
 }
 

@@ -45,7 +45,7 @@ def sign(files: PackFiles, private_key: str, signed_by: str) -> str:
             say("This is no private key in PEM without a password."), hint=say("Make one: pack sign --new-key.")
         ) from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise PackError("This is no Ed25519 key.", hint=say("Make one: pack sign --new-key."))
+        raise PackError(say("This is no Ed25519 key."), hint=say("Make one: pack sign --new-key."))
     return (
         json.dumps(
             {

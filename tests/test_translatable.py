@@ -45,10 +45,10 @@ SQL_WORDS = {"SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "
              "ON", "IN", "FETCH", "DECLARE", "CLOSE", "ANALYZE", "VALUES", "CAST", "AS", "UNION", "SAVEPOINT", "RELEASE", "SHOW", "IS", "NULLS"}  # fmt: skip
 SMALL_WORDS = {"is", "are", "was", "were", "not", "no", "a", "an", "the", "of", "to", "for", "than", "at", "in", "by", "with", "has",
                "have", "may", "must", "can", "cannot", "it", "this", "that", "from", "be", "its", "only"}  # fmt: skip
-DATA = {"Ann Lee", "Hi Ann", "Jo Doe", "Doe, Jo", "Anna Maria", "a at b", "Super Admin", "Service Vault", "Service Vault demo",
+DATA = {"Ann Lee", "Hi Ann", "a &lt; b", "is distinct from", "is not distinct from", "Jo Doe", "Doe, Jo", "Anna Maria", "a at b", "Super Admin", "Service Vault", "Service Vault demo",
         "Demo help desk", "Demo administrator"}  # fmt: skip  # kept in the database, or the same in every language
 CODE = re.compile(  # alternatives, signatures, types and shell
-    r"\S\|\S|HH:|\{copy\}|\$name|\{platform\}\n|^[A-Z_]+\(.*\)$|^(timestamp|time|at) (with|without|time) |^<\w+>"
+    r"\S\|\S|HH:|\{copy\}|\$name|\{platform\}\n|\.\*|^[A-Z_]+\(.*\)$|^(timestamp|time|at) (with|without|time) |^<\w+>"
 )
 VALUE = "\0"  # stands for an expression of an f-string
 
@@ -58,9 +58,9 @@ def reads_like_words(text: str) -> bool:
     text = text.strip()
     if text in DATA or CODE.search(text):
         return False
-    if " " not in text or sum(each.isalpha() or each in " ,.'-:;“”?!()`\0" for each in text) < 0.85 * len(text):
+    if " " not in text or sum(each.isalnum() or each in " ,.'-:;“”?!()`_/\0" for each in text) < 0.85 * len(text):
         return False
-    if re.split(r"[^A-Za-z]", text.lstrip("\0“`(\"' "))[0] in SQL_WORDS:
+    if re.split(r"[^A-Za-z]", text.lstrip("\0“`(\"' "))[0] in SQL_WORDS and not text.endswith("."):
         return False
     words = re.findall(r"(?<![\w<&.])[A-Za-z][a-z'-]*(?=[\s,.;:?!)”`\0]|$)", text)
     if re.match(r"[“`(\"]?([A-Z]|\0)", text):

@@ -21,8 +21,8 @@ from permissions.tables import allows_format
 from servicevault.wording import say
 
 OPERATORS = (
-    ("equals", "is"), ("not_equals", "is not"), ("contains", "contains"), ("not_contains", say("does not contain")),
-    ("starts_with", "starts with"), ("ends_with", "ends with"), ("greater_than", say("is greater than")),
+    ("equals", say("is")), ("not_equals", say("is not")), ("contains", say("contains")), ("not_contains", say("does not contain")),
+    ("starts_with", say("starts with")), ("ends_with", say("ends with")), ("greater_than", say("is greater than")),
     ("greater_or_equal", say("is at least")), ("less_than", say("is less than")), ("less_or_equal", say("is at most")),
     ("between", say("is between (a, b)")), ("in", say("is one of (a, b, c)")), ("not_in", say("is none of (a, b, c)")),
     ("is_null", say("is empty (NULL)")), ("is_not_null", say("is not empty")),

@@ -31,7 +31,7 @@ class SyncOptions(serializers.Serializer[Any]):
     def validate_batch_size(self, value: Any) -> Any:
         if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 10 <= value <= 50_000):
             return value
-        raise serializers.ValidationError("Use auto, or 10 to 50,000.")
+        raise serializers.ValidationError(say("Use auto, or 10 to 50,000."))
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = sorted(set(data) - set(OPTIONS)) if isinstance(data, dict) else []

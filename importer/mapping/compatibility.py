@@ -131,8 +131,8 @@ def _of_column(kind: Kind, source_type: str, field: Field) -> Fit:
 
 
 def _noun(field_type: str) -> str:
-    nouns = {"email": say("an e-mail address"), "integer": say("a whole number"), "minutes": "a duration", "numeric": "a number",
-             "boolean": say("yes or no"), "timestamptz": say("a date and time"), "uuid": "a UUID"}  # fmt: skip
+    nouns = {"email": say("an e-mail address"), "integer": say("a whole number"), "minutes": say("a duration"), "numeric": say("a number"),
+             "boolean": say("yes or no"), "timestamptz": say("a date and time"), "uuid": say("a UUID")}  # fmt: skip
     return nouns.get(field_type, field_type)
 
 

@@ -257,7 +257,11 @@ def spoken(duration: timedelta | None) -> str:
     hours, minutes = divmod(minutes, 60)
     if hours:
         return say("{hours} h {minutes} min", hours=intcomma(hours), minutes=minutes)
-    return say("{minutes} min {seconds} s", minutes=minutes, seconds=seconds) if minutes else f"{seconds} s"
+    return (
+        say("{minutes} min {seconds} s", minutes=minutes, seconds=seconds)
+        if minutes
+        else say("{seconds} s", seconds=seconds)
+    )
 
 
 def _run_view(run: QueryRun) -> RunView:

@@ -242,7 +242,7 @@ _ALL = (
     CheckKind("required", say("Must be filled"), "required_empty", say("must not be empty"), _is_empty),
     CheckKind("email", say("Is an e-mail address"), "bad_email", say("is not an e-mail address"), _unlike(EMAIL)),
     CheckKind("url", say("Is a web address"), "bad_url", say("is not a web address"), _unlike(URL)),
-    CheckKind("date", say("Is a date"), "bad_date", "is not a date such as 2024-12-31", _no_date),
+    CheckKind("date", say("Is a date"), "bad_date", say("is not a date such as 2024-12-31"), _no_date),
     CheckKind("unique", say("Is there once only"), "not_unique", say("is there already"), _not_unique),
     CheckKind("min", say("At least"), "too_small", say("is less than {value}"), _beyond("<"), "moment"),
     CheckKind("max", say("At most"), "too_large", say("is more than {value}"), _beyond(">"), "moment"),

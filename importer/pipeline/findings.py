@@ -22,7 +22,7 @@ EMAIL = r"^[^\s@<>(),;:\\" "\\[\\]]+@[^\\s@.<>(),;:\\" "\\[\\]]+(\\.[^\\s@.<>(),
 
 _NOT_A = {
     "integer": ("not_a_number", say("is not a whole number")),
-    "minutes": ("bad_duration", "is not a duration such as 90, 1:30 or 1h 30m"),
+    "minutes": ("bad_duration", say("is not a duration such as 90, 1:30 or 1h 30m")),
     "numeric": ("not_a_number", say("is not a number that fits")),
     "boolean": ("not_a_boolean", say("is neither yes nor no")),
     "timestamptz": ("bad_date", say("is not a date and time")),

@@ -169,7 +169,7 @@ class _Parser:
             return nodes.IsNull(left, negated)
         if self.take_word("DISTINCT"):
             self.expect_word("FROM")
-            operator = say("is not distinct from") if negated else say("is distinct from")
+            operator = "is not distinct from" if negated else "is distinct from"
             return nodes.Binary(operator, left, self.expression(IS))
         raise self.unexpected("NULL or DISTINCT FROM")
 

@@ -83,7 +83,7 @@ def _refusal(text: str) -> str:
     if not isinstance(tree, exp.Select):
         return say("Only a SELECT can become a query.")
     if tree.args.get("with") or tree.args.get("with_"):
-        return "WITH is not part of the builder: join its tables, or keep the statement as SQL."
+        return say("WITH is not part of the builder: join its tables, or keep the statement as SQL.")
     if tree.find(exp.Into, exp.DML) is not None:
         return say("A query only reads; this statement writes.")
     return "" if tree.args.get("from") or tree.args.get("from_") else say("The statement reads no table.")

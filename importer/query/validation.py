@@ -139,7 +139,9 @@ def _group_problems(bound: BoundQuery) -> Iterator[Problem]:
     spec = bound.spec
     if not spec.group_by:
         if spec.having.items:
-            yield Problem("having", "having needs group_by.", say("Use filters, or group the rows."), "group_by_rule")
+            yield Problem(
+                "having", say("having needs group_by."), say("Use filters, or group the rows."), "group_by_rule"
+            )
         return
     grouped = set(spec.group_by)
     for index, field in enumerate(spec.fields):

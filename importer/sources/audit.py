@@ -67,7 +67,7 @@ def _findings(rights: dict[str, Any]) -> list[Finding]:
         count = (
             say("{writable_count:,} tables", writable_count=rights["writable_count"])
             if rights["writable_count"] > 1
-            else "1 table"
+            else say("1 table")
         )
         message = say(
             "The login may change {count}, {writable_example} for example.",

@@ -85,7 +85,7 @@ PATTERNS: tuple[tuple[Cause, str], ...] = (
     (Cause.TLS_FAILED, r"server does not support SSL|SSL error|SSL SYSCALL|SSL connection|ssl protocol|tlsv1"),
     (Cause.PASSWORD_WRONG, r"(password|SCRAM|LDAP|PAM|RADIUS|Peer|Ident) authentication failed|no password supplied"),
     (Cause.PASSWORD_WRONG, r'role ".*" (does not exist|is not permitted to log in)'),
-    (Cause.DATABASE_MISSING, say(r'database ".*" does not exist')),
+    (Cause.DATABASE_MISSING, r'database ".*" does not exist'),
     (Cause.TIMED_OUT, r"timeout expired|timed out"),
     (Cause.REFUSED, r"Connection refused|No route to host|Network is unreachable|No such file or directory"),
 )  # fmt: skip

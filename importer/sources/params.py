@@ -57,7 +57,7 @@ class ConnectionParams:
             if not value or len(value) > 255 or "\0" in value:
                 raise _invalid(name, say("must have 1 to 255 characters and no NUL."))
         if not 1 <= self.port <= 65535:
-            raise _invalid("port", "must lie between 1 and 65535.")
+            raise _invalid("port", say("must lie between 1 and 65535."))
         if len(self.password) > 1024 or "\0" in self.password:
             raise _invalid("password", say("must have at most 1,024 characters and no NUL."))
         if self.ssl_mode not in SSL_MODES:

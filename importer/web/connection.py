@@ -30,7 +30,7 @@ CHECKS = {
     "tcp": say("Server reached"),
     "tls": say("Encryption"),
     "login": say("Login"),
-    "version": "PostgreSQL version",
+    "version": say("PostgreSQL version"),
     "read_only_role": say("Rights of the login"),
     "schemas": say("Tables visible"),
     "clock": say("Clocks agree"),

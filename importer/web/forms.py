@@ -13,12 +13,12 @@ from servicevault.wording import say
 
 BATCH_SIZES = [("", say("Automatic")), *((str(size), say("{size} rows", size=size)) for size in (25, 50, 100, 250))]
 SSL_WORDS = {
-    SSLMode.DISABLE: "disable: never encrypted",
+    SSLMode.DISABLE: say("disable: never encrypted"),
     SSLMode.ALLOW: say("allow: encrypted only if the server insists"),
     SSLMode.PREFER: say("prefer: encrypted if possible, nobody is verified"),
     SSLMode.REQUIRE: say("require: encrypted, the server is not verified"),
-    SSLMode.VERIFY_CA: "verify-ca: encrypted, certificate verified",
-    SSLMode.VERIFY_FULL: "verify-full: encrypted, certificate and host verified",
+    SSLMode.VERIFY_CA: say("verify-ca: encrypted, certificate verified"),
+    SSLMode.VERIFY_FULL: say("verify-full: encrypted, certificate and host verified"),
 }
 
 
@@ -40,7 +40,7 @@ class StartForm(forms.Form):
         max_value=50_000,
         required=False,
         label=say("Batch size"),
-        error_messages=dict.fromkeys(("min_value", "max_value", "invalid"), "A batch has 1 to 50,000 rows."),
+        error_messages=dict.fromkeys(("min_value", "max_value", "invalid"), say("A batch has 1 to 50,000 rows.")),
     )
     on_error = forms.ChoiceField(
         choices=[("", say("Go on, keep each bad row aside")), ("stop", say("Stop at the first bad row"))],

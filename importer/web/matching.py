@@ -209,9 +209,9 @@ def _cards(form: MatchingForm, counts: dict[str, int]) -> list[ModeCard]:
     here = counts.get("updated", 0) + counts.get("unchanged", 0)
     new, changed = counts.get("created", 0), counts.get("updated", 0)
     estimates = {
-        Mode.UPSERT: f"about {new:,} created, {changed:,} updated",
+        Mode.UPSERT: say("about {new:,} created, {changed:,} updated", new=new, changed=changed),
         Mode.CREATE: say("about {new:,} created, {here:,} left as they are", new=new, here=here),
-        Mode.UPDATE: f"about {changed:,} updated, {new:,} left out",
+        Mode.UPDATE: say("about {changed:,} updated, {new:,} left out", changed=changed, new=new),
     }
     chosen = form["import_mode"].value()
     return [

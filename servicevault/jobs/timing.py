@@ -10,7 +10,13 @@ from zoneinfo import ZoneInfo
 
 from servicevault.wording import say
 
-_FIELDS = (("minute", 0, 59), ("hour", 0, 23), (say("day of the month"), 1, 31), ("month", 1, 12), ("weekday", 0, 7))
+_FIELDS = (
+    (say("minute"), 0, 59),
+    (say("hour"), 0, 23),
+    (say("day of the month"), 1, 31),
+    (say("month"), 1, 12),
+    (say("weekday"), 0, 7),
+)
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _DAYS = "sun mon tue wed thu fri sat".split()
 _MOST_DAYS = 366 * 8 + 3  # 29 February comes again after eight years at the latest

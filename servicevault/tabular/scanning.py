@@ -8,19 +8,19 @@ from servicevault.tabular.errors import FileRejected
 from servicevault.wording import say
 
 SIGNATURES = {
-    b"\x7fELF": "a program",
-    b"\xca\xfe\xba\xbe": "a program",
-    b"\xcf\xfa\xed\xfe": "a program",
-    b"\xfe\xed\xfa\xce": "a program",
-    b"#!": "a script",
-    b"<?php": "a script",
+    b"\x7fELF": say("a program"),
+    b"\xca\xfe\xba\xbe": say("a program"),
+    b"\xcf\xfa\xed\xfe": say("a program"),
+    b"\xfe\xed\xfa\xce": say("a program"),
+    b"#!": say("a script"),
+    b"<?php": say("a script"),
     b"%PDF": say("a PDF document"),
     b"%!PS": say("a PostScript document"),
-    b"\x89PNG\r\n": "a picture",
-    b"GIF8": "a picture",
-    b"\xff\xd8\xff": "a picture",
+    b"\x89PNG\r\n": say("a picture"),
+    b"GIF8": say("a picture"),
+    b"\xff\xd8\xff": say("a picture"),
     b"{\\rtf": say("a text document (RTF)"),
-    b"SQLite format 3\x00": "a database",
+    b"SQLite format 3\x00": say("a database"),
     b"PGDMP": say("a database dump"),
     b"PAR1": say("a Parquet file"),
     b"7z\xbc\xaf\x27\x1c": say("a 7z archive"),
@@ -28,7 +28,7 @@ SIGNATURES = {
     b"BZh": say("a bzip2 archive"),
     b"\xfd7zXZ": say("an xz archive"),
     b"\x28\xb5\x2f\xfd": say("a Zstandard archive"),
-    b"\x00asm": "a program",
+    b"\x00asm": say("a program"),
 }
 END_OF_ZIP = b"PK\x05\x06"
 END_OF_ZIP_BYTES = 22

@@ -151,7 +151,7 @@ def _time(text: str, _options: ReadOptions, _hint: str) -> time:
     try:
         return time.fromisoformat(text)
     except ValueError as error:
-        raise CellRefused(f"{shown(text)} is not a time of day like 14:30:00.") from error
+        raise CellRefused(say("{text} is not a time of day like 14:30:00.", text=shown(text))) from error
 
 
 def _json(text: str, _options: ReadOptions, hint: str) -> Any:

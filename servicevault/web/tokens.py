@@ -15,7 +15,7 @@ from permissions.tokens import ApiToken
 from servicevault.web.pages import PageRequest, members_only, render_page
 from servicevault.wording import say
 
-LIFETIMES = [("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", say("until it is revoked"))]
+LIFETIMES = [("30", say("30 days")), ("90", say("90 days")), ("365", say("a year")), ("", say("until it is revoked"))]
 MOST_TOKENS = 50
 
 

@@ -35,4 +35,7 @@ class Command(BaseCommand):
             )
         if jobs and not options["dry_run"]:
             wake_jobs()
-        self.stdout.write(f"{len(jobs)} job(s) {'found' if options['dry_run'] else say('handed to a worker')}.")
+        if options["dry_run"]:
+            self.stdout.write(say("{count} job(s) found.", count=len(jobs)))
+        else:
+            self.stdout.write(say("{count} job(s) handed to a worker.", count=len(jobs)))

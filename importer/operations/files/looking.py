@@ -22,8 +22,8 @@ from servicevault.tabular import sandbox
 from servicevault.wording import say
 
 KINDS = {
-    "minutes": "duration", "numeric": "number", "integer": "whole number", "timestamptz": "date and time",
-    "tags": "list", "boolean": say("yes or no"), "email": "e-mail address",
+    "minutes": say("duration"), "numeric": say("number"), "integer": say("whole number"), "timestamptz": say("date and time"),
+    "tags": say("list"), "boolean": say("yes or no"), "email": say("e-mail address"),
 }  # fmt: skip
 SAMPLE_ROWS = 100  # F-157
 PREVIEW_ROWS = 20  # F-160

@@ -9,7 +9,7 @@ SUGGESTIONS = {
     "not_a_number": say("Write digits only, or set the separators in the options."),
     "out_of_range": say("Use a value that the column holds."),
     "not_a_boolean": say("Write true or false, yes or no, 1 or 0."),
-    "bad_date": "Write it as 2024-12-31, or choose the date format.",
+    "bad_date": say("Write it as 2024-12-31, or choose the date format."),
     "ambiguous_date": say("Choose the date format: DD/MM/YYYY or MM/DD/YYYY."),
     "bad_email": say("Correct the address."),
     "foreign_key": say("Import the row it names first, or correct the value."),

@@ -106,7 +106,7 @@ KINDS = (
     Kind("hours_to_minutes", say("Hours to minutes"), ("1.5", "90"), wrap("round({cell}::numeric * 60)::text"),
          good=_is_numeric, code="not_a_number", message=say("is not a number")),
     Kind("duration", say("Read a duration as minutes"), ("1h 30m", "90"), _duration, good=_is_duration,
-         code="bad_duration", message="is not a duration such as 90, 1:30 or 1h 30m"),
+         code="bad_duration", message=say("is not a duration such as 90, 1:30 or 1h 30m")),
     Kind("boolean", say("Read yes or no"), ("Yes", "true"), _boolean, good=_is_boolean, code="not_a_boolean",
          message=say("is neither yes nor no")),
 )  # fmt: skip

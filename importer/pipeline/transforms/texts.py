@@ -189,7 +189,7 @@ KINDS = (
          (Parameter("table", "choice", choices=_lookup_tables), Parameter("key"), Parameter("value")),
          (("table", "billing_rates"), ("key", "name"), ("value", "rate")), good=_is_found, warns=True,
          code="nothing_found", message=say("was not found; left empty")),
-    Kind("text_to_html", say("Text to HTML"), ("a < b", say("a &lt; b")), wrap(
+    Kind("text_to_html", say("Text to HTML"), ("a < b", "a &lt; b"), wrap(
         "replace(replace(replace(replace(replace(replace({cell}, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), "
         "'\"', '&quot;'), E'\\r\\n', E'\\n'), E'\\n', '<br>')")),
     Kind("html_to_text", say("HTML to text"), ("<p>Hi <b>Ann</b></p>", "Hi Ann"), cell_only, early=html_to_text),

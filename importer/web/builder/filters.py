@@ -27,13 +27,13 @@ GROUPS = (
     (say("Other"), ("expression",)),
 )  # fmt: skip
 WORDS = {
-    "=": "is", "!=": "is not", ">": say("is more than"), ">=": say("is at least"), "<": say("is less than"), "<=": say("is at most"),
-    "BETWEEN": "is between", "NOT BETWEEN": say("is not between"), "not_contains": say("does not contain"),
-    "starts_with": "starts with", "ends_with": "ends with", "LIKE": say("is like (LIKE)"), "NOT LIKE": say("is not like"),
+    "=": say("is"), "!=": say("is not"), ">": say("is more than"), ">=": say("is at least"), "<": say("is less than"), "<=": say("is at most"),
+    "BETWEEN": say("is between"), "NOT BETWEEN": say("is not between"), "not_contains": say("does not contain"),
+    "starts_with": say("starts with"), "ends_with": say("ends with"), "LIKE": say("is like (LIKE)"), "NOT LIKE": say("is not like"),
     "ILIKE": say("is like, any case (ILIKE)"), "NOT ILIKE": say("is not like, any case"), "~": say("matches the pattern (~)"),
     "~*": say("matches the pattern, any case (~*)"), "!~": say("does not match the pattern"), "!~*": say("does not match, any case"),
     "IN": say("is one of"), "NOT IN": say("is none of"), "IS NULL": say("is empty (NULL)"), "IS NOT NULL": say("is not empty"),
-    "DATE_TRUNC": say("lies in the"), "expression": "is true",
+    "DATE_TRUNC": say("lies in the"), "expression": say("is true"),
 }  # fmt: skip
 GROUP_WORDS = {
     "and": say("All of these are true"),

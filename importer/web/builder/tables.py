@@ -23,7 +23,7 @@ from servicevault.wording import say
 
 PAGE_SIZE = 80
 KIND_WORDS = {
-    "table": "", "partitioned": "partitioned", "view": "view", "matview": "stored view", "foreign": "foreign table",
+    "table": "", "partitioned": say("partitioned"), "view": say("view"), "matview": say("stored view"), "foreign": say("foreign table"),
     "pack_view": say("view of the pack"),
 }  # fmt: skip
 
