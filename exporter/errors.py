@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 
 class ExportError(Exception):
@@ -32,7 +32,12 @@ class TooManyRows(ExportError):
 
     def __init__(self, rows: int, limit: int) -> None:
         super().__init__(
-            say("These are {rows:,} rows; at most {limit:,} may be exported at once.", rows=rows, limit=limit),
+            say_count(
+                "This is {count} row; at most {limit:,} may be exported at once.",
+                "These are {count:,} rows; at most {limit:,} may be exported at once.",
+                rows,
+                limit=limit,
+            ),
             hint=say("Add filters, or ask for a higher limit."),
             more={"rows": rows, "limit": limit},
         )

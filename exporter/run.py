@@ -30,7 +30,7 @@ from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
 from servicevault.tabular.errors import OptionRefused, RowNotWritable
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 logger = logging.getLogger("servicevault.exports")
 
@@ -85,9 +85,10 @@ def _work(job: ExportJob, sink: ProgressSink) -> None:
         _fail(
             job,
             "timeout",
-            say(
-                "The export took longer than {import_job_timeout} seconds. Add filters.",
-                import_job_timeout=settings.IMPORT_JOB_TIMEOUT,
+            say_count(
+                "The export took longer than {count} second. Add filters.",
+                "The export took longer than {count} seconds. Add filters.",
+                settings.IMPORT_JOB_TIMEOUT,
             ),
         )
     except (psycopg.OperationalError, DatabaseError):
@@ -182,9 +183,10 @@ class _Run:
         except psycopg.Error:
             if self.overdue:
                 raise ReadFailed(
-                    say(
-                        "The export took longer than {import_job_timeout} seconds.",
-                        import_job_timeout=settings.IMPORT_JOB_TIMEOUT,
+                    say_count(
+                        "The export took longer than {count} second.",
+                        "The export took longer than {count} seconds.",
+                        settings.IMPORT_JOB_TIMEOUT,
                     ),
                     code="timeout",
                     hint=say("Add filters."),

@@ -20,7 +20,7 @@ from permissions import tables as granted
 from permissions.tables import ImportAllowance
 from servicevault import tables
 from servicevault.tables import Table
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 PEOPLE = "users"
 WORDS = {
@@ -85,7 +85,12 @@ def check_rows(file: FileImport, allowance: ImportAllowance) -> None:
     rows, most = file.validation_results.get("totalRows", 0), allowance.max_rows_per_import
     if rows > most:
         raise ImportInvalid(
-            say("The file has {rows:,} rows; at most {most:,} may be imported at once.", rows=rows, most=most),
+            say_count(
+                "The file has {count} row; at most {most:,} may be imported at once.",
+                "The file has {count:,} rows; at most {most:,} may be imported at once.",
+                rows,
+                most=most,
+            ),
             hint=say("Split it, or ask for a higher limit."),
             limit=most,
             rows=rows,

@@ -39,7 +39,7 @@ from servicevault import database, logs
 from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 logger = logging.getLogger("servicevault.imports")
 
@@ -332,7 +332,12 @@ class _Session:
         outcomes = sum(counters[name] for name in ("created", "updated", "unchanged", "skipped", "failed", "review"))
         if counters["read"] != outcomes:
             raise JobFailed(
-                say("{read} rows were read but {outcomes} have an outcome.", read=counters["read"], outcomes=outcomes),
+                say_count(
+                    "{count} row was read but {outcomes} have an outcome.",
+                    "{count} rows were read but {outcomes} have an outcome.",
+                    counters["read"],
+                    outcomes=outcomes,
+                ),
                 code="counter_mismatch",
             )
         with transaction.atomic():
@@ -407,7 +412,12 @@ class _Session:
             or (percent is not None and read >= 100 and failed * 100 > percent * read)
         ):
             raise JobFailed(
-                say("{failed} of {read} rows failed, more than the job accepts.", failed=failed, read=read),
+                say_count(
+                    "{failed} of {count} row failed, more than the job accepts.",
+                    "{failed} of {count} rows failed, more than the job accepts.",
+                    read,
+                    failed=failed,
+                ),
                 code="error_threshold",
             )
         if self._is_overdue():
@@ -419,7 +429,11 @@ class _Session:
 
     def _timeout(self) -> JobFailed:
         return JobFailed(
-            say("The job ran longer than its {limit_seconds} seconds.", limit_seconds=self.limit_seconds),
+            say_count(
+                "The job ran longer than its {count} second.",
+                "The job ran longer than its {count} seconds.",
+                self.limit_seconds,
+            ),
             code="timeout",
             hint=say("Resume it with a longer timeout."),
         )

@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from permissions import audit, policy
 from permissions.models import Approval, Decision
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 PERMISSION = "import.approve"
 VALID_FOR = timedelta(days=14)  # J23
@@ -244,7 +244,9 @@ def expire() -> int:
         with transaction.atomic():
             approval = Approval.objects.select_for_update().get(pk=pk)
             if approval.is_pending:
-                words = say("Nobody decided within {days} days.", days=VALID_FOR.days)
+                words = say_count(
+                    "Nobody decided within {count} day.", "Nobody decided within {count} days.", VALID_FOR.days
+                )
                 _hooks[approval.subject].refuse(approval.job_id, words)
                 _close(approval, Decision.EXPIRED, by=None, notes=words)
                 count += 1

@@ -15,7 +15,7 @@ from importer.query import nodes
 from importer.query.problems import nearest
 from importer.query.raw import read_raw
 from servicevault import catalog
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 from templates_registry import notation
 from templates_registry.apply import mapped_by_name
 from templates_registry.definition import PackProblems, parse_definition
@@ -66,7 +66,11 @@ class LintFailed(PackError):
     def __init__(self, report: LintReport) -> None:
         self.report = report
         first = report.errors[0]
-        super().__init__(str(first), hint=say("{errors} errors in all.", errors=len(report.errors)), where=first.file)
+        super().__init__(
+            str(first),
+            hint=say_count("{count} error in all.", "{count} errors in all.", len(report.errors)),
+            where=first.file,
+        )
 
 
 def lint_pack(files: PackFiles) -> LintReport:

@@ -25,7 +25,7 @@ from importer.sources.introspection import introspect
 from importer.sources.params import ConnectionParams
 from importer.sources.schema import SourceSchema
 from importer.sources.session import SourceSession, open_session
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 from templates_registry.apply import mapped_by_name
 from templates_registry.detection import FitReport, fit
 from templates_registry.files import PackFiles
@@ -228,7 +228,13 @@ def _differences(trial: FixtureTrial, expected: Mapping[str, Any]) -> Iterator[s
 
 def _row_differences(query: QueryTrial, wanted: Rows) -> Iterator[str]:
     if len(query.rows) != len(wanted):
-        yield say("{key}: {rows} rows; {wanted} are expected.", key=query.key, rows=len(query.rows), wanted=len(wanted))
+        yield say_count(
+            "{key}: {count} row; {wanted} are expected.",
+            "{key}: {count} rows; {wanted} are expected.",
+            len(query.rows),
+            key=query.key,
+            wanted=len(wanted),
+        )
     for got, want in zip(query.rows, wanted, strict=False):
         identifier = got.get("external_id")
         for name in dict.fromkeys([*want, *got]):

@@ -16,7 +16,7 @@ from exporter.errors import Conflict, Expired, InvalidFields
 from exporter.models import ExportJob, ExportLink
 from permissions import audit, policy
 from servicevault.jobs.models import JobStatus
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 LINKS = "export.links"
 
@@ -56,7 +56,15 @@ def make_link(job: ExportJob, *, by: Any, expires_in: int | None, single_use: bo
     left = int((job.expires_at - timezone.now()).total_seconds())
     if expires_in is not None and expires_in > left:
         raise InvalidFields(
-            {"expires_in": [say("The file is kept for {left} more seconds; a link cannot last longer.", left=left)]}
+            {
+                "expires_in": [
+                    say_count(
+                        "The file is kept for {count} more second; a link cannot last longer.",
+                        "The file is kept for {count} more seconds; a link cannot last longer.",
+                        left,
+                    )
+                ]
+            }
         )
     secret = secrets.token_urlsafe(32)
     with transaction.atomic():

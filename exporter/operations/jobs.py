@@ -21,7 +21,7 @@ from servicevault.jobs import lifecycle
 from servicevault.jobs.limits import take_turns
 from servicevault.jobs.models import ACTIVE
 from servicevault.tabular.values import render
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 MOST_UNFINISHED = 10  # G33
 SAMPLED = 20  # rows that tell the size of the file
@@ -79,9 +79,10 @@ def _check_quota(plan: Plan, by: Any) -> None:
     unfinished = own.filter(status__in=ACTIVE).count()
     if unfinished >= MOST_UNFINISHED:
         raise TooOften(
-            say(
-                "You have {unfinished} unfinished exports; at most {most_unfinished} are kept.",
-                unfinished=unfinished,
+            say_count(
+                "You have {count} unfinished export; at most {most_unfinished} are kept.",
+                "You have {count} unfinished exports; at most {most_unfinished} are kept.",
+                unfinished,
                 most_unfinished=MOST_UNFINISHED,
             ),
             hint=say("Wait for one, or cancel one."),
@@ -135,9 +136,10 @@ def preview_export(wanted: Wanted, *, by: Any, limit: int = 20, offset: int = 0)
     warnings = []
     if total > plan.limit:
         warnings.append(
-            say(
-                "These are {total:,} rows; at most {limit:,} may be exported at once. Add filters.",
-                total=total,
+            say_count(
+                "This is {count} row; at most {limit:,} may be exported at once. Add filters.",
+                "These are {count:,} rows; at most {limit:,} may be exported at once. Add filters.",
+                total,
                 limit=plan.limit,
             )
         )

@@ -23,7 +23,7 @@ from importer.tasks import announce
 from permissions import policy
 from servicevault.api.documents import envelope
 from servicevault.api.idempotency import once
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 
 class Criteria(serializers.Serializer[Any]):
@@ -262,5 +262,11 @@ class BulkDelete(BulkApi):
         records, missing = self.chosen(given)
         done = hide(records, by=request.user)
         return self.answer(
-            done, missing, say("{selected:,} records are hidden. What they imported stays.", selected=done.selected)
+            done,
+            missing,
+            say_count(
+                "{count} record is hidden. What it imported stays.",
+                "{count:,} records are hidden. What they imported stays.",
+                done.selected,
+            ),
         )

@@ -13,7 +13,7 @@ from importer.query.scope import FAMILIES
 from importer.query.spec import QuerySpec
 from servicevault import catalog
 from servicevault.catalog import Field
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 Level = Literal["compatible", "convertible", "incompatible"]
 Kind = Literal["text", "number", "boolean", "moment", "json", "list", "uuid", "interval", "bytes", "unknown"]
@@ -163,10 +163,11 @@ def type_problems(
             )
             found.append(Problem(path, fit.reason, hint, "type_mismatch", severity="warning"))
         if field.not_empty and (number := (empty or {}).get(column, 0)):
-            message = say(
-                "{number:,} of {sampled:,} sampled rows have no {field}, which must not be empty.",
+            message = say_count(
+                "{number:,} of {count} sampled row has no {field}, which must not be empty.",
+                "{number:,} of {count:,} sampled rows have no {field}, which must not be empty.",
+                sampled,
                 number=number,
-                sampled=sampled,
                 field=field.name,
             )
             found.append(

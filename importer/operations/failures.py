@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 
 from importer.errors import ImporterError
 from importer.models import ImportProfile
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 
 class ProfileBusy(ImporterError):
@@ -43,7 +43,8 @@ class TooManyJobs(ImporterError):
 
     def __init__(self, count: int) -> None:
         super().__init__(
-            say("You have {count} unfinished jobs.", count=count), hint=say("Wait until one ends, or cancel one.")
+            say_count("You have {count} unfinished job.", "You have {count} unfinished jobs.", count),
+            hint=say("Wait until one ends, or cancel one."),
         )
 
 

@@ -37,7 +37,7 @@ from importer.query.spec import QuerySpec
 from importer.sources.schema import SourceSchema
 from importer.sources.session import SourceSession
 from servicevault.jobs.models import JobStatus
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 KEPT_SECONDS = 600
 Kind = Literal["query", "template"]
@@ -244,9 +244,15 @@ def warnings_of(spec: QuerySpec, rows: int) -> list[str]:
     """Sentences about sizes worth a second look (X7)."""
     found = []
     if rows > SLOW_ROWS:
-        found.append(say("{rows:,} rows: this takes a while. Rehearse first.", rows=rows))
+        found.append(
+            say_count(
+                "{count} row: this takes a while. Rehearse first.",
+                "{count:,} rows: this takes a while. Rehearse first.",
+                rows,
+            )
+        )
     if rows > WIDE_OPEN_ROWS and not spec.filters.items and spec.kind == "builder":
-        found.append(say("No filter narrows these {rows:,} rows.", rows=rows))
+        found.append(say_count("No filter narrows this {count} row.", "No filter narrows these {count:,} rows.", rows))
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from importer.errors import ExpressionError
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 MAX_CHARACTERS = 4_000  # Q28
 MAX_DIGITS = 18  # on each side of the decimal point
@@ -42,9 +42,10 @@ def tokenize(text: str) -> list[Token]:
         raise ExpressionError(say("An expression is a text."), position=0)
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(
-            say(
-                "The expression has {text:,} characters; at most {max_characters:,} are allowed.",
-                text=len(text),
+            say_count(
+                "The expression has {count} character; at most {max_characters:,} are allowed.",
+                "The expression has {count:,} characters; at most {max_characters:,} are allowed.",
+                len(text),
                 max_characters=MAX_CHARACTERS,
             ),
             position=MAX_CHARACTERS,

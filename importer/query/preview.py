@@ -16,7 +16,7 @@ from psycopg import sql
 
 from importer.errors import QueryError, SourceTimeout
 from importer.sources.schema import PackView, SourceSchema, Table
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 from .binding import BoundQuery, bind
 from .compiled import CompiledQuery
@@ -134,19 +134,21 @@ def check_identifier(session: Session, compiled: CompiledQuery) -> list[Problem]
     rows, filled, different = (int(value) for value in session.fetch_all(query, params)[0])
     found = []
     if different < filled:
-        message = say(
-            "{filled:,} of {rows:,} sampled rows repeat a `{identifier}`.",
+        message = say_count(
+            "{filled:,} of {count} sampled row repeats a `{identifier}`.",
+            "{filled:,} of {count:,} sampled rows repeat a `{identifier}`.",
+            rows,
             filled=filled - different,
-            rows=rows,
             identifier=compiled.identifier,
         )
         hint = say("A join may give several rows for one: take its first row, or group.")
         found.append(Problem("source_identifier", message, hint, "non_unique_external_id", severity="warning"))
     if filled < rows:
-        message = say(
-            "{rows:,} of {sampled:,} sampled rows have no `{identifier}`.",
+        message = say_count(
+            "{rows:,} of {count} sampled row has no `{identifier}`.",
+            "{rows:,} of {count:,} sampled rows have no `{identifier}`.",
+            rows,
             rows=rows - filled,
-            sampled=rows,
             identifier=compiled.identifier,
         )
         found.append(Problem("source_identifier", message, "", "missing_external_id", severity="warning"))

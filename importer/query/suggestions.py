@@ -12,7 +12,7 @@ from typing import Any
 
 from importer.sources.roles import column_role
 from importer.sources.schema import Column, PackView, SourceSchema, Table
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 from . import expressions, nodes
 from .compiler import compile_query
@@ -174,7 +174,7 @@ def _recent(columns: Sequence[_Seen], target_type: str) -> Iterator[Suggestion]:
         return
     for months in MONTHS:
         yield Suggestion(
-            say("Last month") if months == 1 else say("Last {months} months", months=months),
+            say("Last month") if months == 1 else say_count("Last {count} month", "Last {count} months", months),
             {"field": chosen.text, "operator": ">=", "value": {"relative": f"-{months} months"}},
             say("`{chosen}` is a date.", chosen=chosen.name),
         )
@@ -225,7 +225,12 @@ def _statuses(
             yield Suggestion(
                 say("Only {seen} “{value}”", seen=seen.name, value=value),
                 {"field": seen.text, "operator": "=", "value": value},
-                say("`{seen}` holds {values} different values.", seen=seen.name, values=len(values)),
+                say_count(
+                    "`{seen}` holds {count} value.",
+                    "`{seen}` holds {count} different values.",
+                    len(values),
+                    seen=seen.name,
+                ),
             )
         for value in values:
             if isinstance(value, str) and value.strip().lower() in SPAM_VALUES:

@@ -12,7 +12,7 @@ from typing import Literal
 from uuid import UUID
 
 from importer.sources.schema import SourceSchema, Table
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 from . import nodes
 from .binding import BoundQuery, bind, moment_type
@@ -240,7 +240,7 @@ def _warnings(bound: BoundQuery) -> Iterator[Problem]:
     if len(spec.joins) > MANY_JOINS:
         yield _warning(
             "joins",
-            say("The query joins {joins} tables.", joins=len(spec.joins)),
+            say_count("The query joins {count} table.", "The query joins {count} tables.", len(spec.joins)),
             say("Check that each is needed."),
             "many_joins",
         )

@@ -16,7 +16,7 @@ from importer.errors import SourceError
 from importer.sources.catalogue import catalogue_query
 from importer.sources.failures import understood
 from importer.sources.session import SourceSession
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 Severity = Literal["privileged", "warning"]
 
@@ -64,11 +64,7 @@ def _findings(rights: dict[str, Any]) -> list[Finding]:
             )
         )
     if rights["writable_count"]:
-        count = (
-            say("{writable_count:,} tables", writable_count=rights["writable_count"])
-            if rights["writable_count"] > 1
-            else say("1 table")
-        )
+        count = say_count("{count} table", "{count:,} tables", rights["writable_count"])
         message = say(
             "The login may change {count}, {writable_example} for example.",
             count=count,

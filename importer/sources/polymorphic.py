@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from importer.sources import naming
 from importer.sources.evidence import Evidence, Sample
 from importer.sources.schema import Relation, SourceSchema, Table
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 TYPE_WORDS = ("type", "kind", "class", "model")
 MOST_VALUES = 8
@@ -123,10 +123,11 @@ def _flagged(pair: _Pair, lead: _Lead | None) -> Relation:
         confidence=round(100 * (0.5 + 0.4 * sample.containment), 1),
         evidence=(
             sentence,
-            say(
-                "{found:,} of {sample:,} sampled values exist in {target} {where}",
+            say_count(
+                "{found:,} of {count} sampled value exists in {target} {where}",
+                "{found:,} of {count:,} sampled values exist in {target} {where}",
+                sample.values,
                 found=sample.found,
-                sample=sample.values,
                 target=target,
                 where=where,
             ),

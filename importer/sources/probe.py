@@ -17,7 +17,7 @@ from importer.sources.failures import Cause, ConnectionFailed, understood
 from importer.sources.hosts import HostPolicy
 from importer.sources.params import ConnectionParams, SourceLimits
 from importer.sources.session import SourceSession, open_session_at
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 Status = Literal["ok", "failed", "skipped"]
 
@@ -219,7 +219,11 @@ class _Probe:
 
     def _look_at_tables(self, tables: int) -> None:
         if tables:
-            self._pass("schemas", time.monotonic(), say("{tables:,} tables and views are visible.", tables=tables))
+            self._pass(
+                "schemas",
+                time.monotonic(),
+                say_count("{count} table or view is visible.", "{count:,} tables and views are visible.", tables),
+            )
             return
         self._warn("no_table_visible", say("No table is visible to this login."), self.test.least_privilege_sql)
         self._pass(

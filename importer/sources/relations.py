@@ -15,7 +15,7 @@ from importer.sources.evidence import Evidence, Sample
 from importer.sources.polymorphic import polymorphic_relations
 from importer.sources.schema import Relation, SourceSchema, Table
 from importer.sources.session import SourceSession
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 Multiplicity = Literal["1:1", "n:1", "unknown"]
 
@@ -150,10 +150,11 @@ def _sentences(found: _Weighed) -> Iterator[str]:
     elif found.sample.values == 0:
         yield say("There are no values to compare yet.")
     else:
-        yield say(
-            "{found:,} of {sample:,} sampled values exist in {target}",
+        yield say_count(
+            "{found:,} of {count} sampled value exists in {target}",
+            "{found:,} of {count:,} sampled values exist in {target}",
+            found.sample.values,
             found=found.sample.found,
-            sample=found.sample.values,
             target=target,
         )
     yield say("By name: {reason}.", reason=candidate.reason)

@@ -22,7 +22,7 @@ from importer.web.way import go, profile_of, way_of
 from permissions import policy, roles
 from servicevault.api.limits import spend
 from servicevault.web.pages import PageRequest, members_only, render_page
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 CHECKS = {
     "host_policy": say("Host allowed"),
@@ -108,7 +108,7 @@ def _tested(request: PageRequest, profile: ImportProfile | None, values: dict[st
     if not allowance.allowed:
         raise ImporterError(
             say("{limit} tests a minute are enough.", limit=allowance.limit),
-            hint=say("Wait {reset} seconds.", reset=allowance.reset),
+            hint=say_count("Wait {count} second.", "Wait {count} seconds.", allowance.reset),
             code="rate_limited",
         )
     if profile is None:

@@ -9,9 +9,12 @@ from django import forms
 
 from importer.models import SSLMode
 from importer.modes import AccountStrategy, AgentStrategy, Mode, Strategy
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
-BATCH_SIZES = [("", say("Automatic")), *((str(size), say("{size} rows", size=size)) for size in (25, 50, 100, 250))]
+BATCH_SIZES = [
+    ("", say("Automatic")),
+    *((str(size), say_count("{count} row", "{count} rows", size)) for size in (25, 50, 100, 250)),
+]
 SSL_WORDS = {
     SSLMode.DISABLE: say("disable: never encrypted"),
     SSLMode.ALLOW: say("allow: encrypted only if the server insists"),

@@ -21,7 +21,7 @@ from django.db.models.functions import Coalesce, Now
 
 from servicevault.jobs.clock import InSeconds
 from servicevault.jobs.models import FINISHED, LEASE_SECONDS, RESUMABLE, Job, JobStatus
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 
 def claim(model: type[Job], job_id: Any) -> bool:
@@ -183,9 +183,10 @@ def _is_hopeless(model: type[Job], job_id: Any) -> bool:
             lease_until=None,
             current_operation="",
             error_code="internal_error",
-            error_message=say(
-                "The job was started {max_attempts} times and its worker ended each time without progress.",
-                max_attempts=model.max_attempts,
+            error_message=say_count(
+                "The job was started {count} time and its worker ended without progress.",
+                "The job was started {count} times and its worker ended each time without progress.",
+                model.max_attempts,
             ),
         )
     )

@@ -14,7 +14,7 @@ from typing import IO
 
 from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.limits import MIB, Limits
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -38,9 +38,10 @@ def open_zip(stream: IO[bytes], limits: Limits) -> zipfile.ZipFile:
     members = archive.infolist()
     if len(members) > limits.archive_members:
         raise FileRejected(
-            say(
-                "The archive has {members:,} parts; at most {archive_members:,} are read.",
-                members=len(members),
+            say_count(
+                "The archive has {count} part; at most {archive_members:,} are read.",
+                "The archive has {count:,} parts; at most {archive_members:,} are read.",
+                len(members),
                 archive_members=limits.archive_members,
             )
         )
@@ -83,7 +84,11 @@ def opened(stream: IO[bytes], limits: Limits, member: str = "") -> Iterator[tupl
             names = [member]
         if len(names) != 1:
             raise FileRejected(
-                say("The zip archive holds {names} files. Send an archive with exactly one file.", names=len(names))
+                say_count(
+                    "The zip archive holds {count} file. Send an archive with exactly one file.",
+                    "The zip archive holds {count} files. Send an archive with exactly one file.",
+                    len(names),
+                )
             )
         with packing_errors(), archive.open(names[0]) as content:
             yield "zip", names[0], _checked(content, _size(stream), limits)

@@ -20,7 +20,7 @@ from servicevault.tabular.options import ReadOptions, WriteOptions
 from servicevault.tabular.records import Detection, Notice, Problem, Reading, Record
 from servicevault.tabular.text_output import encoded
 from servicevault.tabular.values import date_order, guard, render, unguard
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 HEAD_CHARS = 256 * 1024
 LOOKED_AHEAD = 100  # rows that decide whether a blank last column is only a trailing delimiter
@@ -241,18 +241,20 @@ class _Records:
             if self._blank_last and len(cells) == width + 1 and not cells[-1]:
                 cells.pop()
             if len(cells) > width:
-                message = say(
-                    "{cells} cells, but the header has {width}. Quote cells that hold the delimiter.",
-                    cells=len(cells),
+                message = say_count(
+                    "{count} cell, but the header has {width}. Quote cells that hold the delimiter.",
+                    "{count} cells, but the header has {width}. Quote cells that hold the delimiter.",
+                    len(cells),
                     width=width,
                 )
                 problems = [*problems, Problem("too_many_columns", message)]
             elif len(cells) < width and not problems:
                 short += 1
                 if short <= MOST_NOTICES:
-                    message = say(
-                        "{cells} cells, but the header has {width}; the missing ones are NULL.",
-                        cells=len(cells),
+                    message = say_count(
+                        "{count} cell, but the header has {width}; the missing ones are NULL.",
+                        "{count} cells, but the header has {width}; the missing ones are NULL.",
+                        len(cells),
                         width=width,
                     )
                     notices.append(Notice("short_row", message, line))

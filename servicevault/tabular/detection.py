@@ -18,7 +18,7 @@ from servicevault.tabular.limits import DEFAULT, Limits
 from servicevault.tabular.options import ReadOptions
 from servicevault.tabular.records import Detection, Inspection, Notice, Problem, Reading, Record
 from servicevault.tabular.scanning import refuse_foreign, refuse_hidden_archive
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 HEAD_BYTES = 64 * 1024
 SAMPLE_ROWS = 10
@@ -131,7 +131,11 @@ def _finished(
     for read in records:
         record = read
         if options.max_rows is not None and record.number > options.max_rows:
-            message = say("Reading stopped after {max_rows:,} records, as chosen.", max_rows=options.max_rows)
+            message = say_count(
+                "Reading stopped after {count} record, as chosen.",
+                "Reading stopped after {count:,} records, as chosen.",
+                options.max_rows,
+            )
             reading.notices.append(Notice("max_rows", message, record.line))
             return
         cells = record.cells

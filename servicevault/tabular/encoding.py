@@ -9,7 +9,7 @@ from typing import IO
 
 from servicevault.tabular.limits import Limits
 from servicevault.tabular.records import Notice
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 CHUNK = 256 * 1024
 BOMS = [
@@ -64,7 +64,9 @@ def _utf8_or_single_bytes(stream: IO[bytes]) -> tuple[str, str]:
         offset += len(chunk)
         pending = len(decoder.getstate()[0])
     if pending:
-        return "windows-1252", say("the last {pending} bytes are not complete UTF-8", pending=pending)
+        return "windows-1252", say_count(
+            "the last {count} byte is not complete UTF-8", "the last {count} bytes are not complete UTF-8", pending
+        )
     return "utf-8", say("only ASCII characters") if is_ascii else say("every byte is valid UTF-8")
 
 

@@ -30,7 +30,7 @@ from servicevault.tabular.records import (
     Sheet,
 )
 from servicevault.tabular.spreadsheet import Cell, Package, Range, Row, plain_number
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 MOST_NOTICES = 100
@@ -183,7 +183,12 @@ def _with_sheets(found: Detection, sheets: tuple[Sheet, ...], options: ReadOptio
     chosen = _chosen(names, hidden, options)
     found = replace(found, sheets=sheets, sheet=names[chosen])
     if sum(not each for each in hidden) > 1:
-        message = say("The workbook has {sheets} sheets; `{chosen}` is read.", sheets=len(sheets), chosen=names[chosen])
+        message = say_count(
+            "The workbook has {count} sheet; `{chosen}` is read.",
+            "The workbook has {count} sheets; `{chosen}` is read.",
+            len(sheets),
+            chosen=names[chosen],
+        )
         found = with_notices(found, Notice("several_sheets", message))
     if hidden[chosen]:
         found = with_notices(
@@ -207,8 +212,10 @@ def _chosen(names: list[str], hidden: list[bool], options: ReadOptions) -> int:
 def _reading(rows: Iterable[Row], merged: list[Range], options: ReadOptions, limits: Limits) -> Reading:
     reading = Reading([], iter(()))
     if merged and not options.fill_merged:
-        message = say(
-            "{merged} merged ranges: the value stands in the first cell, the others are NULL.", merged=len(merged)
+        message = say_count(
+            "{count} merged range: the value stands in the first cell, the others are NULL.",
+            "{count} merged ranges: the value stands in the first cell, the others are NULL.",
+            len(merged),
         )
         reading.notices.append(Notice("merged_cells", message, merged[0].top + 1))
     if merged and options.fill_merged:
@@ -267,7 +274,12 @@ def _record(row: Row, number: int, names: list[str]) -> Record:
     listed = _listed(row.cells)
     problems = []
     if len(listed) > len(names):
-        message = say("{listed} cells, but the header has {names}.", listed=len(listed), names=len(names))
+        message = say_count(
+            "{count} cell, but the header has {names}.",
+            "{count} cells, but the header has {names}.",
+            len(listed),
+            names=len(names),
+        )
         problems.append(Problem("too_many_columns", message))
     hints = {}
     for at, cell in row.cells.items():

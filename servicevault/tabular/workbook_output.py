@@ -15,7 +15,7 @@ from servicevault.tabular.containers import new_member
 from servicevault.tabular.errors import RowNotWritable
 from servicevault.tabular.options import WriteOptions
 from servicevault.tabular.values import render
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 DATA_ROWS = 1_048_575  # Excel's 1,048,576 less the header
 CELL_CHARS = 32_767  # Excel refuses longer texts
@@ -134,12 +134,12 @@ def _cell(value: Any, number: int, column: str, options: WriteOptions) -> str:
     assert text is not None
     if len(text) > CELL_CHARS:
         raise RowNotWritable(
-            say(
-                "Row {number:,}, column `{column}`: {text:,} characters; an Excel cell holds {cell_chars:,}. "
-                "Choose CSV or JSON.",
+            say_count(
+                "Row {number:,}, column `{column}`: {count} character; an Excel cell holds {cell_chars:,}. Choose CSV or JSON.",
+                "Row {number:,}, column `{column}`: {count:,} characters; an Excel cell holds {cell_chars:,}. Choose CSV or JSON.",
+                len(text),
                 number=number,
                 column=column,
-                text=len(text),
                 cell_chars=CELL_CHARS,
             )
         )

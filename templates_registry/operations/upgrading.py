@@ -16,7 +16,7 @@ from importer.query.parsing import parse_spec
 from importer.sources.introspection import introspect
 from permissions import audit
 from servicevault import catalog
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 from templates_registry import detection
 from templates_registry.apply import Keep, keep_in_profile, stored
 from templates_registry.definition import parse_definition
@@ -73,9 +73,10 @@ class Undecided(ImporterError):
     def __init__(self, conflicts: tuple[Change, ...]) -> None:
         self.conflicts = conflicts
         super().__init__(
-            say(
+            say_count(
+                "The template and you changed {count} place: {places}.",
                 "The template and you changed {count} places: {places}.",
-                count=len(conflicts),
+                len(conflicts),
                 places=", ".join(item.path for item in conflicts[:5]),
             ),
             hint=say("Decide each: mine or theirs."),

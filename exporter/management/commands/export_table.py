@@ -21,7 +21,7 @@ from exporter.operations import DataExporter, Exported
 from permissions.policy import Denied
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 
 class Command(BaseCommand):
@@ -106,9 +106,10 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(body))
         elif path is not None:
             self.stdout.write(
-                say(
-                    "{processed_rows:,} rows of {table_name} are in {path}.",
-                    processed_rows=job.processed_rows,
+                say_count(
+                    "{count} row of {table_name} is in {path}.",
+                    "{count:,} rows of {table_name} are in {path}.",
+                    job.processed_rows,
                     table_name=job.table_name,
                     path=path,
                 )

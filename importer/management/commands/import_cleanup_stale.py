@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from importer.models import ImportJob
 from importer.tasks import wake_jobs
 from servicevault.jobs import lifecycle
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 
 class Command(BaseCommand):
@@ -36,6 +36,8 @@ class Command(BaseCommand):
         if jobs and not options["dry_run"]:
             wake_jobs()
         if options["dry_run"]:
-            self.stdout.write(say("{count} job(s) found.", count=len(jobs)))
+            self.stdout.write(say_count("{count} job found.", "{count} jobs found.", len(jobs)))
         else:
-            self.stdout.write(say("{count} job(s) handed to a worker.", count=len(jobs)))
+            self.stdout.write(
+                say_count("{count} job handed to a worker.", "{count} jobs handed to a worker.", len(jobs))
+            )

@@ -22,7 +22,7 @@ from importer.operations import files
 from servicevault import catalog
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 EMPTY: dict[str, Any] = {"job_id": None, "status": "failed", "seconds": 0, "rows_per_second": 0, "queries": []}
 
@@ -131,7 +131,15 @@ class Command(BaseCommand):
             return
         if job.started_at is None:
             valid, total = report["validRows"], report["totalRows"]
-            console.print(say("{valid:,} of {total:,} rows can be imported.", valid=valid, total=total), markup=False)
+            console.print(
+                say_count(
+                    "{valid:,} of {count} row can be imported.",
+                    "{valid:,} of {count:,} rows can be imported.",
+                    total,
+                    valid=valid,
+                ),
+                markup=False,
+            )
             _print_findings(console, report)
             return
         report_console().print(counters_table(job))

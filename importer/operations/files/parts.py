@@ -20,7 +20,7 @@ from importer.operations.files import rights
 from servicevault import stored_files
 from servicevault.stored_files import Stored
 from servicevault.tabular.filenames import cleaned
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 PART_BYTES = 5 * MIB
 KEPT = timedelta(hours=24)
@@ -105,7 +105,10 @@ def content_of(upload: FileUpload) -> Iterator[bytes]:
     """The whole file, piece by piece. Raises Conflict while parts are missing."""
     if upload.offset != upload.size:
         raise Conflict(
-            say("{size:,} bytes are still to come.", size=upload.size - upload.offset), hint=say("Send them first.")
+            say_count(
+                "{count} byte is still to come.", "{count:,} bytes are still to come.", upload.size - upload.offset
+            ),
+            hint=say("Send them first."),
         )
     return _pieces(upload)
 

@@ -18,7 +18,7 @@ from importer.operations.files.uploading import require_waiting
 from permissions import audit
 from servicevault.jobs.limits import MOST_UNFINISHED, take_turns, unfinished_of
 from servicevault.jobs.models import JobStatus
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 
 def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: bool = False) -> ImportJob:
@@ -46,10 +46,11 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
     rights.check_rows(file, allowance)
     if report["errorRows"] and (not accept_errors or not report["validRows"]):
         raise ImportInvalid(
-            say(
-                "{error_rows:,} of {total_rows:,} rows have errors.",
+            say_count(
+                "{error_rows:,} of {count} row has errors.",
+                "{error_rows:,} of {count:,} rows have errors.",
+                report["totalRows"],
                 error_rows=report["errorRows"],
-                total_rows=report["totalRows"],
             ),
             hint=say("Correct them, or start with accept_errors: the others are imported then.")
             if report["validRows"]

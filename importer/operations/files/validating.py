@@ -38,7 +38,7 @@ from servicevault import stored_files
 from servicevault.stored_files import FileGone
 from servicevault.tabular import sandbox
 from servicevault.tabular.errors import FileRejected
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 ROW_KEY = "_key"  # that a corrected file carries along (F-089)
 TRIES = 3  # a trial gives way to whoever waits for its rows
@@ -263,9 +263,10 @@ def _note_file(
         said = Note(code="no_data_rows", message=say("The file has no data rows."))
         notes = [said, *(note for note in notes if note.severity == "warning")]
     if total > limit_rows:
-        message = say(
-            "The file has {total:,} rows; at most {limit_rows:,} may be imported at once.",
-            total=total,
+        message = say_count(
+            "The file has {count} row; at most {limit_rows:,} may be imported at once.",
+            "The file has {count:,} rows; at most {limit_rows:,} may be imported at once.",
+            total,
             limit_rows=limit_rows,
         )
         notes.append(Note(code="too_many_rows", message=message))

@@ -18,7 +18,7 @@ from importer.errors import QueryError
 from importer.pipeline.binding import Bind
 from importer.pipeline.transforms import dates, numbers, texts
 from importer.pipeline.transforms.kinds import Kind, Parameter
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 __all__ = ["KINDS", "Kind", "Parameter", "Transform", "chain", "transform"]
 
@@ -85,7 +85,7 @@ def chain(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Transform, ..
     """The steps in order. Raises QueryError as `transform` does, and for one that must come first and does not."""
     if len(steps) > MAX_STEPS:
         raise QueryError(
-            say("A field has {steps:,} transformations.", steps=len(steps)),
+            say_count("A field has {count} transformation.", "A field has {count:,} transformations.", len(steps)),
             hint=say("At most {max_steps}.", max_steps=MAX_STEPS),
         )
     found = tuple(transform(name, params) for name, params in steps)

@@ -54,7 +54,7 @@ def _filters(body: Body) -> str:
     if not found:
         return ""
     if len(found) > 2:
-        return say("keeps rows that pass {count} filters", count=len(found))
+        return say_count("keeps rows that pass {count} filter", "keeps rows that pass {count} filters", len(found))
     together = body["filters"]["op"]
     said = str(say(" or ") if together == "or" else say(" and ")).join(_condition(item) for item in found)
     if together == "not":

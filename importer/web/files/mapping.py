@@ -20,7 +20,7 @@ from servicevault import catalog
 from servicevault.api.limits import asked
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 SAMPLES = 3
 SHOWN = 10  # errors of the first rows
@@ -160,7 +160,12 @@ def _page(request: PageRequest, job: ImportJob, part: Part, *, refusal: Refusal 
     if pace is not None and not pace.allowed:
         words = say("{limit} checks of the first rows in a minute are enough.", limit=pace.limit)
         context["refusal"] = Refusal(
-            words, say("The mapping is kept; a change in {reset} seconds is judged again.", reset=pace.reset)
+            words,
+            say_count(
+                "The mapping is kept; a change in {count} second is judged again.",
+                "The mapping is kept; a change in {count} seconds is judged again.",
+                pace.reset,
+            ),
         )
     elif refusal is None and context["allowance"].can_validate:
         try:

@@ -17,7 +17,7 @@ from importer.operations import files
 from importer.web.files.flow import LOST, Refusal, go, part_of, rows_of, shell_of, waiting_page
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 AUTO = ""
 ENCODINGS = ("utf-8", "utf-16", "windows-1252", "iso-8859-1", "iso-8859-15", "windows-1251", "shift_jis", "gb18030")
@@ -189,5 +189,9 @@ def _choice(name: str, label: str, options: Sequence[tuple[str, str]], value: st
 def _sheet_words(sheet: Mapping[str, Any]) -> str:
     name, rows = sheet["name"], sheet.get("rows")
     if sheet.get("hidden"):
-        return say("{name} ({rows:,} rows), hidden", name=name, rows=rows) if rows else say("{name}, hidden", name=name)
-    return say("{name} ({rows:,} rows)", name=name, rows=rows) if rows else str(name)
+        return (
+            say_count("{name} ({count} row), hidden", "{name} ({count:,} rows), hidden", rows, name=name)
+            if rows
+            else say("{name}, hidden", name=name)
+        )
+    return say_count("{name} ({count} row)", "{name} ({count:,} rows)", rows, name=name) if rows else str(name)

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 
 from permissions import audit_log
 from permissions.models import AuditEntry
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 
 class Command(BaseCommand):
@@ -26,7 +26,13 @@ class Command(BaseCommand):
             found = [{"position": each.position, "entry_id": each.entry_id, "what": each.what} for each in faults]
             self.stdout.write(json.dumps({"entries": AuditEntry.objects.count(), "faults": found}))
         elif not faults:
-            self.stdout.write(say("{count} entries, none changed, none removed.", count=AuditEntry.objects.count()))
+            self.stdout.write(
+                say_count(
+                    "{count} entry, not changed.",
+                    "{count} entries, none changed, none removed.",
+                    AuditEntry.objects.count(),
+                )
+            )
         for fault in faults if not options["json"] else ():
             self.stderr.write(
                 say(

@@ -19,7 +19,7 @@ from permissions.models import Role
 from servicevault import embedded
 from servicevault.demo import database, shop
 from servicevault.management.commands.demo import PROFILE
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 ROLE = "Admin"
 
@@ -55,7 +55,7 @@ class Command(BaseCommand):
 
     def _make(self, role: Role, by: Any, folder: Path, *, with_source: bool) -> None:
         for name, rows in shop.make_tables().items():
-            self.stdout.write(say("Table {name}: {rows:,} rows", name=name, rows=rows))
+            self.stdout.write(say_count("Table {name}: {count} row", "Table {name}: {count:,} rows", rows, name=name))
         for kind, values in (("import", shop.IMPORTS), ("export", shop.EXPORTS)):
             granting.grant_many(kind, by=by, table_names=shop.GRANTED, values=values, role=role)
         self.stdout.write(

@@ -27,7 +27,7 @@ from servicevault.demo import database
 from servicevault.demo.reconciliation import Line, reconcile
 from servicevault.jobs.models import ACTIVE
 from servicevault.management.commands import up
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 from templates_registry.loader import load_packs
 
 PROFILE = "Demo help desk"
@@ -99,7 +99,12 @@ class Command(BaseCommand):
     def _say_source(self, source: database.DemoSource) -> None:
         if source.is_new:
             self._say(
-                say("Made the help desk “{database}”: {rows:,} rows.", database=source.database, rows=source.rows)
+                say_count(
+                    "Made the help desk “{database}”: {count} row.",
+                    "Made the help desk “{database}”: {count:,} rows.",
+                    source.rows,
+                    database=source.database,
+                )
             )
         else:
             self._say(say("Reusing the help desk “{database}”; it is current.", database=source.database))

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from importer.errors import ImporterError, PackError
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 from templates_registry import operations, signing, trial
 from templates_registry.files import CHANGELOG, MAIN, SIGNATURE, PackFiles, read_folder, read_zip
 from templates_registry.lint import LintFailed, LintReport
@@ -134,7 +134,11 @@ class Command(BaseCommand):
                 raise LintFailed(report)
             for found in operations.try_pack(files):
                 rows = sum(len(query.rows) for query in found.queries)
-                outcome = "ok" if found.passed else say("{differences} differences", differences=len(found.differences))
+                outcome = (
+                    "ok"
+                    if found.passed
+                    else say_count("{count} difference", "{count} differences", len(found.differences))
+                )
                 self.stdout.write(
                     say(
                         "{name} {fixture}: {queries} queries, {rows} rows: {outcome}",
