@@ -118,7 +118,7 @@ def delete(template: Template) -> None:
 
 def copy(template: Template, *, name: str = "", by: Any = None) -> Template:
     """A copy that may be changed."""
-    data = {**template.definition, "name": name or say("{template} (copy)", template=template.name)}
+    data = {**template.definition, "name": name or str(say("{template} (copy)", template=template.name))}
     files = {path: content for path, content in template.files.items() if path != SIGNATURE}
     return _stored(data, *_checked(data, ""), by=by, files=files)
 
