@@ -51,7 +51,7 @@ class Yaml(Format):
     def recognise(self, head: Head) -> str:
         """A document mark, a list of mappings, or a name followed by an indented list."""
         found = BEGINS_YAML.match(head.text)
-        return say("it begins with {splitlines}", splitlines=found[1].strip().splitlines()[0]) if found else ""
+        return say("it begins with {line}", line=found[1].strip().splitlines()[0]) if found else ""
 
     def inspect(self, stream: IO[bytes], options: ReadOptions, limits: Limits, found: Detection) -> Detection:
         """Find where records repeat."""

@@ -213,7 +213,7 @@ def unfinished(body: Body) -> list[Problem]:
     found = []
     for number, join in enumerate(body["joins"]):
         if not is_joined(join):
-            message = say("The join of “{alias_of}” has no condition yet.", alias_of=alias_of(join))
+            message = say("The join of “{table}” has no condition yet.", table=alias_of(join))
             found.append(Problem(f"joins[{number}]", message, say("Say which columns belong together, or remove it.")))
     for name in ("filters", "having"):
         for place, condition in conditions(body[name]):
@@ -240,7 +240,7 @@ def without(body: Body, gone: set[str], owner: Owner) -> tuple[Body, list[str]]:
         pairs = [text for pair in join.get("conditions") or [] for text in (pair.get("left"), pair.get("right"))]
         if alias_of(join) in gone or needs(*pairs, join.get("where")):
             gone = gone | {alias_of(join)}
-            lost.append(say("the join of {alias_of}", alias_of=alias_of(join)))
+            lost.append(say("the join of {table}", table=alias_of(join)))
         else:
             kept.append(join)
     found["joins"] = kept
@@ -248,8 +248,8 @@ def without(body: Body, gone: set[str], owner: Owner) -> tuple[Body, list[str]]:
         if needs(*sources_of(field)):
             lost.append(
                 say(
-                    "the mapping {sources_of} → {target}",
-                    sources_of=" + ".join(sources_of(field)),
+                    "the mapping {sources} → {target}",
+                    sources=" + ".join(sources_of(field)),
                     target=field.get("target"),
                 )
             )

@@ -214,7 +214,7 @@ def set_target(bench: Workbench, post: QueryDict) -> Body:
     body = copy.deepcopy(bench.body)
     fits = [item for item in body["fields"] if target.field(str(item.get("target") or ""))]
     lost = [
-        say("the mapping {sources_of} → {target}", sources_of=" + ".join(sources_of(item)), target=item.get("target"))
+        say("the mapping {sources} → {target}", sources=" + ".join(sources_of(item)), target=item.get("target"))
         for item in body["fields"]
         if item not in fits
     ]

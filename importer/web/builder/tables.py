@@ -192,9 +192,9 @@ def start_with(bench: Workbench, post: QueryDict) -> Body:
     if lost and not post.get("confirmed"):
         raise Ask(
             say(
-                "Starting with {chosen} instead of {alias_of} drops what reads {alias_of}.",
+                "Starting with {chosen} instead of {table} drops what reads {table}.",
                 chosen=chosen.name,
-                alias_of=alias_of(old),
+                table=alias_of(old),
             ),
             lost,
         )
