@@ -147,7 +147,9 @@ def _chosen(goal: Destination, options: FileOptions, filled: set[str]) -> tuple[
         field = goal.target.field(name)
         if field is None:
             raise InvalidOption(
-                say("“{name}” is not a field of {target}.", name=name, target=goal.target.label), where=where
+                say("“{name}” is not a field of {target}.", name=name, target=goal.target.label),
+                hint=say("Use one of its fields."),
+                where=where,
             )
         if field.name not in filled:
             raise InvalidOption(say("“{name}” recognises no row: it is not mapped.", name=name), where=where)

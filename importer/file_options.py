@@ -78,7 +78,9 @@ class FieldMapping:
 def file_options(given: Mapping[str, Any]) -> FileOptions:
     """The options as they count. Raises InvalidOption naming the one that cannot be right."""
     if not isinstance(given, Mapping):
-        raise InvalidOption(say("import_options is an object."), where="import_options")
+        raise InvalidOption(
+            say("import_options is an object."), hint=say("Send {} for the usual ones."), where="import_options"
+        )
     try:
         read = ReadOptions.parse({name: value for name, value in given.items() if value is not None}, others=OWN)
     except OptionRefused as error:
@@ -118,7 +120,11 @@ def field_mappings(given: Any) -> tuple[FieldMapping, ...]:
     if isinstance(given, Mapping):
         given = [{"source_column": source, "target_column": target} for source, target in given.items()]
     if not isinstance(given, Sequence) or isinstance(given, str):
-        raise InvalidOption(say("field_mappings is a list of mappings."), where="field_mappings")
+        raise InvalidOption(
+            say("field_mappings is a list of mappings."),
+            hint=say("Each has source_column and target_column."),
+            where="field_mappings",
+        )
     found = [_mapping(item, place) for place, item in enumerate(given)]
     seen: set[str] = set()
     for place, mapping in enumerate(found):
@@ -156,7 +162,11 @@ def _mapping(item: Any, place: int) -> FieldMapping:
     values = {names[name]: value for name, value in item.items()}
     for name in ("source", "target"):
         if not isinstance(values.get(name), str) or not values[name]:
-            raise InvalidOption(say("A mapping needs its {name} column.", name=name), where=f"{where}.{name}_column")
+            raise InvalidOption(
+                say("A mapping needs its {name} column.", name=name),
+                hint=say("Add it, or leave the mapping out."),
+                where=f"{where}.{name}_column",
+            )
     if not isinstance(values.get("skip_empty") or False, bool):
         raise InvalidOption(say("skip_empty is true or false."), where=f"{where}.skip_empty")
     if isinstance(values.get("default"), list | dict):

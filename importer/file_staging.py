@@ -133,7 +133,7 @@ def read(connection: psycopg.Connection, file: FileImport, part: Part, run_id: i
 def unsealed(file: FileImport) -> Iterator[IO[bytes]]:
     """The file's content, without a name on disk. Raises FileGone."""
     if not file.path:
-        raise FileGone(say("The file is not kept any more."))
+        raise FileGone(say("The file is not kept any more. Upload it again."))
     with stored_files.opened(file.stored, settings.IMPORT_TEMP_DIR) as content:
         yield content
 

@@ -259,7 +259,11 @@ def _check_meaning(field: Field, mapping: FieldMapping, where: str) -> None:
     """Raise InvalidOption when the mapping says how a reference is found, or what values mean, where it cannot."""
     said = mapping.reference
     if said and field.reference is None:
-        raise InvalidOption(say("“{field}” names no other row.", field=field.name), where=f"{where}.reference")
+        raise InvalidOption(
+            say("“{field}” names no other row.", field=field.name),
+            hint=say("Leave its reference out."),
+            where=f"{where}.reference",
+        )
     by, unresolved = said.get("by", ""), said.get("unresolved", "")
     if by and by not in ("external_id", "id", *finders(field)):
         known = ", ".join(("external_id", "id", *finders(field)))

@@ -75,13 +75,17 @@ def read_zip(content: bytes) -> PackFiles:
     with archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         if len(archive.infolist()) > MAX_ENTRIES:
-            raise PackError(say("The zip has more than {max_entries} entries.", max_entries=MAX_ENTRIES))
+            raise PackError(
+                say("The zip has more than {max_entries} entries.", max_entries=MAX_ENTRIES),
+                hint=say("Zip the files of the pack alone."),
+            )
         found: dict[str, bytes] = {}
         for entry in entries:
             found |= _entry(archive, entry, found)
             if sum(map(len, found.values())) > MAX_TOTAL:
                 raise PackError(
-                    say("The zip unpacks to more than {max_total} MB.", max_total=MAX_TOTAL // 1024 // 1024)
+                    say("The zip unpacks to more than {max_total} MB.", max_total=MAX_TOTAL // 1024 // 1024),
+                    hint=say("Zip the files of the pack alone."),
                 )
     return _checked(found)
 
@@ -110,9 +114,11 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, before: Mapping[str
     if kind not in (0, stat.S_IFREG):
         raise PackError(say("{name} is no plain file.", name=name), hint=say("A pack holds files only."), where=name)
     if entry.flag_bits & 1:
-        raise PackError(say("{name} is encrypted.", name=name), where=name)
+        raise PackError(
+            say("{name} is encrypted.", name=name), hint=say("Zip the pack without a password."), where=name
+        )
     if name in before:
-        raise PackError(say("{name} is in the zip twice.", name=name), where=name)
+        raise PackError(say("{name} is in the zip twice.", name=name), hint=say("Zip the folder again."), where=name)
     try:
         with archive.open(entry) as file:
             content = file.read(MAX_FILE + 1)  # what it says of its size proves nothing
@@ -144,13 +150,17 @@ def _checked(found: Mapping[str, bytes]) -> PackFiles:
         try:
             texts[name] = content.decode("utf-8")
         except UnicodeDecodeError:
-            raise PackError(say("{name} is not UTF-8.", name=name), where=name) from None
+            raise PackError(say("{name} is not UTF-8.", name=name), hint=say("Save it as UTF-8."), where=name) from None
         if "\x00" in texts[name]:
-            raise PackError(say("{name} holds a character that no text can hold.", name=name), where=name)
+            raise PackError(
+                say("{name} holds a character that no text can hold.", name=name), hint=say("Remove it."), where=name
+            )
     return PackFiles(texts)
 
 
 def _too_large(name: str) -> PackError:
     return PackError(
-        say("{name} has more than {max_file} MB.", name=name, max_file=MAX_FILE // 1024 // 1024), where=name
+        say("{name} has more than {max_file} MB.", name=name, max_file=MAX_FILE // 1024 // 1024),
+        hint=say("Make the file smaller."),
+        where=name,
     )

@@ -167,7 +167,9 @@ def cancel_export(job: ExportJob, *, by: Any) -> ExportJob:
         if not lifecycle.request_cancel(ExportJob, job.pk):
             job.refresh_from_db()
             raise Conflict(
-                say("Export {job} is already {status}.", job=job.number, status=job.status), more={"status": job.status}
+                say("Export {job} is already {status}.", job=job.number, status=job.status),
+                hint=say("Reload the page to see its state."),
+                more={"status": job.status},
             )
         approvals.withdraw(job.pk)
     job.refresh_from_db()

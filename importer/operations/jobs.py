@@ -290,7 +290,10 @@ def cancel(job: ImportJob) -> ImportJob:
             approvals.withdraw(job.pk)
     if not stopped:
         job.refresh_from_db()
-        raise Conflict(say("Job {job} is already {status}.", job=job.number, status=job.status))
+        raise Conflict(
+            say("Job {job} is already {status}.", job=job.number, status=job.status),
+            hint=say("Reload the page to see its state."),
+        )
     job.refresh_from_db()
     return job
 

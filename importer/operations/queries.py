@@ -166,7 +166,9 @@ def restore_version(query: ImportQuery, number: int, *, by: Any) -> SavedQuery:
     version = QueryVersion.objects.filter(query=query, number=number).first()
     if version is None:
         raise QueryError(
-            say("Version {number} of “{query}” is not kept.", number=number, query=query.name), code="not_found"
+            say("Version {number} of “{query}” is not kept.", number=number, query=query.name),
+            hint=say("Choose one of the versions that are listed."),
+            code="not_found",
         )
     body = {**version.spec, "key": query.key, "entity": query.entity, "value_maps": version.value_maps}
     return save_query(query.profile, body, by=by, key=query.key)

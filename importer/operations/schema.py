@@ -158,7 +158,9 @@ def table_samples(
     """A few rows of each table, at most 20 tables a call (I5). Raises QueryError for an unknown one."""
     if len(tables) > MOST_TABLES:
         raise QueryError(
-            say("At most {most_tables} tables can be looked into at once.", most_tables=MOST_TABLES), where="tables"
+            say("At most {most_tables} tables can be looked into at once.", most_tables=MOST_TABLES),
+            hint=say("Ask for fewer."),
+            where="tables",
         )
     schema = source_map(profile).schema
     chosen = [table_of(schema, name) for name in tables]

@@ -225,7 +225,8 @@ def _not_after(plan: LoadPlan, mapped: Mapped, params: Mapping[str, Any], bind: 
                 "“{field}” cannot come after “{value}”, which is not mapped.",
                 field=mapped.field.name,
                 value=params["value"],
-            )
+            ),
+            hint=say("Map it, or remove the validation."),
         )
     if stored_type(other) != stored_type(mapped.field) or stored_type(other) not in ORDERED:
         raise QueryError(
@@ -233,7 +234,8 @@ def _not_after(plan: LoadPlan, mapped: Mapped, params: Mapping[str, Any], bind: 
                 "“{field}” and “{other}” cannot be compared as times or numbers.",
                 field=mapped.field.name,
                 other=other.name,
-            )
+            ),
+            hint=say("Compare fields of one type."),
         )
     return sql.SQL("{} <= {}").format(value(mapped.field.name), value(other.name))
 

@@ -144,7 +144,9 @@ class CompiledQuery:
         if order is not None:
             if order[0] not in self.columns:
                 raise QueryError(
-                    say("The query has no column `{order}` to order by.", order=order[0]), where="order_by"
+                    say("The query has no column `{order}` to order by.", order=order[0]),
+                    hint=say("Order by a field that is mapped."),
+                    where="order_by",
                 )
             way = sql.SQL("DESC NULLS LAST" if order[1] == "desc" else "ASC")
             ordered = sql.SQL(" ORDER BY q.{} {}").format(identifier(order[0]), way)

@@ -71,6 +71,7 @@ def restrict(
                 "Query `{spec}` has neither a watermark nor a created_at field to restrict by date.",
                 spec=spec.name or spec.key,
             ),
+            hint=say("Map created_at, or leave the dates out."),
             where="import_filters",
         )
     if ids and _identified(spec) is None:
@@ -80,6 +81,7 @@ def restrict(
                 spec=spec.name or spec.key,
                 source_identifier=spec.source_identifier,
             ),
+            hint=say("Map a field to it."),
             where="ids",
         )
     if limit is not None and limit < 1:
@@ -131,7 +133,12 @@ class _Compiler:
         if not columns and isinstance(self.bound.base.source, RawQuery):
             columns = self.bound.base.source.columns
         if len(set(columns)) != len(columns):
-            raise QueryError(say("Two fields have the same target."), where="fields", code="duplicate_target")
+            raise QueryError(
+                say("Two fields have the same target."),
+                hint=say("Remove one of them."),
+                where="fields",
+                code="duplicate_target",
+            )
         parts = Parts(self.views(), self.head(columns), self.conditions(), self.tail())
         raw = self.bound.base.source if isinstance(self.bound.base.source, RawQuery) else None
         return CompiledQuery(

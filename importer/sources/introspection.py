@@ -86,7 +86,9 @@ def frequent_values(session: SourceSession, table: Table, column: str, limit: in
     """Return the most frequent values of a column as text, with their number among the first 50,000 rows."""
     if table.column(column) is None:
         raise QueryError(
-            say("Table {table} has no column {column}.", table=table.full_name, column=column), where=column
+            say("Table {table} has no column {column}.", table=table.full_name, column=column),
+            hint=say("Look at its columns anew."),
+            where=column,
         )
     query = sql.SQL(
         "SELECT left(value, 200), count(*) FROM (SELECT {}::text AS value FROM {} LIMIT %s) AS sampled"

@@ -307,7 +307,10 @@ class _Records:
         number, text = self._source.give_back()
         if self._recoveries > MOST_RECOVERIES:
             raise FileRejected(
-                say("Too many quotes are opened and never closed, at last in line {number}.", number=number),
+                say(
+                    "Too many quotes are opened and never closed, at last in line {number}. Close them, or choose another quote.",
+                    number=number,
+                ),
                 line=number,
             )
         message = say("The quote {quote} opened in line {number} is never closed.", quote=quote, number=number)

@@ -34,7 +34,9 @@ def inspect(file: IO[bytes], options: ReadOptions, limits: Limits = DEFAULT) -> 
     with _child("inspect", file, options, limits) as frames:
         for frame in frames:
             return inspection_from_wire(frame["inspection"])
-    raise FileRejected(say("Reading the file gave no result."))
+    raise FileRejected(
+        say("Reading the file gave no result. Open it in its program, save it again, and send that file.")
+    )
 
 
 @contextmanager
@@ -210,7 +212,7 @@ class _Frames:
         if self._taken > self._limits.output_bytes:
             raise FileRejected(
                 say(
-                    "The file holds more than {output_bytes:,} MB of data.",
+                    "The file holds more than {output_bytes:,} MB of data. Split it and send the parts.",
                     output_bytes=self._limits.output_bytes >> 20,
                 ),
                 code="size",

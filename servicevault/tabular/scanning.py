@@ -40,9 +40,11 @@ def refuse_foreign(stream: IO[bytes]) -> None:
     head = stream.read(1024)
     for signature, what in SIGNATURES.items():
         if head.startswith(signature):
-            raise FileRejected(say("The file is {what}, not a table.", what=what))
+            raise FileRejected(
+                say("The file is {what}, not a table. Send CSV, JSON, XML, YAML or a workbook.", what=what)
+            )
     if head.startswith(b"MZ") and (b"\0" in head or b"DOS mode" in head):
-        raise FileRejected(say("The file is a program, not a table."))
+        raise FileRejected(say("The file is a program, not a table. Send CSV, JSON, XML, YAML or a workbook."))
     if head[:2048].lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         raise FileRejected(say("The file is a web page, not a table. Save the data itself and send that."))
 
@@ -62,7 +64,9 @@ def refuse_hidden_archive(stream: IO[bytes]) -> None:
     directory_bytes, directory_at = int.from_bytes(end[12:16], "little"), int.from_bytes(end[16:20], "little")
     ends_there = at + END_OF_ZIP_BYTES + comment == len(tail)
     if not begins_as_zip and ends_there:
-        raise FileRejected(say("The file has an archive hidden behind its content."))
+        raise FileRejected(
+            say("The file has an archive hidden behind its content. Save the table alone and send that.")
+        )
     if begins_as_zip and not ends_there:
         raise FileRejected(say("The archive is followed by other content. Send the archive alone."))
     if begins_as_zip and directory_at != 0xFFFFFFFF and directory_at + directory_bytes > size:

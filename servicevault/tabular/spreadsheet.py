@@ -106,7 +106,7 @@ class Package:
             if part in names and "worksheet" in part:
                 sheets.append(SheetPart(sheet.get("name", ""), sheet.get("state", "visible") != "visible", part))
         if not sheets:
-            raise FileRejected(say("The workbook has no sheet with cells."))
+            raise FileRejected(say("The workbook has no sheet with cells. Send one that holds a table."))
         return sheets
 
     def _styles(self) -> tuple[list[str], list[int]]:
@@ -145,7 +145,7 @@ class Package:
                 if len(ranges) > MERGES:
                     raise FileRejected(
                         say(
-                            "The sheet `{sheet}` has more than {merges:,} merged ranges.",
+                            "The sheet `{sheet}` has more than {merges:,} merged ranges. Unmerge them and send it again.",
                             sheet=sheet.name,
                             merges=MERGES,
                         )
@@ -271,12 +271,16 @@ class _workbook_errors:  # noqa: N801 - used as a context manager only
                 say("The workbook is damaged in its part {part}: {cause}.", part=self._part, cause=cause)
             ) from error
         if isinstance(error, NotImplementedError) or type(error).__module__ == "zlib":
-            raise FileRejected(say("The workbook's part {part} cannot be unpacked.", part=self._part)) from error
+            raise FileRejected(
+                say("The workbook's part {part} cannot be unpacked. Save it again and send that.", part=self._part)
+            ) from error
 
 
 def _refuse_doctype(element: Any) -> None:
     if element.getroottree().docinfo.doctype:
-        raise FileRejected(say("The workbook holds a document type (DTD), which Excel never writes."))
+        raise FileRejected(
+            say("The workbook holds a document type (DTD), which Excel never writes. Save it in Excel and send that.")
+        )
 
 
 def position(reference: str) -> tuple[int, int]:

@@ -107,7 +107,9 @@ class Xls(Format):
         if "_VBA_PROJECT".encode("utf-16-le") in content:
             raise FileRejected(say("The workbook holds macros. Save it as .xlsx without macros and send it again."))
         if "Workbook".encode("utf-16-le") not in content and "Book".encode("utf-16-le") not in content:
-            raise FileRejected(say("The file is an old Office document, but no Excel workbook."))
+            raise FileRejected(
+                say("The file is an old Office document, but no Excel workbook. Save the table as .xlsx and send that.")
+            )
         return say("an Office container with a workbook")
 
     def inspect(self, stream: IO[bytes], options: ReadOptions, limits: Limits, found: Detection) -> Detection:
@@ -179,7 +181,7 @@ def _typed(value: Any) -> Cell:
 def _with_sheets(found: Detection, sheets: tuple[Sheet, ...], options: ReadOptions) -> Detection:
     names, hidden = [sheet.name for sheet in sheets], [sheet.hidden for sheet in sheets]
     if not sheets:
-        raise FileRejected(say("The workbook has no sheet with cells."))
+        raise FileRejected(say("The workbook has no sheet with cells. Send one that holds a table."))
     chosen = _chosen(names, hidden, options)
     found = replace(found, sheets=sheets, sheet=names[chosen])
     if sum(not each for each in hidden) > 1:

@@ -202,7 +202,11 @@ class _Elements:
                         are_plain.add(path)
                     are_plain.discard(path.rpartition(".")[0])
                     if len(counts) > self._limits.columns * 10:
-                        raise FileRejected(say("The XML has too many different elements to be a table."))
+                        raise FileRejected(
+                            say(
+                                "The XML has too many different elements to be a table. Send rows with the same elements."
+                            )
+                        )
             else:
                 _forget(element)
         return counts, are_plain, has_script
@@ -243,7 +247,10 @@ def _parsed(stream: IO[bytes], encoding: str) -> Iterator[tuple[str, Any]]:
         yield from parser.read_events()
     except LookupError as error:
         raise FileRejected(
-            say("The XML says its encoding is {encoding}, which nobody knows.", encoding=encoding)
+            say(
+                "The XML says its encoding is {encoding}, which nobody knows. Save it as UTF-8 and send that.",
+                encoding=encoding,
+            )
         ) from error
     except etree.XMLSyntaxError as error:
         line = error.lineno or 0

@@ -102,7 +102,11 @@ def import_template(content: bytes, filename: str, *, by: Any = None) -> Importe
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise PackError(say("{filename} is not UTF-8.", filename=filename[:80]), code="validation_error") from None
+        raise PackError(
+            say("{filename} is not UTF-8.", filename=filename[:80]),
+            hint=say("Save it as UTF-8."),
+            code="validation_error",
+        ) from None
     report = lint_text(text, filename)
     if not report.valid:
         raise LintFailed(report)

@@ -166,9 +166,17 @@ def _options(options: dict[str, Any]) -> dict[str, Any]:
     try:
         given = json.loads(options["options"])
     except ValueError:
-        raise ImporterError(say("--options is no JSON object."), code="validation_error") from None
+        raise ImporterError(
+            say("--options is no JSON object."),
+            hint=say('Write it like \'{"delimiter": ";"}\'.'),
+            code="validation_error",
+        ) from None
     if not isinstance(given, dict):
-        raise ImporterError(say("--options is no JSON object."), code="validation_error")
+        raise ImporterError(
+            say("--options is no JSON object."),
+            hint=say('Write it like \'{"delimiter": ";"}\'.'),
+            code="validation_error",
+        )
     if options["on_duplicate"]:
         given["on_duplicate"] = options["on_duplicate"]
     for name in ("source_key", "batch_size", "read_ahead"):
@@ -200,5 +208,9 @@ def _person(email: str) -> Any:
         return None
     person = get_user_model().objects.filter(email__iexact=email, is_active=True).order_by("user_type").first()
     if person is None:
-        raise ImporterError(say("There is no person with the address {email}.", email=email), code="not_found")
+        raise ImporterError(
+            say("There is no person with the address {email}.", email=email),
+            hint=say("Give the address of somebody who may log in."),
+            code="not_found",
+        )
     return person

@@ -181,7 +181,11 @@ def _resumed(job_id: str) -> ImportJob:
     try:
         job = ImportJob.objects.select_related("profile").get(pk=job_id)
     except (ImportJob.DoesNotExist, ValidationError):
-        raise ImporterError(say("There is no job {job_id}.", job_id=job_id), code="not_found") from None
+        raise ImporterError(
+            say("There is no job {job_id}.", job_id=job_id),
+            hint=say("Copy its id from the job's page."),
+            code="not_found",
+        ) from None
     return operations.resume(job)
 
 

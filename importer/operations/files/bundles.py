@@ -70,7 +70,7 @@ def _opened(file: Any) -> zipfile.ZipFile:
             )
         )
     if unpacked > DEFAULT.expansion_bytes and unpacked > packed * DEFAULT.expansion_ratio:
-        raise FileRejected(say("The archive unpacks to far more than its size."))
+        raise FileRejected(say("The archive unpacks to far more than its size. Send the files unpacked."))
     return archive
 
 

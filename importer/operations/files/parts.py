@@ -65,7 +65,7 @@ def find(user: Any, upload_id: UUID | str) -> FileUpload:
     """The person's own upload. Raises NotThere, UploadGone."""
     found = FileUpload.objects.filter(pk=upload_id, created_by=user).first()
     if found is None:
-        raise NotThere(say("There is no such upload."))
+        raise NotThere(say("There is no such upload."), hint=say("Begin it again."))
     if found.expires_at < timezone.now():
         raise UploadGone(say("The upload was kept for a day and is gone."), hint=say("Begin again."))
     return found

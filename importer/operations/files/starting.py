@@ -42,7 +42,11 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             **_counts(report),
         )
     if not report["totalRows"]:
-        raise ImportInvalid(say("The file has no data rows."), **_counts(report))
+        raise ImportInvalid(
+            say("The file has no data rows."),
+            hint=say("Add rows below the header and send it again."),
+            **_counts(report),
+        )
     rights.check_rows(file, allowance)
     if report["errorRows"] and (not accept_errors or not report["validRows"]):
         raise ImportInvalid(

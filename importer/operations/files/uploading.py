@@ -214,7 +214,7 @@ def require_waiting(job: ImportJob) -> None:
     """Raise Conflict unless the job is a file's and waits for its start."""
     job.refresh_from_db(fields=["awaits_start", "status"])
     if job.source_kind != "file":
-        raise Conflict(say("Job {job} imports no file.", job=job.number))
+        raise Conflict(say("Job {job} imports no file.", job=job.number), hint=say("Choose the job of a file."))
     if not job.awaits_start or job.status != JobStatus.PENDING:
         raise Conflict(say("Job {job} was started already.", job=job.number), hint=say("Upload the file again."))
 

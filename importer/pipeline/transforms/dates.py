@@ -55,7 +55,10 @@ def readings(form: str) -> tuple[Reading, ...]:
         part, expression = _TOKENS.get(piece.upper(), ("", ""))
         if part:
             if part in found or (part == "short" and "year" in found):
-                raise QueryError(say("The form “{form}” names the {part} twice.", form=form[:60], part=part))
+                raise QueryError(
+                    say("The form “{form}” names the {part} twice.", form=form[:60], part=part),
+                    hint=say("Name each part once."),
+                )
             found[part] = len(found) + 1
             pattern += expression
         else:
