@@ -136,10 +136,15 @@ def speak(translate: Translate, translate_count: TranslateCount) -> None:
 def _message(forms: tuple[str, ...], values: Mapping[str, object]) -> Message:
     pattern = forms[-1] if len(forms) > 1 and values["count"] != 1 else forms[0]
     if not values:
-        return Message(pattern, forms, {})
-    # An error kept as such would keep its traceback, and everything in it.
-    kept = {name: str(value) if isinstance(value, BaseException) else value for name, value in values.items()}
-    return Message(pattern.format(**{name: _plain(value) for name, value in kept.items()}), forms, kept)
+        return Message(pattern, forms, values)
+    kept = plain = values
+    for value in values.values():
+        if isinstance(value, Message | BaseException):
+            # An error kept as such would keep its traceback, and everything in it.
+            kept = {name: str(each) if isinstance(each, BaseException) else each for name, each in values.items()}
+            plain = {name: _plain(each) for name, each in kept.items()}
+            break
+    return Message(pattern.format(**plain), forms, kept)
 
 
 def _plain(value: Any) -> Any:

@@ -13,12 +13,12 @@ from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from servicevault.api import failures
 from servicevault.api.models import IdempotentRequest
+from servicevault.api.rendering import TranslatedJSON
 from servicevault.wording import say
 
 KEPT = timedelta(hours=24)
@@ -61,7 +61,7 @@ def once(view: View) -> View:
                     raise IdempotencyConflict
                 return Response(row.answer, status=row.status)
             answer = view(self, request, *args, **kwargs)
-            row.status, row.answer = answer.status_code, json.loads(JSONRenderer().render(answer.data))
+            row.status, row.answer = answer.status_code, json.loads(TranslatedJSON().render(answer.data))
             row.save(update_fields=["status", "answer"])
         return answer
 
