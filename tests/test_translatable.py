@@ -14,6 +14,7 @@ from tests.test_architecture import MODULES, name_of
 SAYING = {"say": 1, "say_count": 2}  # how many of the first arguments are patterns
 UNTRANSLATED = {
     "servicevault/settings.py": "read before there is a language; it speaks to whoever starts the server",
+    "servicevault/api/documents.py": "the API's document, for programmers",
     "servicevault/demo/people.py": "the demo desk's data",
     "servicevault/demo/rows.py": "the demo desk's data",
     "servicevault/demo/shop.py": "the demo shop's data",
@@ -86,6 +87,8 @@ def is_silent(node: ast.AST, name: str) -> bool:
     """Say whether nothing below the node is shown to a person."""
     match node:
         case ast.Expr(value=ast.Constant() | ast.JoinedStr()) | ast.Assert():
+            return True
+        case ast.FunctionDef(name="get_security_definition"):
             return True
         case ast.Call(func=ast.Attribute(value=ast.Name(id=base))) if base in LOGGERS:
             return True

@@ -39,4 +39,4 @@ class TokenScheme(OpenApiAuthenticationExtension):
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "description": say("A token made on /settings/tokens.")}
+        return {"type": "http", "scheme": "bearer", "description": "A token made on /settings/tokens."}

@@ -8,8 +8,6 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
-from servicevault.wording import say
-
 
 class Failure(serializers.Serializer[Any]):
     """The body of every failure; some kinds add members of their own."""
@@ -25,19 +23,17 @@ class Message(serializers.Serializer[Any]):
 
 
 _ALWAYS = {
-    "401": say("Nobody is logged in: `authentication_required`."),
-    "403": say("A permission is missing, named in `required_permission`; or the host policy refuses an address."),
-    "429": say("Too many requests: `rate_limited`."),
+    "401": "Nobody is logged in: `authentication_required`.",
+    "403": "A permission is missing, named in `required_permission`; or the host policy refuses an address.",
+    "429": "Too many requests: `rate_limited`.",
 }
-_WITH_ID = {"404": say("There is no such object, or it is not yours to see: `not_found`.")}
+_WITH_ID = {"404": "There is no such object, or it is not yours to see: `not_found`."}
 _WITH_BODY = {
-    "400": say("The body cannot be read (`malformed_request`), or the source cannot be reached (`connection_failed`)."),
-    "409": say(
-        "The object's state does not allow this: `conflict`, `profile_busy`, `profile_inactive`, `version_conflict`."
-    ),
-    "415": say("The body is of a type that is not read here."),
+    "400": "The body cannot be read (`malformed_request`), or the source cannot be reached (`connection_failed`).",
+    "409": "The object's state does not allow this: `conflict`, `profile_busy`, `profile_inactive`, `version_conflict`.",
+    "415": "The body is of a type that is not read here.",
 }
-_CHECKED = {"422": say("A value is not acceptable: `validation_error`, `query_invalid`, `expression_rejected`.")}
+_CHECKED = {"422": "A value is not acceptable: `validation_error`, `query_invalid`, `expression_rejected`."}
 
 
 class Document(AutoSchema):

@@ -56,7 +56,7 @@ class ScraperScheme(OpenApiAuthenticationExtension):
     name = "metrics"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "description": say("The METRICS_TOKEN of the installation.")}
+        return {"type": "http", "scheme": "bearer", "description": "The METRICS_TOKEN of the installation."}
 
 
 class MonitoringView(ApiView):
