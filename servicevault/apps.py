@@ -5,10 +5,12 @@ from django.db.models.signals import post_migrate
 from django.utils import translation
 
 from servicevault import wording
+from servicevault.celery import app as celery_app
 
 
 class ServiceVaultConfig(AppConfig):
     name = "servicevault"
+    celery = celery_app  # with the registry there is the application that shared tasks belong to
     verbose_name = "Service Vault"
 
     def ready(self) -> None:

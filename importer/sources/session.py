@@ -234,11 +234,9 @@ class SourceSession:
     def _begin(self, *, snapshot_id: str | None, search_schemas: Sequence[str]) -> None:
         """Settings, transaction, snapshot, then proof that the server did as it was told."""
         if self.server_version < recipe.OLDEST_VERSION:
+            release = self.server_version // 10000
             raise SourceError(
-                say(
-                    "The source is PostgreSQL {server_version}; 10 is the oldest that is read.",
-                    server_version=self.server_version // 10000,
-                ),
+                say("The source is PostgreSQL {release}; 10 is the oldest that is read.", release=release),
                 hint=say("Load a dump of it into a newer server and connect to that."),
                 code="version_not_supported",
             )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 if "servicevault" not in sys.modules:
-    # The project's package would start Celery and Django; only this subpackage is wanted.
+    # Started by its path and without an environment, this program finds the project nowhere.
     root = Path(__file__).resolve().parent.parent
     package = types.ModuleType("servicevault")
     package.__path__ = [str(root)]
