@@ -88,8 +88,6 @@ def is_silent(node: ast.AST, name: str) -> bool:
     match node:
         case ast.Expr(value=ast.Constant() | ast.JoinedStr()) | ast.Assert():
             return True
-        case ast.FunctionDef(name="get_security_definition"):
-            return True
         case ast.Call(func=ast.Attribute(value=ast.Name(id=base))) if base in LOGGERS:
             return True
         case ast.Call():
@@ -103,14 +101,17 @@ def is_silent(node: ast.AST, name: str) -> bool:
     return False
 
 
-def parts_of(node: ast.AST) -> Iterator[ast.AST]:
+def parts_of(node: ast.AST, name: str) -> Iterator[ast.AST]:
     """The children that may be shown: not what is only compared or looked up."""
     match node:
         case ast.Call() if called(node) in SAYING and isinstance(node.func, ast.Name):
             yield from (keyword.value for keyword in node.keywords)
         case ast.Dict(keys=keys, values=values):
             yield from (key for key in keys if key is not None and not isinstance(key, ast.Constant))
-            yield from values
+            silent = DOCUMENTS if "/api/" in name else set()
+            for key, value in zip(keys, values, strict=True):
+                if key is None or text_of(key) not in silent:
+                    yield value
         case ast.Compare() | ast.Subscript():
             yield from (child for child in ast.iter_child_nodes(node) if text_of(child) is None)
         case _:
@@ -127,7 +128,7 @@ def unsaid(node: ast.AST, name: str) -> Iterator[ast.expr]:
     elif isinstance(node, ast.expr) and reads_like_words(text_of(node) or ""):
         yield node
     else:
-        for child in parts_of(node):
+        for child in parts_of(node, name):
             yield from unsaid(child, name)
 
 

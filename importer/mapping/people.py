@@ -66,7 +66,7 @@ def match_people(connection: psycopg.Connection, target_type: str, people: Itera
             found.append(PersonMatch(person))
         else:
             confidence, reason = (
-                (100.0, "same address") if by == "address" else (60.0, say("the only one with this name"))
+                (100.0, say("same address")) if by == "address" else (60.0, say("the only one with this name"))
             )
             found.append(PersonMatch(person, target_id, name, email, confidence, reason))
     return found

@@ -33,12 +33,12 @@ def form(required: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
     """A multipart body for the document: the file, or pasted text, and what goes with it."""
     properties = {
         "file": _FILE,
-        "text": {**_TEXT, "description": say("Pasted text in place of a file, at most 1 MB.")},
-        "upload_id": {**_TEXT, "format": "uuid", "description": say("A complete upload in place of a file.")},
-        "table_name": {**_TEXT, "description": say("The table the rows go into as they are.")},
+        "text": {**_TEXT, "description": "Pasted text in place of a file, at most 1 MB."},
+        "upload_id": {**_TEXT, "format": "uuid", "description": "A complete upload in place of a file."},
+        "table_name": {**_TEXT, "description": "The table the rows go into as they are."},
         "target_type": {
             **_TEXT,
-            "description": say(
+            "description": (
                 "In place of a table: accounts, agents, customer_users, tickets, ticket_comments or time_entries. "
                 "Rows have external ids, name each other by them and are matched with what is here. With neither of both, "
                 "import_options.tables says which part of the file goes where."
