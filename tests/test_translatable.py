@@ -21,7 +21,6 @@ UNTRANSLATED = {
     "servicevault/demo/vocabulary.py": "the demo desk's data",
     "servicevault/metrics.py": "read by Prometheus, which knows its metrics by English descriptions",
     "servicevault/embedded/": "runs before Django; it speaks to whoever starts the server",
-    "servicevault/selftest.py": "compares answers of a running site with what they must be",
     "importer/mapping/synonyms.py": "names of columns in the languages of sources",
 }
 # Calls whose texts nobody reads as they stand: logs, SQL, patterns, and the documents for programmers, which are English.
@@ -49,7 +48,7 @@ SMALL_WORDS = {"is", "are", "was", "were", "not", "no", "a", "an", "the", "of", 
 DATA = {"Ann Lee", "Hi Ann", "a &lt; b", "is distinct from", "is not distinct from", "Jo Doe", "Doe, Jo", "Anna Maria", "a at b", "Super Admin", "Service Vault", "Service Vault demo",
         "Demo help desk", "Demo administrator"}  # fmt: skip  # kept in the database, or the same in every language
 CODE = re.compile(  # alternatives, signatures, types and shell
-    r"\S\|\S|HH:|\{copy\}|\$name|\{platform\}\n|\.\*|^[A-Z_]+\(.*\)$|^(timestamp|time|at) (with|without|time) |^<\w+>"
+    r"\S\|\S|HH:|\{copy\}|\$name|\{platform\}\n|\.\*|^[A-Z_]+\(.*\)$|^(timestamp|time|at) (with|without|time) |^<\w+>|^Bearer |\r\n|^Quote"
 )
 VALUE = "\0"  # stands for an expression of an f-string
 
