@@ -48,7 +48,7 @@ SMALL_WORDS = {"is", "are", "was", "were", "not", "no", "a", "an", "the", "of", 
 DATA = {"Ann Lee", "Hi Ann", "a &lt; b", "is distinct from", "is not distinct from", "Jo Doe", "Doe, Jo", "Anna Maria", "a at b", "Super Admin", "Service Vault", "Service Vault demo",
         "Demo help desk", "Demo administrator"}  # fmt: skip  # kept in the database, or the same in every language
 CODE = re.compile(  # alternatives, signatures, types and shell
-    r"\S\|\S|HH:|\{copy\}|\$name|\{platform\}\n|\.\*|^[A-Z_]+\(.*\)$|^(timestamp|time|at) (with|without|time) |^<\w+>|^Bearer |\r\n|^Quote"
+    r"\S\|\S|HH:|\{copy\}|\$name|\{platform\}\n|\.\*|^[A-Z_]+\(.*\)$|^(timestamp|time|at) (with|without|time) |^<\w+>|^Bearer |^Quote |Content-Disposition"
 )
 VALUE = "\0"  # stands for an expression of an f-string
 
