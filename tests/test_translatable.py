@@ -46,7 +46,7 @@ SQL_WORDS = {"SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "
 SMALL_WORDS = {"is", "are", "was", "were", "not", "no", "a", "an", "the", "of", "to", "for", "than", "at", "in", "by", "with", "has",
                "have", "may", "must", "can", "cannot", "it", "this", "that", "from", "be", "its", "only"}  # fmt: skip
 DATA = {"Ann Lee", "Hi Ann", "a &lt; b", "is distinct from", "is not distinct from", "Jo Doe", "Doe, Jo", "Anna Maria", "a at b", "Super Admin", "Service Vault", "Service Vault demo",
-        "Demo help desk", "Demo administrator"}  # fmt: skip  # kept in the database, or the same in every language
+        "Demo help desk", "Demo administrator", "JSON Lines", "Excel (XLSX)", "Excel 97-2003 (XLS)"}  # fmt: skip  # kept in the database, or the same in every language
 CODE = re.compile(  # alternatives, signatures, types and shell
     r"\S\|\S|HH:|\{copy\}|\$name|\{platform\}\n|\.\*|^[A-Z_]+\(.*\)$|^(timestamp|time|at) (with|without|time) |^<\w+>|^Bearer |^Quote |Content-Disposition"
 )
@@ -117,13 +117,25 @@ def parts_of(node: ast.AST, name: str) -> Iterator[ast.AST]:
             yield from ast.iter_child_nodes(node)
 
 
+def label_of(node: ast.AST) -> ast.expr | None:
+    """What is given as a label, however short."""
+    match node:
+        case ast.keyword(arg=str(shown), value=value) if shown in SHOWN:
+            pass
+        case ast.Assign(targets=[ast.Name(id=shown)], value=value) if shown in SHOWN:
+            pass
+        case _:
+            return None
+    text = text_of(value) or ""
+    return value if re.search("[a-z]{2}", text) and "_" not in text and text not in DATA else None
+
+
 def unsaid(node: ast.AST, name: str) -> Iterator[ast.expr]:
     """The texts below the node that a person reads and no translator sees."""
     if is_silent(node, name):
         return
-    shown = isinstance(node, ast.keyword) and node.arg in SHOWN and (text_of(node.value) or "")
-    if isinstance(node, ast.keyword) and shown and re.search("[A-Za-z]{2}", shown):
-        yield node.value
+    if label := label_of(node):
+        yield label
     elif isinstance(node, ast.expr) and reads_like_words(text_of(node) or ""):
         yield node
     else:
@@ -177,6 +189,7 @@ def test_a_translator_sees_whatever_a_person_reads() -> None:
         ('say_count("{count} row of {table}", "{count} rows of {table}", rows, table=name)', False),
         ('say_count("{count} row of {table}", "{count} rows of {table}", rows)', True),
         ('name = forms.CharField(label="Name")', True),
+        ('class Meta:\n    verbose_name = "import"', True),
         ('KINDS = {"of a person": say("A person")}', False),
         ('KINDS = {"person": "A natural person"}', True),
         ('messages.success(request, "“" + name + "” was saved.")', True),

@@ -133,7 +133,7 @@ class ImportQuery(models.Model):
 
     class Meta:
         ordering = ["position", "key"]
-        verbose_name_plural = "import queries"
+        verbose_name_plural = say("import queries")
         constraints = [models.UniqueConstraint(fields=["profile", "key"], name="importquery_key_unique")]
 
     def __str__(self) -> str:
@@ -148,7 +148,7 @@ class SourceEntity(models.Model):
     target_type = models.CharField(max_length=128)
 
     class Meta:
-        verbose_name_plural = "source entities"
+        verbose_name_plural = say("source entities")
         constraints = [models.UniqueConstraint(fields=["source_key", "entity"], name="sourceentity_unique")]
 
     def __str__(self) -> str:

@@ -45,7 +45,7 @@ class TimeEntry(TimestampedModel):
     class Meta:
         db_table = "time_entries"
         ordering = ["-started_at", "id"]
-        verbose_name_plural = "time entries"
+        verbose_name_plural = say("time entries")
         constraints = [
             models.CheckConstraint(condition=Q(status__in=EntryStatus.values), name="time_entries_status_known"),
             is_object("custom_fields", "time_entries_custom_fields_object"),
