@@ -65,7 +65,7 @@ class Message(str):
 
     def format(self, *args: object, **values: object) -> Message:
         """The message with its values, for a pattern that stands in a table of texts."""
-        return _message(self.forms, values)
+        return _message(self.forms, {**self.values, **values})
 
 
 def say(pattern: str, /, **values: object) -> str:

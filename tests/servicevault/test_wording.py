@@ -72,6 +72,11 @@ def test_a_table_of_patterns_is_filled_in_later() -> None:
     assert str(say("{place} did not answer in time.").format(place="db:5432")) == "⟦db:5432 did not answer in time.⟧"
 
 
+def test_a_mistaken_kind_of_value_is_said_in_english() -> None:
+    sent = {"text": "5 rows", "forms": ["{n:,} rows"], "values": {"n": "five"}}
+    assert str(from_wire(sent)) == "5 rows"
+
+
 def test_it_leaves_braces_alone_that_name_no_value() -> None:
     assert say("Filters are a list of {column, operator, value}.") == "Filters are a list of {column, operator, value}."
     assert str(say("")) == ""
