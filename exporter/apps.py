@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+from servicevault.wording import say
+
 
 class ExporterConfig(AppConfig):
     name = "exporter"
-    verbose_name = "Exports"
+    verbose_name = say("Exports")
 
     def ready(self) -> None:
         """Say how exports are seen, and how failures are told, before the first view asks."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from servicevault.wording import say, say_count
+
 
 class ExportError(Exception):
     """A foreseen failure, safe to show. `code` is stable; `more` is what the API adds to the body."""
@@ -30,8 +32,13 @@ class TooManyRows(ExportError):
 
     def __init__(self, rows: int, limit: int) -> None:
         super().__init__(
-            f"These are {rows:,} rows; at most {limit:,} may be exported at once.",
-            hint="Add filters, or ask for a higher limit.",
+            say_count(
+                "This is {count} row; at most {limit:,} may be exported at once.",
+                "These are {count:,} rows; at most {limit:,} may be exported at once.",
+                rows,
+                limit=limit,
+            ),
+            hint=say("Add filters, or ask for a higher limit."),
             more={"rows": rows, "limit": limit},
         )
 
@@ -44,8 +51,8 @@ class NotPermitted(ExportError):
 
     def __init__(self, table_name: str, what: str = "export") -> None:
         super().__init__(
-            f"You may not {what} “{table_name}”.",
-            hint="Ask a person who manages table permissions.",
+            say("You may not {what} “{table_name}”.", what=what, table_name=table_name),
+            hint=say("Ask a person who manages table permissions."),
             more={"table_name": table_name},
         )
 
@@ -58,8 +65,13 @@ class InvalidColumns(ExportError):
     def __init__(self, table_name: str, columns: Sequence[str], *, why: str = "") -> None:
         names = ", ".join(f"`{name}`" for name in columns[:10])
         super().__init__(
-            why or f"“{table_name}” has no column that you may export by the name {names}.",
-            hint="" if why else "Correct the name, or leave the column out.",
+            why
+            or say(
+                "“{table_name}” has no column that you may export by the name {names}.",
+                table_name=table_name,
+                names=names,
+            ),
+            hint="" if why else say("Correct the name, or leave the column out."),
             more={"invalid_columns": list(columns)},
         )
 
@@ -71,7 +83,9 @@ class UnknownTable(ExportError):
     status = 404
 
     def __init__(self, table_name: str) -> None:
-        super().__init__(f"There is no table “{table_name}”.", more={"table_name": table_name})
+        super().__init__(
+            say("There is no table “{table_name}”.", table_name=table_name), more={"table_name": table_name}
+        )
 
 
 class InvalidFields(ExportError):
@@ -97,8 +111,8 @@ class VersionConflict(Conflict):
 
     def __init__(self, name: str, *, changed_by: str, changed_at: datetime) -> None:
         super().__init__(
-            f"“{name}” was changed meanwhile.",
-            hint="Reload it and apply your change again.",
+            say("“{name}” was changed meanwhile.", name=name),
+            hint=say("Reload it and apply your change again."),
             more={"changed_by": changed_by, "changed_at": changed_at},
         )
 

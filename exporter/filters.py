@@ -23,6 +23,7 @@ from importer.query.scope import Scope, ScopeTable
 from importer.query.spec import Condition, FilterGroup, RelativeDate
 from servicevault import tables
 from servicevault.tables import Column, ForeignKey, Table
+from servicevault.wording import say
 
 RELATED = "r"  # the table that a key of ours leads to
 ALIAS = "t"  # of the table, in every statement of an export
@@ -64,18 +65,18 @@ def _normalised(data: Any, columns: list[str], where: str, level: int) -> Any:
             _condition({"column": name, "operator": "equals", "value": value}, columns, where)
             for name, value in data.items()
         ]
-    raise InvalidFields({where: ["Filters are a list of {column, operator, value}."]})
+    raise InvalidFields({where: [say("Filters are a list of {column, operator, value}.")]})
 
 
 def _normalised_item(item: Any, columns: list[str], where: str, level: int) -> Any:
     if not isinstance(item, Mapping):
-        raise InvalidFields({where: ["A filter is an object {column, operator, value}."]})
+        raise InvalidFields({where: [say("A filter is an object {column, operator, value}.")]})
     if level > 10:
-        raise InvalidFields({where: ["The filters are nested too deeply."]})
+        raise InvalidFields({where: [say("The filters are nested too deeply.")]})
     if "items" in item or "op" in item:
         inner = item.get("items")
         if not isinstance(inner, list | tuple) or not inner:
-            raise InvalidFields({where: ["A group of filters needs at least one filter in `items`."]})
+            raise InvalidFields({where: [say("A group of filters needs at least one filter in `items`.")]})
         return {**item, "items": _normalised(inner, columns, f"{where}.items", level + 1)}
     return _condition(item, columns, where)
 
@@ -83,12 +84,14 @@ def _normalised_item(item: Any, columns: list[str], where: str, level: int) -> A
 def _condition(item: Mapping[str, Any], columns: list[str], where: str) -> dict[str, Any]:
     for key in item:
         if key not in MEMBERS:
-            raise InvalidFields({f"{where}.{key}"[:120]: [f"There is no member `{str(key)[:80]}` in a filter."]})
+            raise InvalidFields(
+                {f"{where}.{key}"[:120]: [say("There is no member `{key}` in a filter.", key=str(key)[:80])]}
+            )
     column, operator = item.get("column"), item.get("operator")
     if not isinstance(column, str) or not column:
-        raise InvalidFields({f"{where}.column": ["Name the column of the filter."]})
+        raise InvalidFields({f"{where}.column": [say("Name the column of the filter.")]})
     if not isinstance(operator, str) or operator.strip().lower() == "expression":
-        raise InvalidFields({f"{where}.operator": ["Name an operator, for example equals or contains."]})
+        raise InvalidFields({f"{where}.operator": [say("Name an operator, for example equals or contains.")]})
     columns.append(column)
     if item.get("value") is None and operator.strip().lower() in _IS_NULL:
         operator = _IS_NULL[operator.strip().lower()]

@@ -29,6 +29,7 @@ from servicevault.tabular.contract import Format
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.filenames import cleaned
 from servicevault.tabular.options import WriteOptions, snake
+from servicevault.wording import say
 
 SHEET_ROWS, SHEET_COLUMNS = 1_048_575, 16_384  # of Excel (F-177)
 NAME_CHARACTERS = 150
@@ -115,7 +116,15 @@ def planned(
     fixed = [allowance.row_filter, bounds.filters]
     selection = _with_conditions(selection, wanted, permitted, fixed, extras=extras, now=now or datetime.now(UTC))
     if chosen.name == "xlsx" and len(selection.columns) > SHEET_COLUMNS:
-        raise InvalidFields({"export_format": [f"An Excel sheet has at most {SHEET_COLUMNS:,} columns. Choose csv."]})
+        raise InvalidFields(
+            {
+                "export_format": [
+                    say(
+                        "An Excel sheet has at most {sheet_columns:,} columns. Choose csv.", sheet_columns=SHEET_COLUMNS
+                    )
+                ]
+            }
+        )
     return Plan(table, allowance, chosen, selection, options, extras)
 
 
@@ -126,7 +135,7 @@ def _format(name: str, allowance: ExportAllowance) -> Format:
         raise InvalidFields({"export_format": [str(error)]}, allowed_formats=list(allowance.allowed_formats)) from error
     if not allows_format(allowance, found.name) or found.name not in settings.EXPORT_ALLOWED_FORMATS:
         raise InvalidFields(
-            {"export_format": [f"{found.label} is not among the formats you may export."]},
+            {"export_format": [say("{found} is not among the formats you may export.", found=found.label)]},
             allowed_formats=[name for name in allowance.allowed_formats if name != "xls"],
         )
     return found
@@ -151,7 +160,7 @@ def row_filter_fault(given: Mapping[str, Any], table: Table) -> str:
 
 def _options(wanted: Wanted, chosen: Format, table: Table, user: Any) -> tuple[Extras, WriteOptions]:
     if not isinstance(wanted.export_options, Mapping):
-        raise InvalidFields({"export_options": ["Options are an object."]})
+        raise InvalidFields({"export_options": [say("Options are an object.")]})
     given = {snake(str(key)): value for key, value in wanted.export_options.items()}
     own = {"format", "compression", "filename", "row_limit", "split_rows", "round_trip", "search_term"}
     try:
@@ -161,7 +170,7 @@ def _options(wanted: Wanted, chosen: Format, table: Table, user: Any) -> tuple[E
     if "format" in given:
         _check_same_format(given["format"], chosen)
     if options.date_format == "auto" or not options.encoding:
-        raise InvalidFields({"export_options": ["`auto` is for reading files; say how to write this one."]})
+        raise InvalidFields({"export_options": [say("`auto` is for reading files; say how to write this one.")]})
     if not options.formula_guard and user is not None and not policy.has(user, "export.unguarded"):
         raise policy.Denied("export.unguarded")
     root = options.root_name if "root_name" in given else table.relation
@@ -175,18 +184,22 @@ def _check_same_format(given: Any, chosen: Format) -> None:
         same = False
     if not same:
         raise InvalidFields(
-            {"export_options.format": [f"This is not the export_format, {chosen.name}. Leave one out."]}
+            {
+                "export_options.format": [
+                    say("This is not the export_format, {chosen}. Leave one out.", chosen=chosen.name)
+                ]
+            }
         )
 
 
 def _extras(given: Mapping[str, Any]) -> Extras:
     def fault(name: str, words: str) -> InvalidFields:
-        return InvalidFields({f"export_options.{name}": [f"Option `{name}` is {words}."]})
+        return InvalidFields({f"export_options.{name}": [say("Option `{name}` is {words}.", name=name, words=words)]})
 
     def number(name: str) -> int | None:
         value = given.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31):
-            raise fault(name, "a whole number from 1")
+            raise fault(name, say("a whole number from 1"))
         return value
 
     compression = given.get("compression", "auto")
@@ -194,7 +207,7 @@ def _extras(given: Mapping[str, Any]) -> Extras:
         raise fault("compression", "none, auto, gzip or zip")
     for name in ("filename", "search_term"):
         if not isinstance(given.get(name, ""), str) or len(given.get(name, "")) > 255:
-            raise fault(name, "a text of at most 255 characters")
+            raise fault(name, say("a text of at most 255 characters"))
     if not isinstance(given.get("round_trip", False), bool):
         raise fault("round_trip", "true or false")
     return Extras(
@@ -213,12 +226,12 @@ def _extras(given: Mapping[str, Any]) -> Extras:
 def _columns(wanted: Wanted, table: Table, permitted: Mapping[str, Column], *, round_trip: bool) -> tuple[str, ...]:
     chosen = tuple(wanted.selected_columns or permitted)
     if not all(isinstance(name, str) for name in chosen):
-        raise InvalidFields({"selected_columns": ["Columns are a list of names."]})
+        raise InvalidFields({"selected_columns": [say("Columns are a list of names.")]})
     if unknown := [name for name in dict.fromkeys(chosen) if name not in permitted]:
         raise InvalidColumns(table.name, unknown)
     if len(set(chosen)) < len(chosen):
         twice = sorted({name for name in chosen if chosen.count(name) > 1})
-        raise InvalidColumns(table.name, twice, why=f"Column `{twice[0]}` is chosen twice.")
+        raise InvalidColumns(table.name, twice, why=say("Column `{twice}` is chosen twice.", twice=twice[0]))
     if not chosen:
         raise NotPermitted(table.name)
     if round_trip:  # the keys by which an import finds the rows again
@@ -229,7 +242,7 @@ def _columns(wanted: Wanted, table: Table, permitted: Mapping[str, Column], *, r
 
 def _sort(sort: Any, table: Table, permitted: Mapping[str, Column]) -> tuple[tuple[str, bool], ...]:
     if not isinstance(sort, list | tuple):
-        raise InvalidFields({"sort": ["An order is a list of {column, direction}."]})
+        raise InvalidFields({"sort": [say("An order is a list of {column, direction}.")]})
     found: list[tuple[str, bool]] = []
     for index, item in enumerate(sort):
         if (
@@ -237,16 +250,16 @@ def _sort(sort: Any, table: Table, permitted: Mapping[str, Column]) -> tuple[tup
             or not isinstance(item.get("column"), str)
             or set(item) - {"column", "direction"}
         ):
-            raise InvalidFields({f"sort[{index}]": ["An order is an object {column, direction}."]})
+            raise InvalidFields({f"sort[{index}]": [say("An order is an object {column, direction}.")]})
         direction = item.get("direction", "asc")
         if direction not in ("asc", "desc"):
-            raise InvalidFields({f"sort[{index}].direction": ["A direction is asc or desc."]})
+            raise InvalidFields({f"sort[{index}].direction": [say("A direction is asc or desc.")]})
         found.append((item["column"], direction == "desc"))
     if unknown := [name for name, _ in found if name not in permitted]:
         raise InvalidColumns(table.name, unknown)
     for name, _ in found:
         if permitted[name].base in {"json", "xml", "point"}:
-            raise InvalidFields({"sort": [f"Column `{name}` has no order."]})
+            raise InvalidFields({"sort": [say("Column `{name}` has no order.", name=name)]})
     return tuple(dict(found).items())
 
 
@@ -299,7 +312,7 @@ def _search(
 ) -> sql.Composable:
     """Containment without regard to case, `%` and `_` meant literally (F-114)."""
     if "\x00" in text:
-        raise InvalidFields({"search": ["The text holds a character that no database text can hold."]})
+        raise InvalidFields({"search": [say("The text holds a character that no database text can hold.")]})
     columns = _searched(names, table, permitted)
     if not columns:
         return sql.SQL("FALSE")
@@ -328,7 +341,18 @@ def _check_values(values: list[tuple[str, str, str]]) -> None:
         row = cursor.fetchone()
     if row:
         column, kind, text = values[row[0] - 1]
-        raise InvalidFields({"filters": [f"Column `{column}` is {kind}; “{text[:60]}” is no such value."]})
+        raise InvalidFields(
+            {
+                "filters": [
+                    say(
+                        "Column `{column}` is {kind}; “{text}” is no such value.",
+                        column=column,
+                        kind=kind,
+                        text=text[:60],
+                    )
+                ]
+            }
+        )
 
 
 def _check_runs(selection: Selection) -> None:
@@ -341,4 +365,6 @@ def _check_runs(selection: Selection) -> None:
             cursor.execute(statement, values)  # type: ignore[arg-type]
     except (DataError, ProgrammingError) as error:
         said = re.sub(r"\s+", " ", str(error.__cause__ or error)).split(" LINE ")[0]
-        raise InvalidFields({"filters": [f"The database does not take these filters: {said[:200]}"]}) from error
+        raise InvalidFields(
+            {"filters": [say("The database does not take these filters: {said}", said=said[:200])]}
+        ) from error

@@ -15,6 +15,7 @@ from exporter.errors import InvalidFields, ReadFailed
 from exporter.selection import Selection, Statement
 from servicevault.tabular.options import WriteOptions
 from servicevault.tabular.values import guard, render
+from servicevault.wording import say
 
 COUNT_SECONDS = 0.8  # create answers within a second (F-115)
 PAGE_SECONDS = 10.0
@@ -35,9 +36,9 @@ def page(selection: Selection, *, limit: int, offset: int, native_json: bool = T
         return _fetch(selection.rows(limit=limit, offset=offset), PAGE_SECONDS, native_json=native_json)
     except OperationalError as error:
         raise ReadFailed(
-            f"The rows could not be read within {PAGE_SECONDS:.0f} seconds.",
+            say("The rows could not be read within {page_seconds:.0f} seconds.", page_seconds=PAGE_SECONDS),
             code="timeout",
-            hint="Narrow the filters, or sort by the primary key.",
+            hint=say("Narrow the filters, or sort by the primary key."),
         ) from error
 
 
@@ -58,7 +59,7 @@ def _fetch(statement: Statement, seconds: float, *, native_json: bool = True) ->
     except (psycopg.DataError, psycopg.ProgrammingError, DatabaseError) as error:
         if isinstance(error, OperationalError):
             raise
-        raise InvalidFields({"filters": ["The database does not take these filters or this order."]}) from error
+        raise InvalidFields({"filters": [say("The database does not take these filters or this order.")]}) from error
     return rows
 
 

@@ -30,6 +30,7 @@ from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
 from servicevault.tabular.errors import OptionRefused, RowNotWritable
+from servicevault.wording import say, say_count
 
 logger = logging.getLogger("servicevault.exports")
 
@@ -74,20 +75,41 @@ def _work(job: ExportJob, sink: ProgressSink) -> None:
     except (RowNotWritable, OptionRefused) as error:
         _fail(job, "query_failed", str(error))
     except audit.AuditUnavailable:
-        _fail(job, "internal_error", "The audit log cannot be written, so nothing was exported. Try again.", told=False)
+        _fail(
+            job,
+            "internal_error",
+            say("The audit log cannot be written, so nothing was exported. Try again."),
+            told=False,
+        )
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
-        _fail(job, "timeout", f"The export took longer than {settings.IMPORT_JOB_TIMEOUT} seconds. Add filters.")
+        _fail(
+            job,
+            "timeout",
+            say_count(
+                "The export took longer than {count} second. Add filters.",
+                "The export took longer than {count} seconds. Add filters.",
+                settings.IMPORT_JOB_TIMEOUT,
+            ),
+        )
     except (psycopg.OperationalError, DatabaseError):
         logger.exception("export %s lost the database", job.number)
-        _fail(job, "target_unavailable", "The database went away. Run the export again.")
+        _fail(job, "target_unavailable", say("The database went away. Run the export again."))
     except psycopg.Error as error:
         logger.exception("export %s could not be read", job.number)
-        _fail(job, "query_failed", f"The database refused the reading ({error.sqlstate}). Change filters or columns.")
+        _fail(
+            job,
+            "query_failed",
+            say("The database refused the reading ({sqlstate}). Change filters or columns.", sqlstate=error.sqlstate),
+        )
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        words = "There is no space left for the file." if full else "The file could not be written."
+        words = say("There is no space left for the file.") if full else say("The file could not be written.")
         logger.exception("export %s: no file", job.number)
-        _fail(job, "storage_full" if full else "internal_error", f"{words} Tell the people who run this service.")
+        _fail(
+            job,
+            "storage_full" if full else "internal_error",
+            say("{words} Tell the people who run this service.", words=words),
+        )
     except KeyboardInterrupt:
         lifecycle.request_cancel(ExportJob, job.pk)
         lifecycle.cancel(ExportJob, job.pk)
@@ -161,9 +183,13 @@ class _Run:
         except psycopg.Error:
             if self.overdue:
                 raise ReadFailed(
-                    f"The export took longer than {settings.IMPORT_JOB_TIMEOUT} seconds.",
+                    say_count(
+                        "The export took longer than {count} second.",
+                        "The export took longer than {count} seconds.",
+                        settings.IMPORT_JOB_TIMEOUT,
+                    ),
                     code="timeout",
-                    hint="Add filters.",
+                    hint=say("Add filters."),
                 ) from None
             if self.stop.is_set():
                 raise Stopped from None
@@ -176,11 +202,11 @@ class _Run:
 
     def _passed(self, rows: int) -> None:
         self.rows += rows
-        self.sink.update(Progress("Exporting", self.rows, self.job.estimated_rows))
+        self.sink.update(Progress(say("Exporting"), self.rows, self.job.estimated_rows))
         if shutdown.is_asked():
             self.stop.set()
         if self.stop.is_set():
-            raise ReadFailed("The export took too long.", code="timeout") if self.overdue else Stopped
+            raise ReadFailed(say("The export took too long."), code="timeout") if self.overdue else Stopped
 
     def _complete(self, plan: Plan, written: Written, stored: stored_files.Stored) -> None:
         """Make the file the job's own; a second worker that took over meanwhile keeps it, this one's is removed."""

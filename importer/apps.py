@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+from servicevault.wording import say
+
 
 class ImporterConfig(AppConfig):
     name = "importer"
-    verbose_name = "Imports"
+    verbose_name = say("Imports")
 
     def ready(self) -> None:
         """Say how profiles and jobs are seen and approved, and how failures are told, before the first view asks."""

@@ -8,6 +8,7 @@ from importer.models import AgentChoice, ImportProfile
 from importer.modes import AgentAction
 from importer.pipeline.plan import Choice
 from servicevault.catalog import Target
+from servicevault.wording import say
 
 
 def of_entity(profile: ImportProfile, entity: str, target: Target) -> tuple[Choice, ...]:
@@ -25,19 +26,27 @@ def problem_of(choice: AgentChoice) -> str:
     """Why the choice cannot be done now, naming who is meant and what to do; empty when it can."""
     who = named(choice.name, choice.external_id)
     whom = choice.person_name or "somebody"
-    again = f"Choose again for {who} on the page Value maps."
+    again = say("Choose again for {who} on the page Value maps.", who=who)
     if choice.person is None and (choice.action == AgentAction.MATCH or choice.person_name):
         is_match = choice.action == AgentAction.MATCH
-        wanted = f"was to be matched with “{whom}”" if is_match else f"was to be replaced by “{whom}”"
-        return f"{who} {wanted}, who is gone. {again}"
+        wanted = (
+            say("was to be matched with “{whom}”", whom=whom)
+            if is_match
+            else say("was to be replaced by “{whom}”", whom=whom)
+        )
+        return say("{who} {wanted}, who is gone. {again}", who=who, wanted=wanted, again=again)
     if choice.person is not None and not is_agent(choice.person):
-        return f"{who} was to be matched with “{whom}”, who is no agent. {again}"
+        return say("{who} was to be matched with “{whom}”, who is no agent. {again}", who=who, whom=whom, again=again)
     return ""
 
 
 def named(name: str, external_id: str) -> str:
     """How messages call an agent of the source."""
-    return f"{name} (id {external_id})" if name else f"The agent with the id {external_id}"
+    return (
+        say("{name} (id {external_id})", name=name, external_id=external_id)
+        if name
+        else say("The agent with the id {external_id}", external_id=external_id)
+    )
 
 
 def is_agent(person: Any) -> bool:

@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 from importer.errors import ImporterError
+from servicevault.wording import say
 
 
 class SecretUnreadable(ImporterError):
@@ -30,11 +31,13 @@ def reveal(sealed: bytes | memoryview | None, *, owner: UUID) -> str:
         content = json.loads(_keys().decrypt(bytes(sealed)))
     except InvalidToken:
         raise SecretUnreadable(
-            "The saved password cannot be decrypted: the encryption key was changed.",
-            hint="Restore the old key in FIELD_ENCRYPTION_KEYS, or type the password again.",
+            say("The saved password cannot be decrypted: the encryption key was changed."),
+            hint=say("Restore the old key in FIELD_ENCRYPTION_KEYS, or type the password again."),
         ) from None
     if content["owner"] != str(owner):
-        raise SecretUnreadable("The saved password belongs to another profile.", hint="Type the password again.")
+        raise SecretUnreadable(
+            say("The saved password belongs to another profile."), hint=say("Type the password again.")
+        )
     password: str = content["password"]
     return password
 

@@ -24,6 +24,7 @@ from importer.pipeline.plan import LoadPlan, Mapped, Matching, digest
 from importer.source_entities import EntityTaken
 from servicevault import catalog
 from servicevault.catalog import Target
+from servicevault.wording import say
 
 
 def plan_rows(
@@ -44,7 +45,7 @@ def plan_rows(
     for rule in options.rules:
         if rule["rule"] == "unique":
             raise InvalidOption(
-                "The rule “unique” is for tables; rows of target types are told apart by their external ids.",
+                say("The rule “unique” is for tables; rows of target types are told apart by their external ids."),
                 where="import_options.validation_rules",
             )
     entities = _entities(options.source_key, {*types, part.target_type}, stores=stores)
@@ -53,8 +54,12 @@ def plan_rows(
     for item in mapped:
         if item.entity and item.entity not in entities:
             raise InvalidOption(
-                f"“{item.field.name}” is looked for in the entity “{item.entity}”, which nothing feeds.",
-                hint=f"Entities: {', '.join(sorted(set(entities) - {DEFAULT_ENTITY}))}.",
+                say(
+                    "“{field}” is looked for in the entity “{entity}”, which nothing feeds.",
+                    field=item.field.name,
+                    entity=item.entity,
+                ),
+                hint=say("Entities: {set}.", set=", ".join(sorted(set(entities) - {DEFAULT_ENTITY}))),
                 where="field_mappings",
             )
     filled = {item.field.name for item in mapped}
@@ -70,7 +75,7 @@ def plan_rows(
         mode=Mode.UPSERT if options.on_duplicate == "update" else Mode.CREATE,
         matching=Matching(primary=chosen or target.match_fields, strategy=Strategy(target.match_strategy)),
         timezone=options.read.timezone,
-        default_account_name=f"Imported from {options.source_key}",
+        default_account_name=say("Imported from {source_key}", source_key=options.source_key),
         makes_default_account=goal.makes_account,
         record_unchanged=options.record_unchanged,
         cells=cells,
@@ -104,7 +109,7 @@ def _claimed(source_key: str, wanted: list[tuple[str, str]]) -> dict[str, Source
     try:
         return source_entities.claimed(source_key, wanted)
     except EntityTaken as error:
-        hint = "Name another source with source_key."
+        hint = say("Name another source with source_key.")
         raise InvalidOption(error.message, hint=hint, where="import_options.source_key") from None
 
 
@@ -141,11 +146,19 @@ def _chosen(goal: Destination, options: FileOptions, filled: set[str]) -> tuple[
     for name in chosen:
         field = goal.target.field(name)
         if field is None:
-            raise InvalidOption(f"“{name}” is not a field of {goal.target.label}.", where=where)
+            raise InvalidOption(
+                say("“{name}” is not a field of {target}.", name=name, target=goal.target.label),
+                hint=say("Use one of its fields."),
+                where=where,
+            )
         if field.name not in filled:
-            raise InvalidOption(f"“{name}” recognises no row: it is not mapped.", where=where)
+            raise InvalidOption(say("“{name}” recognises no row: it is not mapped.", name=name), where=where)
         if field.reference or not field.storage or field.type not in {"text", "email"}:
-            raise InvalidOption(f"“{name}” cannot be matched on.", hint="Use a field that holds a text.", where=where)
+            raise InvalidOption(
+                say("“{name}” cannot be matched on.", name=name),
+                hint=say("Use a field that holds a text."),
+                where=where,
+            )
     return chosen
 
 

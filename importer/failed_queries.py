@@ -15,6 +15,7 @@ from importer.planning import RunPlan
 from importer.sources import grants
 from importer.sources.failures import SourceQueryError
 from importer.sources.session import SourceSession
+from servicevault.wording import say, say_count
 
 NOT_ALLOWED = "42501"  # insufficient_privilege
 OF_QUERY = frozenset({"bad_value", "too_large"})  # failures of a source that another query need not share
@@ -31,8 +32,12 @@ def explained(error: ImporterError, plan: RunPlan, source: SourceSession) -> str
     if getattr(error, "sqlstate", "") == NOT_ALLOWED:
         tables, statements = grants.lacking(source, plan.compiled.text)
         if tables:
-            hint = f"The login may not read {', '.join(tables)}. Ask the owner for: {statements}"
-    return f"Query “{plan.name}”: {error.message} {hint}".strip()
+            hint = say(
+                "The login may not read {tables}. Ask the owner for: {statements}",
+                tables=", ".join(tables),
+                statements=statements,
+            )
+    return say("Query “{plan}”: {error} {hint}", plan=plan.name, error=error.message, hint=hint).strip()
 
 
 def fail(run: QueryRun, message: str) -> None:
@@ -69,6 +74,7 @@ def raise_if_any(job: ImportJob, plans: Sequence[RunPlan]) -> None:
     if first is None:
         return
     others = len(failed) - 1
-    more = f" {others} more {'query' if others == 1 else 'queries'} did not end." if others else ""
-    hint = "rehearse again" if job.kind == JobKind.REHEARSAL else "resume: the rest is done"
-    raise JobFailed(f"{failed[first]}{more}", code="query_failed", hint=f"Mend it, then {hint}.")
+    more = say_count("{count} more query did not end.", "{count} more queries did not end.", others) if others else ""
+    is_rehearsal = job.kind == JobKind.REHEARSAL
+    hint = say("Mend it, then rehearse again.") if is_rehearsal else say("Mend it, then resume: the rest is done.")
+    raise JobFailed(f"{failed[first]} {more}".strip(), code="query_failed", hint=hint)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from importer.errors import ImporterError
+from servicevault.wording import say
 
 MIB = 1024 * 1024
 
@@ -28,8 +29,8 @@ class FileTooLarge(FileFailure):
     def __init__(self, size_bytes: int, limit_mb: int) -> None:
         size = round(size_bytes / MIB, 2)
         super().__init__(
-            f"The file has {size:,} MB or more; at most {limit_mb:,} MB are allowed.",
-            hint="Split it, or ask for a higher limit.",
+            say("The file has {size:,} MB or more; at most {limit_mb:,} MB are allowed.", size=size, limit_mb=limit_mb),
+            hint=say("Split it, or ask for a higher limit."),
             limit_mb=limit_mb,
             size_mb=size,
         )
@@ -50,10 +51,14 @@ class ImportDenied(FileFailure):
     code, status = "IMPORT_003", 403
 
     def __init__(
-        self, table_name: str, wanted: str = "import into", *, hint: str = "Ask a super admin for an import permission."
+        self,
+        table_name: str,
+        wanted: str = say("import into"),
+        *,
+        hint: str = say("Ask a super admin for an import permission."),
     ) -> None:
         super().__init__(
-            f"You may not {wanted} {table_name or 'any table'}.",
+            say("You may not {wanted} {table_name}.", wanted=wanted, table_name=table_name or say("any table")),
             hint=hint,
             table_name=table_name,
         )

@@ -12,6 +12,7 @@ from typing import Any
 from importer.options import InvalidOption
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.options import ReadOptions
+from servicevault.wording import say
 
 STRATEGIES = ("skip", "update", "error")
 ALIASES = {"uppercase": "upper", "lowercase": "lower"}
@@ -77,26 +78,28 @@ class FieldMapping:
 def file_options(given: Mapping[str, Any]) -> FileOptions:
     """The options as they count. Raises InvalidOption naming the one that cannot be right."""
     if not isinstance(given, Mapping):
-        raise InvalidOption("import_options is an object.", where="import_options")
+        raise InvalidOption(
+            say("import_options is an object."), hint=say("Send {} for the usual ones."), where="import_options"
+        )
     try:
         read = ReadOptions.parse({name: value for name, value in given.items() if value is not None}, others=OWN)
     except OptionRefused as error:
         raise InvalidOption(str(error), where=f"import_options.{error.option}") from None
     strategy = given.get("on_duplicate") or "skip"
     if strategy not in STRATEGIES:
-        raise _refused("on_duplicate", f"is one of {', '.join(STRATEGIES)}")
+        raise _refused("on_duplicate", say("is one of {strategies}", strategies=", ".join(STRATEGIES)))
     key = given.get("duplicate_key") or ()
     key = [key] if isinstance(key, str) else key
     if not isinstance(key, list | tuple) or not all(isinstance(column, str) for column in key):
-        raise _refused("duplicate_key", "is a list of columns")
+        raise _refused("duplicate_key", say("is a list of columns"))
     timeout = given.get("timeout")
     if timeout is not None and (
         isinstance(timeout, bool) or not isinstance(timeout, int) or not 60 <= timeout <= 86_400
     ):
-        raise _refused("timeout", "is a number of seconds from 60 to 86,400")
+        raise _refused("timeout", say("is a number of seconds from 60 to 86,400"))
     for name in ("validate_only", "record_unchanged"):
         if not isinstance(given.get(name, False), bool):
-            raise _refused(name, "is true or false")
+            raise _refused(name, say("is true or false"))
     return FileOptions(
         read=read,
         on_duplicate=strategy,
@@ -117,13 +120,19 @@ def field_mappings(given: Any) -> tuple[FieldMapping, ...]:
     if isinstance(given, Mapping):
         given = [{"source_column": source, "target_column": target} for source, target in given.items()]
     if not isinstance(given, Sequence) or isinstance(given, str):
-        raise InvalidOption("field_mappings is a list of mappings.", where="field_mappings")
+        raise InvalidOption(
+            say("field_mappings is a list of mappings."),
+            hint=say("Each has source_column and target_column."),
+            where="field_mappings",
+        )
     found = [_mapping(item, place) for place, item in enumerate(given)]
     seen: set[str] = set()
     for place, mapping in enumerate(found):
         if mapping.target in seen:
             raise InvalidOption(
-                f"“{mapping.target}” is filled twice.", hint="Map each column once.", where=f"field_mappings[{place}]"
+                say("“{target}” is filled twice.", target=mapping.target),
+                hint=say("Map each column once."),
+                where=f"field_mappings[{place}]",
             )
         seen.add(mapping.target)
     return tuple(found)
@@ -143,21 +152,25 @@ def _mapping(item: Any, place: int) -> FieldMapping:
         "confidence": "", "reason": "", "level": "", "preselected": "",
     }  # fmt: skip
     if not isinstance(item, Mapping):
-        raise InvalidOption("A mapping is an object with source_column and target_column.", where=where)
+        raise InvalidOption(say("A mapping is an object with source_column and target_column."), where=where)
     if unknown := [name for name in item if name not in names]:
         raise InvalidOption(
-            f"A mapping has no “{unknown[0]}”.",
-            hint="Known: source_column, target_column, transform, skip_empty, default, reference, value_map.",
+            say("A mapping has no “{unknown}”.", unknown=unknown[0]),
+            hint=say("Known: source_column, target_column, transform, skip_empty, default, reference, value_map."),
             where=f"{where}.{unknown[0]}",
         )
     values = {names[name]: value for name, value in item.items()}
     for name in ("source", "target"):
         if not isinstance(values.get(name), str) or not values[name]:
-            raise InvalidOption(f"A mapping needs its {name} column.", where=f"{where}.{name}_column")
+            raise InvalidOption(
+                say("A mapping needs its {name} column.", name=name),
+                hint=say("Add it, or leave the mapping out."),
+                where=f"{where}.{name}_column",
+            )
     if not isinstance(values.get("skip_empty") or False, bool):
-        raise InvalidOption("skip_empty is true or false.", where=f"{where}.skip_empty")
+        raise InvalidOption(say("skip_empty is true or false."), where=f"{where}.skip_empty")
     if isinstance(values.get("default"), list | dict):
-        raise InvalidOption("default is a single value.", where=f"{where}.default")
+        raise InvalidOption(say("default is a single value."), where=f"{where}.default")
     return FieldMapping(
         source=values["source"],
         target=values["target"],
@@ -175,7 +188,9 @@ def _reference(given: Any, where: str) -> Mapping[str, str]:
         return {}
     if not isinstance(given, Mapping) or set(given) - set(known) or not all(isinstance(v, str) for v in given.values()):
         raise InvalidOption(
-            "reference is an object of texts.", hint=f"Known: {', '.join(known)}.", where=f"{where}.reference"
+            say("reference is an object of texts."),
+            hint=say("Known: {known}.", known=", ".join(known)),
+            where=f"{where}.reference",
         )
     return {name: given[name] for name in known if given.get(name)}
 
@@ -189,7 +204,10 @@ def _value_map(given: Any, where: str) -> Mapping[str, str | None]:
         or not all(value is None or isinstance(value, str) for value in given.values())
     ):
         raise InvalidOption(
-            f"value_map is an object of at most {MOST_VALUES} source values and what they mean.",
+            say(
+                "value_map is an object of at most {most_values} source values and what they mean.",
+                most_values=MOST_VALUES,
+            ),
             where=f"{where}.value_map",
         )
     return {str(source): wanted for source, wanted in given.items()}
@@ -204,7 +222,9 @@ def _steps(given: Any, where: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
         name, params = (step.get("name"), step.get("params") or {}) if isinstance(step, Mapping) else (step, {})
         if not isinstance(name, str) or not isinstance(params, Mapping):
             raise InvalidOption(
-                "A transformation is a name, or {name, params}.", hint="For example trim.", where=f"{where}.transform"
+                say("A transformation is a name, or {name, params}."),
+                hint=say("For example trim."),
+                where=f"{where}.transform",
             )
         found.append((ALIASES.get(name, name), params))
     return tuple(found)
@@ -214,7 +234,7 @@ def _source_key(given: Any) -> str:
     if given in (None, ""):
         return SOURCE_KEY
     if not isinstance(given, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", given):
-        raise _refused("source_key", "has 1 to 64 letters, digits, hyphens and underscores")
+        raise _refused("source_key", say("has 1 to 64 letters, digits, hyphens and underscores"))
     return given
 
 
@@ -226,7 +246,12 @@ def _tables(given: Any) -> Mapping[str, str]:
         or len(given) > MOST_PARTS
         or not all(isinstance(name, str) and name for name in given.values())
     ):
-        raise _refused("tables", f"is an object of at most {MOST_PARTS} parts and the target type or table of each")
+        raise _refused(
+            "tables",
+            say(
+                "is an object of at most {most_parts} parts and the target type or table of each", most_parts=MOST_PARTS
+            ),
+        )
     return dict(given)
 
 
@@ -235,7 +260,7 @@ def _size(options: Mapping[str, Any], name: str, low: int, high: int) -> int | N
     if given in (None, "auto"):
         return None
     if not isinstance(given, int) or isinstance(given, bool) or not low <= given <= high:
-        raise _refused(name, f"is auto or a number from {low:,} to {high:,}")
+        raise _refused(name, say("is auto or a number from {low:,} to {high:,}", low=low, high=high))
     return given
 
 
@@ -248,33 +273,36 @@ def _policy(given: Any) -> Mapping[str, Any] | None:
         or set(given) - known
         or given.get("on_error", "continue") not in ("continue", "stop")
     ):
-        raise _refused("error_policy", "has on_error (continue or stop), max_errors and max_error_percent")
+        raise _refused("error_policy", say("has on_error (continue or stop), max_errors and max_error_percent"))
     for name in ("max_errors", "max_error_percent"):
         value = given.get(name)
         if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or value < 0):
-            raise _refused("error_policy", f"has a number from 0 as {name}")
+            raise _refused("error_policy", say("has a number from 0 as {name}", name=name))
     return given
 
 
 def _rules(given: Any) -> tuple[Mapping[str, Any], ...]:
     if not isinstance(given, list | tuple):
-        raise _refused("validation_rules", "is a list of rules")
+        raise _refused("validation_rules", say("is a list of rules"))
     if len(given) > MOST_RULES:
-        raise _refused("validation_rules", f"has at most {MOST_RULES} rules")
+        raise _refused("validation_rules", say("has at most {most_rules} rules", most_rules=MOST_RULES))
     known = {"column", "rule", "value", "severity", "message"}
     for place, rule in enumerate(given):
         where = f"validation_rules[{place}]"
         if not isinstance(rule, Mapping) or set(rule) - known:
-            raise _refused(where, "has column, rule, value, severity and message")
+            raise _refused(where, say("has column, rule, value, severity and message"))
         if rule.get("rule") not in RULES:
-            raise _refused(f"{where}.rule", f"is one of {', '.join(RULES)}")
+            raise _refused(f"{where}.rule", say("is one of {rules}", rules=", ".join(RULES)))
         message = rule.get("message")
         if message is not None and (not isinstance(message, str) or len(message) > MESSAGE_CHARACTERS):
-            raise _refused(f"{where}.message", f"is a text of at most {MESSAGE_CHARACTERS} characters")
+            raise _refused(
+                f"{where}.message",
+                say("is a text of at most {message_characters} characters", message_characters=MESSAGE_CHARACTERS),
+            )
         if rule.get("severity", "error") not in ("error", "warning"):
-            raise _refused(f"{where}.severity", "is error or warning")
+            raise _refused(f"{where}.severity", say("is error or warning"))
         if not isinstance(rule.get("column"), str):
-            raise _refused(f"{where}.column", "names a column")
+            raise _refused(f"{where}.column", say("names a column"))
     return tuple(given)
 
 

@@ -20,9 +20,14 @@ from permissions import tables as granted
 from permissions.tables import ImportAllowance
 from servicevault import tables
 from servicevault.tables import Table
+from servicevault.wording import say, say_count
 
 PEOPLE = "users"
-WORDS = {"can_import": "import into", "can_validate": "validate files for", "can_preview": "preview files for"}
+WORDS = {
+    "can_import": say("import into"),
+    "can_validate": say("validate files for"),
+    "can_preview": say("preview files for"),
+}
 
 
 def table_of(table_name: str) -> Table:
@@ -60,7 +65,7 @@ def require_parts(
     allowance = within.narrowed(allowance_of([require(user, name, action, system=system) for name in names]))
     if not getattr(allowance, action):
         raise ImportDenied(
-            ", ".join(names), WORDS[action], hint="The page that the file was given to does not allow it."
+            ", ".join(names), WORDS[action], hint=say("The page that the file was given to does not allow it.")
         )
     return allowance
 
@@ -80,8 +85,13 @@ def check_rows(file: FileImport, allowance: ImportAllowance) -> None:
     rows, most = file.validation_results.get("totalRows", 0), allowance.max_rows_per_import
     if rows > most:
         raise ImportInvalid(
-            f"The file has {rows:,} rows; at most {most:,} may be imported at once.",
-            hint="Split it, or ask for a higher limit.",
+            say_count(
+                "The file has {count} row; at most {most:,} may be imported at once.",
+                "The file has {count:,} rows; at most {most:,} may be imported at once.",
+                rows,
+                most=most,
+            ),
+            hint=say("Split it, or ask for a higher limit."),
             limit=most,
             rows=rows,
         )

@@ -27,6 +27,7 @@ from servicevault import stored_files
 from servicevault.stored_files import FileGone
 from servicevault.tabular import sandbox
 from servicevault.tabular.errors import FileRejected
+from servicevault.wording import say
 
 STAGING_LOCK = chunks.LOCK_CLASS + 4
 
@@ -55,7 +56,7 @@ def _ending_the_job() -> Iterator[None]:
     except ImportInvalid as error:
         raise JobFailed(error.message, code="source_limit", hint=error.hint) from error
     except UnknownTable as error:
-        raise JobFailed(str(error), code="query_failed", hint="The table was dropped or renamed.") from error
+        raise JobFailed(str(error), code="query_failed", hint=say("The table was dropped or renamed.")) from error
     except InvalidOption as error:
         raise JobFailed(error.message, code="query_failed", hint=error.hint) from error
 
@@ -98,7 +99,7 @@ def _staged(connection: psycopg.Connection, file: FileImport, part: Part, run_id
     try:
         read(connection, file, part, run_id)
     except (FileGone, FileRejected) as error:
-        raise JobFailed(str(error), code="file_rejected", hint="Upload the file again.") from error
+        raise JobFailed(str(error), code="file_rejected", hint=say("Upload the file again.")) from error
     return False
 
 
@@ -132,7 +133,7 @@ def read(connection: psycopg.Connection, file: FileImport, part: Part, run_id: i
 def unsealed(file: FileImport) -> Iterator[IO[bytes]]:
     """The file's content, without a name on disk. Raises FileGone."""
     if not file.path:
-        raise FileGone("The file is not kept any more.")
+        raise FileGone(say("The file is not kept any more. Upload it again."))
     with stored_files.opened(file.stored, settings.IMPORT_TEMP_DIR) as content:
         yield content
 

@@ -18,6 +18,7 @@ from importer.pipeline.transforms import chain
 from servicevault import catalog, tables
 from servicevault.catalog import Field, Target
 from servicevault.tables import Column, Table
+from servicevault.wording import say
 
 STAMPS = ("created_at", "updated_at", "created_by", "created_by_id")  # F-066
 
@@ -225,19 +226,21 @@ def check_mappings(goal: Destination, mappings: Sequence[FieldMapping], headers:
         where = f"field_mappings[{place}]"
         if mapping.source not in headers:
             raise InvalidOption(
-                f"The file has no column “{mapping.source[:80]}”.",
-                hint=f"Its columns: {', '.join(headers[:40])}.",
+                say("The file has no column “{source}”.", source=mapping.source[:80]),
+                hint=say("Its columns: {headers}.", headers=", ".join(headers[:40])),
                 where=f"{where}.source_column",
             )
         field = goal.target.field(mapping.target)
         if field is None:
             raise InvalidOption(
                 _why_not(goal, mapping.target),
-                hint=f"Columns: {', '.join(goal.target.known)}.",
+                hint=say("Columns: {known}.", known=", ".join(goal.target.known)),
                 where=f"{where}.target_column",
             )
         if field.name in seen:  # by its alias
-            raise InvalidOption(f"“{field.name}” is filled twice.", hint="Map each field once.", where=where)
+            raise InvalidOption(
+                say("“{field}” is filled twice.", field=field.name), hint=say("Map each field once."), where=where
+            )
         seen.add(field.name)
         _check_meaning(field, mapping, where)
         try:
@@ -246,7 +249,9 @@ def check_mappings(goal: Destination, mappings: Sequence[FieldMapping], headers:
             raise InvalidOption(error.message, hint=error.hint, where=f"{where}.transform") from None
         if field.name == "external_id" and goal.is_desk and any(step.kind.early for step in steps):
             raise InvalidOption(
-                f"“{steps[0].name}” cannot make an external id.", hint="Use another.", where=f"{where}.transform"
+                say("“{steps}” cannot make an external id.", steps=steps[0].name),
+                hint=say("Use another."),
+                where=f"{where}.transform",
             )
 
 
@@ -254,24 +259,28 @@ def _check_meaning(field: Field, mapping: FieldMapping, where: str) -> None:
     """Raise InvalidOption when the mapping says how a reference is found, or what values mean, where it cannot."""
     said = mapping.reference
     if said and field.reference is None:
-        raise InvalidOption(f"“{field.name}” names no other row.", where=f"{where}.reference")
+        raise InvalidOption(
+            say("“{field}” names no other row.", field=field.name),
+            hint=say("Leave its reference out."),
+            where=f"{where}.reference",
+        )
     by, unresolved = said.get("by", ""), said.get("unresolved", "")
     if by and by not in ("external_id", "id", *finders(field)):
         known = ", ".join(("external_id", "id", *finders(field)))
-        raise InvalidOption(f"“{field.name}” cannot be found by “{by}”.", hint=f"Use {known}.", where=f"{where}.reference.by")  # fmt: skip
+        raise InvalidOption(say("“{field}” cannot be found by “{by}”.", field=field.name, by=by), hint=say("Use {known}.", known=known), where=f"{where}.reference.by")  # fmt: skip
     if unresolved and unresolved not in UNRESOLVED:
         raise InvalidOption(
-            f"“{unresolved}” is no answer to an unresolved reference.",
-            hint=f"Use {', '.join(UNRESOLVED)}.",
+            say("“{unresolved}” is no answer to an unresolved reference.", unresolved=unresolved),
+            hint=say("Use {unresolved}.", unresolved=", ".join(UNRESOLVED)),
             where=f"{where}.reference.unresolved",
         )
     if mapping.value_map and not field.choices:
-        raise InvalidOption(f"“{field.name}” has no fixed values.", hint="Use a transformation.", where=f"{where}.value_map")  # fmt: skip
+        raise InvalidOption(say("“{field}” has no fixed values.", field=field.name), hint=say("Use a transformation."), where=f"{where}.value_map")  # fmt: skip
     for wanted in mapping.value_map.values():
         if wanted is not None and wanted not in field.choices:
             raise InvalidOption(
-                f"“{wanted}” is no value of {field.name}.",
-                hint=f"Values: {', '.join(field.choices)}.",
+                say("“{wanted}” is no value of {field}.", wanted=wanted, field=field.name),
+                hint=say("Values: {choices}.", choices=", ".join(field.choices)),
                 where=f"{where}.value_map",
             )
 
@@ -279,14 +288,18 @@ def _check_meaning(field: Field, mapping: FieldMapping, where: str) -> None:
 def _why_not(goal: Destination, name: str) -> str:
     if goal.is_desk:
         full = catalog.get(goal.target.name)
-        return f"You may not write “{name}”." if full.field(name) else f"“{name[:80]}” is not a field of {full.label}."
+        return (
+            say("You may not write “{name}”.", name=name)
+            if full.field(name)
+            else say("“{name}” is not a field of {full}.", name=name[:80], full=full.label)
+        )
     column = goal.table.by_name.get(name)
     if column is None:
-        return f"{goal.table.name} has no column “{name[:80]}”."
+        return say("{table} has no column “{name}”.", table=goal.table.name, name=name[:80])
     if column.generated:
-        return f"“{name}” is computed by the database and cannot be filled."
+        return say("“{name}” is computed by the database and cannot be filled.", name=name)
     if column.sensitive:
-        return f"“{name}” is never written by an import."
+        return say("“{name}” is never written by an import.", name=name)
     if not column.readable:
-        return f"“{name}” holds XML, which this PostgreSQL was built without: it takes no value."
-    return f"You may not write “{name}”."
+        return say("“{name}” holds XML, which this PostgreSQL was built without: it takes no value.", name=name)
+    return say("You may not write “{name}”.", name=name)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django.db.models import TextChoices
 
+from servicevault.wording import say
+
 
 class Mode(TextChoices):
     """What a job may do to the target."""
 
-    CREATE = "create", "Create only"
-    UPDATE = "update", "Update only"
-    UPSERT = "upsert", "Create or update"
+    CREATE = "create", say("Create only")
+    UPDATE = "update", say("Update only")
+    UPSERT = "upsert", say("Create or update")
 
 
 MODE_ALIASES = {"create_only": Mode.CREATE, "update_only": Mode.UPDATE, "create_or_update": Mode.UPSERT}
@@ -19,8 +21,8 @@ MODE_ALIASES = {"create_only": Mode.CREATE, "update_only": Mode.UPDATE, "create_
 class Strategy(TextChoices):
     """How a source row finds the target row that may be the same thing."""
 
-    EXACT = "exact", "Exact"
-    CASE_INSENSITIVE = "case_insensitive", "Case-insensitive"
+    EXACT = "exact", say("Exact")
+    CASE_INSENSITIVE = "case_insensitive", say("Case-insensitive")
 
 
 STRATEGY_ALIASES = {
@@ -33,26 +35,26 @@ STRATEGY_ALIASES = {
 class AccountStrategy(TextChoices):
     """Where the account of a customer comes from when none is mapped (E34)."""
 
-    COMPANY = "company", "Company text"
-    COMPANY_OR_DOMAIN = "company_or_domain", "Company text, else mail domain"
-    DOMAIN = "domain", "Mail domain"
-    SINGLE = "single", "One account for all"
+    COMPANY = "company", say("Company text")
+    COMPANY_OR_DOMAIN = "company_or_domain", say("Company text, else mail domain")
+    DOMAIN = "domain", say("Mail domain")
+    SINGLE = "single", say("One account for all")
 
 
 class AgentStrategy(TextChoices):
     """What happens to agents nobody here matches (E39)."""
 
-    CREATE = "create", "Create"
-    MATCH_ONLY = "match_only", "Match only"
-    PLACEHOLDER = "placeholder", "Use the placeholder agent"
+    CREATE = "create", say("Create")
+    MATCH_ONLY = "match_only", say("Match only")
+    PLACEHOLDER = "placeholder", say("Use the placeholder agent")
 
 
 class AgentAction(TextChoices):
     """What a person says becomes of one agent of the source (U25)."""
 
-    CREATE = "create", "Create"
-    MATCH = "match", "Match"
-    PLACEHOLDER = "placeholder", "Placeholder"
+    CREATE = "create", say("Create")
+    MATCH = "match", say("Match")
+    PLACEHOLDER = "placeholder", say("Placeholder")
 
 
 class Outcome(TextChoices):

@@ -8,6 +8,7 @@ from typing import Any
 
 from importer.errors import ImporterError
 from importer.modes import mode_of, strategy_of
+from servicevault.wording import say
 
 Check = Callable[[Any], bool]
 MANY_UPDATES = 10_000  # from here on an import is risky (J23)
@@ -29,11 +30,15 @@ def _check_members(given: Mapping[str, Any], known: Mapping[str, tuple[Check, st
     for name, value in given.items():
         if name not in known:
             raise InvalidOption(
-                f"“{name}” is not an option.", hint=f"Options: {', '.join(sorted(known))}.", where=where
+                say("“{name}” is not an option.", name=name),
+                hint=say("Options: {known}.", known=", ".join(sorted(known))),
+                where=where,
             )
         check, wanted = known[name]
         if value is not None and not check(value):
-            raise InvalidOption(f"{where}.{name} must be {wanted}.", where=f"{where}.{name}")
+            raise InvalidOption(
+                say("{where}.{name} must be {wanted}.", where=where, name=name, wanted=wanted), where=f"{where}.{name}"
+            )
 
 
 def _number(low: float, high: float) -> Check:
@@ -77,38 +82,38 @@ def _members(known: Mapping[str, tuple[Check, str]]) -> Check:
 
 
 _POLICY: dict[str, tuple[Check, str]] = {
-    "on_error": (lambda value: value in {"continue", "stop"}, "continue or stop"),
-    "max_errors": (_whole(0, 10**9), "a whole number"),
-    "max_error_percent": (_number(0, 100), "0 to 100"),
+    "on_error": (lambda value: value in {"continue", "stop"}, say("continue or stop")),
+    "max_errors": (_whole(0, 10**9), say("a whole number")),
+    "max_error_percent": (_number(0, 100), say("0 to 100")),
 }
 _FILTERS: dict[str, tuple[Check, str]] = {
-    "date_from": (_moment, "a date"),
-    "date_to": (_moment, "a date"),
-    "limit": (_whole(1, 10**9), "a whole number from 1"),
-    "ids": (_texts, "a list of ids"),
+    "date_from": (_moment, say("a date")),
+    "date_to": (_moment, say("a date")),
+    "limit": (_whole(1, 10**9), say("a whole number from 1")),
+    "ids": (_texts, say("a list of ids")),
 }
 _MATCHING: dict[str, tuple[Check, str]] = {
-    "enabled": (_flag, "true or false"),
-    "strategy": (_accepted(strategy_of), "exact or case_insensitive"),
-    "matching_strategy": (_accepted(strategy_of), "exact or case_insensitive"),
-    "primary_fields": (_texts, "a list of fields"),
-    "secondary_fields": (_texts, "a list of fields"),
-    "confidence_threshold": (_number(0, 100), "0 to 100"),
-    "review_floor": (_number(0, 100), "0 to 100"),
-    "case_sensitive": (_flag, "true or false"),
+    "enabled": (_flag, say("true or false")),
+    "strategy": (_accepted(strategy_of), say("exact or case_insensitive")),
+    "matching_strategy": (_accepted(strategy_of), say("exact or case_insensitive")),
+    "primary_fields": (_texts, say("a list of fields")),
+    "secondary_fields": (_texts, say("a list of fields")),
+    "confidence_threshold": (_number(0, 100), say("0 to 100")),
+    "review_floor": (_number(0, 100), say("0 to 100")),
+    "case_sensitive": (_flag, say("true or false")),
 }
 OPTIONS: dict[str, tuple[Check, str]] = {
-    "batch_size": (lambda value: value == "auto" or _whole(1, 50_000)(value), "auto or 1 to 50,000 rows"),
-    "read_ahead": (lambda value: value == "auto" or _whole(1, 10_000)(value), "auto or 1 to 10,000 rows"),
-    "timeout": (_whole(60, 86_400), "60 to 86,400 seconds"),
-    "concurrent_jobs": (_whole(1, 20), "1 to 20"),
-    "mode": (_accepted(mode_of), "create, update or upsert"),
-    "matching": (_members(_MATCHING), f"an object of {', '.join(_MATCHING)}"),
-    "import_filters": (_members(_FILTERS), f"an object of {', '.join(_FILTERS)}"),
-    "selected_types": (_texts, "a list of target types"),
-    "selected_queries": (_texts, "a list of query keys"),
-    "error_policy": (_members(_POLICY), f"an object of {', '.join(_POLICY)}"),
-    "record_unchanged": (_flag, "true or false"),
-    "recreate_deleted": (_flag, "true or false"),
-    "requires_approval": (_flag, "true or false"),
+    "batch_size": (lambda value: value == "auto" or _whole(1, 50_000)(value), say("auto or 1 to 50,000 rows")),
+    "read_ahead": (lambda value: value == "auto" or _whole(1, 10_000)(value), say("auto or 1 to 10,000 rows")),
+    "timeout": (_whole(60, 86_400), say("60 to 86,400 seconds")),
+    "concurrent_jobs": (_whole(1, 20), say("1 to 20")),
+    "mode": (_accepted(mode_of), say("create, update or upsert")),
+    "matching": (_members(_MATCHING), say("an object of {matching}", matching=", ".join(_MATCHING))),
+    "import_filters": (_members(_FILTERS), say("an object of {filters}", filters=", ".join(_FILTERS))),
+    "selected_types": (_texts, say("a list of target types")),
+    "selected_queries": (_texts, say("a list of query keys")),
+    "error_policy": (_members(_POLICY), say("an object of {policy}", policy=", ".join(_POLICY))),
+    "record_unchanged": (_flag, say("true or false")),
+    "recreate_deleted": (_flag, say("true or false")),
+    "requires_approval": (_flag, say("true or false")),
 }

@@ -35,6 +35,7 @@ from importer.sources.introspection import introspect, resolve_types
 from importer.sources.schema import PackView, SourceSchema
 from importer.sources.session import SourceSession
 from servicevault import catalog
+from servicevault.wording import say
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def plan_job(job: ImportJob, session: SourceSession) -> list[RunPlan]:
     specs = specs_of_job(job)
     if not specs:
         raise JobFailed(
-            "Nothing is configured to import.", code="query_failed", hint="Apply a template or build a query."
+            say("Nothing is configured to import."), code="query_failed", hint=say("Apply a template or build a query.")
         )
     entities = _entities(profile, specs)
     # A mapping may name an entity whose query is not part of this job.
@@ -108,12 +109,19 @@ def target_problems(spec: QuerySpec) -> list[str]:
     found = []
     for name in mapped:
         if target.field(name) is None:
-            found.append(f"“{name}” is not a field of {target.label}. Fields: {', '.join(target.known)}.")
+            found.append(
+                say(
+                    "“{name}” is not a field of {target}. Fields: {known}.",
+                    name=name,
+                    target=target.label,
+                    known=", ".join(target.known),
+                )
+            )
     names = {found_field.name for name in mapped if (found_field := target.field(name))}
     for name in target.must_map:
         alternatives = target.derived_needs.get(name, ())
         if name not in names and not any(all(part in names for part in group) for group in alternatives):
-            found.append(f"{target.label} need the field “{name}”.")
+            found.append(say("{target} need the field “{name}”.", target=target.label, name=name))
     if file_targets.is_table(spec.target_type) and spec.fields and not found:
         found += table_queries.key_problems(spec)
     return found
@@ -140,7 +148,11 @@ def _selected(job: ImportJob, specs: list[QuerySpec]) -> list[QuerySpec]:
         unknown = sorted(set(keys) - {spec.key for spec in specs})
         if unknown:
             known = ", ".join(spec.key for spec in specs)
-            raise JobFailed(f"There is no query “{unknown[0]}”.", code="query_failed", hint=f"Queries: {known}.")
+            raise JobFailed(
+                say("There is no query “{unknown}”.", unknown=unknown[0]),
+                code="query_failed",
+                hint=say("Queries: {known}.", known=known),
+            )
         specs = [spec for spec in specs if spec.key in keys or derived_accounts.serves(spec, set(keys))]
     if types:
         wanted = {spec.key for spec in specs if spec.target_type in types}
@@ -194,7 +206,9 @@ def _entities(profile: ImportProfile, specs: Iterable[QuerySpec]) -> Mapping[str
             profile.source_key, [(spec.entity or spec.key, spec.target_type) for spec in specs]
         )
     except source_entities.EntityTaken as error:
-        raise JobFailed(error.message, code=error.code, hint="Give one of the two queries another entity.") from error
+        raise JobFailed(
+            error.message, code=error.code, hint=say("Give one of the two queries another entity.")
+        ) from error
 
 
 def _run_plan(
@@ -221,7 +235,10 @@ def _run_plan(
     except QueryError as error:
         hint = _grants(profile, spec, session) or error.hint
         raise JobFailed(
-            f"Query “{spec.name or spec.key}”: {error.message}", code="query_failed", hint=hint, where=spec.key
+            say("Query “{spec}”: {error}", spec=spec.name or spec.key, error=error.message),
+            code="query_failed",
+            hint=hint,
+            where=spec.key,
         ) from error
     return RunPlan(spec.key, spec.name or spec.key, spec, compiled, load, spec.base.name or "sql")
 
@@ -230,7 +247,15 @@ def _grants(profile: ImportProfile, spec: QuerySpec, session: SourceSession) -> 
     """What to ask the source's owner for, when the query names tables that exist and may not be read."""
     named = [dump_spec(spec), [view.get("sql") for view in profile.views]]
     tables, statements = grants.lacking(session, json.dumps(named, default=str, ensure_ascii=False))
-    return f"The login may not read {', '.join(tables)}. Ask the owner for: {statements}" if tables else ""
+    return (
+        say(
+            "The login may not read {tables}. Ask the owner for: {statements}",
+            tables=", ".join(tables),
+            statements=statements,
+        )
+        if tables
+        else ""
+    )
 
 
 def _read_as(
@@ -297,13 +322,13 @@ def _matching(profile: ImportProfile, options: Mapping[str, Any], target: catalo
         chosen = strategy_of(str(strategy))
     except ValueError:
         raise JobFailed(
-            f"The matching strategy “{strategy}” is not available.",
+            say("The matching strategy “{strategy}” is not available.", strategy=strategy),
             code="query_failed",
-            hint=f"Use one of {', '.join(Strategy.values)}.",
+            hint=say("Use one of {strategy}.", strategy=", ".join(Strategy.values)),
         ) from None
     for name in (*(given.get("primary_fields") or ()), *(given.get("secondary_fields") or ())):
         if not any(known.field(name) for known in catalog.all_targets()):
-            raise JobFailed(f"“{name}” cannot be matched on: no target has it.", code="query_failed")
+            raise JobFailed(say("“{name}” cannot be matched on: no target has it.", name=name), code="query_failed")
     primary = tuple(name for name in given.get("primary_fields") or () if target.field(name)) or target.match_fields
     return Matching(
         enabled=given.get("enabled", True),

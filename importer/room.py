@@ -16,6 +16,7 @@ from importer.models import ExternalRef
 from importer.planning import RunPlan
 from importer.query.preview import Count
 from importer.sources.session import SourceSession
+from servicevault.wording import say
 
 SAMPLED_ROWS = 200
 COPIES = 2  # of a row's data: the target's row and its record; what is longer than a page is compressed
@@ -32,12 +33,14 @@ def check(plans: Sequence[RunPlan], rows: Mapping[str, Count | None], source: So
     needed = sum(_needed(plan, found, source) for plan in plans if (found := rows.get(plan.key)))
     free, limit = free_bytes(), settings.IMPORT_MAX_GROWTH * MB
     if free is not None and needed > free:
-        raise _too_little(needed, f"{_mb(free)} MB are free on the disk of the target database")
+        raise _too_little(needed, say("{mb} MB are free on the disk of the target database", mb=_mb(free)))
     if limit and needed > limit:
-        raise _too_little(needed, f"one import may add {_mb(limit)} MB (IMPORT_MAX_GROWTH)")
+        raise _too_little(needed, say("one import may add {mb} MB (IMPORT_MAX_GROWTH)", mb=_mb(limit)))
     if free is None and not limit:
-        said = "The disk of the target database cannot be looked at from here, so nobody knows whether it has room."
-        hint = f"This import may add about {_mb(needed)} MB. IMPORT_MAX_GROWTH sets a limit."
+        said = say(
+            "The disk of the target database cannot be looked at from here, so nobody knows whether it has room."
+        )
+        hint = say("This import may add about {mb} MB. IMPORT_MAX_GROWTH sets a limit.", mb=_mb(needed))
         return [{"code": "room_unknown", "message": f"{said} {hint}"}]
     return []
 
@@ -94,9 +97,9 @@ def _known(plan: RunPlan, most: int) -> int:
 
 def _too_little(needed: int, what_is: str) -> JobFailed:
     return JobFailed(
-        f"This import may add about {_mb(needed)} MB, and {what_is}. Nothing was written.",
+        say("This import may add about {mb} MB, and {what_is}. Nothing was written.", mb=_mb(needed), what_is=what_is),
         code="storage_full",
-        hint="Make room, or import less at a time, then resume.",
+        hint=say("Make room, or import less at a time, then resume."),
     )
 
 

@@ -39,6 +39,7 @@ from servicevault import database, logs
 from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
+from servicevault.wording import say, say_count
 
 logger = logging.getLogger("servicevault.imports")
 
@@ -120,7 +121,7 @@ def _admitted(job_id: Any) -> bool:
             most = preferences.value("IMPORT_MAX_CONCURRENT_JOBS")
             limit = min(most, int(job.options.get("concurrent_jobs") or 1_000))
             if running >= limit or running + earlier >= most:
-                lifecycle.wait(ImportJob, job.pk, f"Waiting for {running + earlier} jobs")
+                lifecycle.wait(ImportJob, job.pk, say("Waiting for {running} jobs", running=running + earlier))
                 return False
         lifecycle.claim(ImportJob, job.pk)
     return True
@@ -164,33 +165,42 @@ class _Session:
                 except Stopped as error:
                     self._stop_or(error)
                 except GaveWay as error:
-                    self._again(attempt, "Somebody needs the rows", error)
+                    self._again(attempt, say("Somebody needs the rows"), error)
                 except (SourceLost, SourceTimeout) as error:
-                    self._again(attempt, "Source lost", error)
+                    self._again(attempt, say("Source lost"), error)
                 except (psycopg.OperationalError, DjangoOperationalError) as error:
                     django_connection.close()
                     if failure := slices.exhausted(error) or slices.exhausted(error.__cause__):
                         raise failure from error
                     if attempt == SOURCE_RETRIES:
                         raise JobFailed(
-                            "The target database went away.", code="target_unavailable", hint="Resume when it is back."
+                            say("The target database went away."),
+                            code="target_unavailable",
+                            hint=say("Resume when it is back."),
                         ) from error
-                    self._again(attempt, "Target lost", error)
+                    self._again(attempt, say("Target lost"), error)
                 except ConnectionFailed as error:
                     if not self.connected:  # a source that never answered is a wrong address, not a lost one
                         self._stop_or(error)
-                    self._again(attempt, "Source lost", error)
+                    self._again(attempt, say("Source lost"), error)
                 except ImporterError as error:
                     self._stop_or(error)
                 except MemoryError as error:
                     self.shrunk *= 2
-                    self._again(attempt, "Too little memory, batches are halved", error)
+                    self._again(attempt, say("Too little memory, batches are halved"), error)
 
     def _again(self, attempt: int, what: str, error: Exception) -> None:
         """Wait before the next attempt. Raises the error when it was the last, Stopped when the job is to end."""
         if self.stop.is_set() or attempt == SOURCE_RETRIES:
             self._stop_or(error)
-        self._say(f"{what}, trying again ({attempt + 1} of {SOURCE_RETRIES})")
+        self._say(
+            say(
+                "{what}, trying again ({attempt} of {source_retries})",
+                what=what,
+                attempt=attempt + 1,
+                source_retries=SOURCE_RETRIES,
+            )
+        )
         if self.stop.wait(2**attempt):
             self._stop_or(error)
 
@@ -205,14 +215,14 @@ class _Session:
     def _attempt(self) -> None:
         if self.job.lost_its_person:
             raise JobFailed(
-                "Whoever started this import was deleted, so nobody's rights are left to write with.",
+                say("Whoever started this import was deleted, so nobody's rights are left to write with."),
                 code="permission_denied",
-                hint="Start it anew under your own name.",
+                hint=say("Start it anew under your own name."),
             )
         if self.job.source_kind == "file":
             self._attempt_file()
             return
-        self._say("Connecting to the source")
+        self._say(say("Connecting to the source"))
         with self._source() as source:
             table_queries.check_right(planning.specs_of_job(self.job), self.job.created_by)
             plans = planning.plan_job(self.job, source)
@@ -271,9 +281,12 @@ class _Session:
     ) -> None:
         """Work on one query. A failure that is its own ends it and what builds on it; the others go on (J24)."""
         if parent := failed_queries.waited_for(plan, plans, self.job):
-            failed_queries.fail(run, f"Query “{plan.name}” waits for “{parent.name}”, which failed.")
+            failed_queries.fail(
+                run, say("Query “{plan}” waits for “{parent}”, which failed.", plan=plan.name, parent=parent.name)
+            )
             return
-        self._say(f"{'Rehearsing' if self.job.kind == JobKind.REHEARSAL else 'Importing'} {plan.name}")
+        is_rehearsal = self.job.kind == JobKind.REHEARSAL
+        self._say((say("Rehearsing {query}") if is_rehearsal else say("Importing {query}")).format(query=plan.name))
         try:
             work()
         except ImporterError as error:
@@ -288,14 +301,14 @@ class _Session:
     def _attempt_file(self) -> None:
         """Load a file, part by part: its rows are staged already, unless the validation's are gone."""
         file, runs = self.job.file, file_parts.runs_of(self.job)
-        self._say("Reading the file")
+        self._say(say("Reading the file"))
         file_staging.check_rights(file, self.job)
         plans = [(part, file_staging.plan_of(file, part, self.job)) for part in file_parts.parts_of(file)]
         worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
         self.fence = worker.fence
         try:
             for part, plan in plans:
-                self._say(f"Importing {part.place or file.original_filename}")
+                self._say(say("Importing {part}", part=part.place or file.original_filename))
                 run = runs[part.key]
                 reader = file_staging.reader_of(
                     file, part, plan, run.pk, connect=connect_target, read_ahead=self._read_ahead
@@ -313,13 +326,19 @@ class _Session:
     def _finish(self, entity_ids: list[int], worker: Worker | None = None) -> None:
         """End the job, once: the sums must add up, references that found nothing are tried again (J18, E28)."""
         if worker is not None and entity_ids:
-            self._say("Linking late references")
+            self._say(say("Linking late references"))
             late_links.link(worker.connection, str(self.job.pk), entity_ids=entity_ids, role=writer.of_desk())
         counters = self.job.counters()
         outcomes = sum(counters[name] for name in ("created", "updated", "unchanged", "skipped", "failed", "review"))
         if counters["read"] != outcomes:
             raise JobFailed(
-                f"{counters['read']} rows were read but {outcomes} have an outcome.", code="counter_mismatch"
+                say_count(
+                    "{count} row was read but {outcomes} have an outcome.",
+                    "{count} rows were read but {outcomes} have an outcome.",
+                    counters["read"],
+                    outcomes=outcomes,
+                ),
+                code="counter_mismatch",
             )
         with transaction.atomic():
             if lifecycle.complete(ImportJob, self.job.pk):
@@ -392,7 +411,15 @@ class _Session:
             or (policy.get("max_errors") is not None and failed > policy["max_errors"])
             or (percent is not None and read >= 100 and failed * 100 > percent * read)
         ):
-            raise JobFailed(f"{failed} of {read} rows failed, more than the job accepts.", code="error_threshold")
+            raise JobFailed(
+                say_count(
+                    "{failed} of {count} row failed, more than the job accepts.",
+                    "{failed} of {count} rows failed, more than the job accepts.",
+                    read,
+                    failed=failed,
+                ),
+                code="error_threshold",
+            )
         if self._is_overdue():
             raise self._timeout()
 
@@ -402,14 +429,18 @@ class _Session:
 
     def _timeout(self) -> JobFailed:
         return JobFailed(
-            f"The job ran longer than its {self.limit_seconds} seconds.",
+            say_count(
+                "The job ran longer than its {count} second.",
+                "The job ran longer than its {count} seconds.",
+                self.limit_seconds,
+            ),
             code="timeout",
-            hint="Resume it with a longer timeout.",
+            hint=say("Resume it with a longer timeout."),
         )
 
     def _say(self, operation: str) -> None:
         self.operation = operation
-        lifecycle.say(ImportJob, self.job.pk, operation)
+        lifecycle.tell(ImportJob, self.job.pk, operation)
 
     @contextlib.contextmanager
     def _heartbeats(self) -> Iterator[None]:

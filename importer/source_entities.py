@@ -8,6 +8,7 @@ from importer.derived_accounts import is_derived
 from importer.errors import ImporterError
 from importer.mapping.fields import DEFAULT_ENTITY
 from importer.models import SourceEntity
+from servicevault.wording import say
 
 
 class EntityTaken(ImporterError):
@@ -29,8 +30,13 @@ def claimed(source_key: str, wanted: Iterable[tuple[str, str]]) -> dict[str, Sou
         )
         if entity.target_type != target_type:
             raise EntityTaken(
-                f"The entity “{name}” feeds {entity.target_type}; something else wants to feed {target_type} with it.",
-                hint="Give one of the two another entity.",
+                say(
+                    "The entity “{name}” feeds {target_type}; something else wants to feed {other_type} with it.",
+                    name=name,
+                    target_type=entity.target_type,
+                    other_type=target_type,
+                ),
+                hint=say("Give one of the two another entity."),
             )
     return known(source_key)
 

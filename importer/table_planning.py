@@ -16,6 +16,7 @@ from importer.pipeline.columns import MOMENTS, Cells
 from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.tables.plan import Strategy, TableCheck, TablePlan
 from servicevault.tables import Table
+from servicevault.wording import say
 
 UNCOMPARED = {"json", "xml", "point", "polygon", "box", "path", "line", "circle"}  # have no order to group by
 
@@ -76,7 +77,7 @@ def _key(table: Table, chosen: Sequence[str], filled: set[str]) -> tuple[str, ..
     if chosen:
         for column in chosen:
             if column not in filled:
-                raise InvalidOption(f"“{column}” recognises no row: it is not mapped.", where=where)
+                raise InvalidOption(say("“{column}” recognises no row: it is not mapped.", column=column), where=where)
             _require_equality(table, column, where)
         if set(chosen) not in [set(known) for known in table.unique_keys]:
             _refuse_collisions(table, chosen)
@@ -86,7 +87,10 @@ def _key(table: Table, chosen: Sequence[str], filled: set[str]) -> tuple[str, ..
 
 def _require_equality(table: Table, column: str, where: str) -> None:
     if table.by_name[column].base in UNCOMPARED:
-        raise InvalidOption(f"“{column}” is {table.by_name[column].type}: no two values of that compare.", where=where)
+        raise InvalidOption(
+            say("“{column}” is {type}: no two values of that compare.", column=column, type=table.by_name[column].type),
+            where=where,
+        )
 
 
 def _refuse_collisions(table: Table, key: Sequence[str]) -> None:
@@ -101,8 +105,13 @@ def _refuse_collisions(table: Table, key: Sequence[str]) -> None:
         collisions = cursor.fetchone()[0]
     if collisions:
         raise InvalidOption(
-            f"{', '.join(key)} is not unique in {table.name}: {collisions:,} values occur more than once.",
-            hint="Choose a key that tells the rows apart.",
+            say(
+                "{key} is not unique in {table}: {collisions:,} values occur more than once.",
+                key=", ".join(key),
+                table=table.name,
+                collisions=collisions,
+            ),
+            hint=say("Choose a key that tells the rows apart."),
             where="import_options.duplicate_key",
         )
 

@@ -19,6 +19,7 @@ from importer.query.spec import QuerySpec
 from permissions import tables as granted
 from servicevault import tables
 from servicevault.tables import Table
+from servicevault.wording import say
 
 
 def identified(spec: QuerySpec) -> QuerySpec:
@@ -39,9 +40,13 @@ def key_problems(spec: QuerySpec) -> list[str]:
     table = _table(spec)
     if spec.kind != "builder" or _key(table, [field.target for field in spec.fields]):
         return []
-    keys = "; ".join(", ".join(key) for key in table.unique_keys) or "it has none"
+    keys = "; ".join(", ".join(key) for key in table.unique_keys) or say("it has none")
     return [
-        f"{table.name} needs a unique key that the query fills wholly, else each run brings every row again: {keys}."
+        say(
+            "{table} needs a unique key that the query fills wholly, else each run brings every row again: {keys}.",
+            table=table.name,
+            keys=keys,
+        )
     ]
 
 
@@ -96,12 +101,12 @@ def check_right(specs: Sequence[QuerySpec], by: Any) -> None:
         allowance = granted.import_allowance(by, _table(spec).name)
         if not allowance.can_import:
             name = file_targets.table_of(spec.target_type)
-            raise JobFailed(f"You may not import into {name}.", code="permission_denied")
+            raise JobFailed(say("You may not import into {name}.", name=name), code="permission_denied")
         closed = [
             field.target for field in spec.fields if field.target not in (allowance.allowed_columns or (field.target,))
         ]
         if closed:
-            raise JobFailed(f"You may not write “{closed[0]}”.", code="permission_denied")
+            raise JobFailed(say("You may not write “{closed}”.", closed=closed[0]), code="permission_denied")
 
 
 def most_rows(plan: TablePlan, by: Any) -> int | None:

@@ -11,14 +11,15 @@ from import_export.admin import ImportExportModelAdmin
 
 from permissions import audit, granting, roles
 from permissions.models import Approval, AuditEntry, ExportPermission, Grant, ImportPermission, Role
+from servicevault.wording import say
 
 
 class RoleForm(forms.ModelForm):
     permissions = forms.MultipleChoiceField(
         choices=[
-            ("Functions", list(roles.FUNCTIONAL.items())),
-            ("Pages", list(roles.PAGES.items())),
-            ("Widgets", list(roles.WIDGETS.items())),
+            (say("Functions"), list(roles.FUNCTIONAL.items())),
+            (say("Pages"), list(roles.PAGES.items())),
+            (say("Widgets"), list(roles.WIDGETS.items())),
         ],
         required=False,
         widget=forms.SelectMultiple(attrs={"size": 28}),

@@ -25,18 +25,19 @@ from permissions.models import Approval, Decision
 from servicevault.notifications import telling
 from servicevault.notifications.models import Kind
 from servicevault.notifications.telling import News
+from servicevault.wording import say, say_count
 
 PERMISSION = "import.approve"
 VALID_FOR = timedelta(days=14)  # J23
 NOTES_CHARACTERS = (3, 2000)  # G21, of a rejection
 RISKS = {  # G22, with the words of the pages
-    "first_import_to_table": "First import to this table",
-    "deletes": "Deletes records",
-    "more_than_10000_updates": "More than 10,000 updates",
-    "personal_data": "Personal data",
-    "users_table": "Writes people",
-    "raw_sql": "Written SQL",
-    "error_rows_accepted": "Rows with errors are accepted",
+    "first_import_to_table": say("First import to this table"),
+    "deletes": say("Deletes records"),
+    "more_than_10000_updates": say("More than 10,000 updates"),
+    "personal_data": say("Personal data"),
+    "users_table": say("Writes people"),
+    "raw_sql": say("Written SQL"),
+    "error_rows_accepted": say("Rows with errors are accepted"),
 }
 
 
@@ -62,7 +63,7 @@ class SelfApproval(PermissionDenied):
     code = "self_approval"
 
     def __init__(self) -> None:
-        super().__init__("You asked for this yourself. Somebody else has to decide.")
+        super().__init__(say("You asked for this yourself. Somebody else has to decide."))
 
 
 class NotesNeeded(ValueError):
@@ -126,8 +127,10 @@ def request(
     people = _deciders(approval)
     if not people:
         raise ApprovalRequired(
-            "This needs an approval, and nobody besides you may give it. "
-            "Ask a super admin to give somebody the role Approver."
+            say(
+                "This needs an approval, and nobody besides you may give it. "
+                "Ask a super admin to give somebody the role Approver."
+            )
         )
     approval.save()
     approval.refresh_from_db(fields=["requested_at"])
@@ -183,7 +186,9 @@ def decide(approval_id: Any, *, by: Any, approve: bool, notes: str = "") -> Appr
         if approval.requested_by_id == by.pk:
             raise SelfApproval
         if not approval.is_pending:
-            raise ApprovalConflict(f"This request is already {approval.status}.", status=approval.status)
+            raise ApprovalConflict(
+                say("This request is already {status}.", status=approval.status), status=approval.status
+            )
         notes = _checked(notes, needed=not approve)
         hooks = _hooks[approval.subject]
         if approve and hooks.digest(approval.job_id) != approval.bound_to:
@@ -191,11 +196,12 @@ def decide(approval_id: Any, *, by: Any, approve: bool, notes: str = "") -> Appr
         else:
             moved = hooks.release(approval.job_id) if approve else hooks.refuse(approval.job_id, notes)
             if not moved:
-                raise ApprovalConflict("The job no longer waits for an approval.", status="cancelled")
+                raise ApprovalConflict(say("The job no longer waits for an approval."), status="cancelled")
             _close(approval, Decision.APPROVED if approve else Decision.REJECTED, by=by, notes=notes)
     if fresh is not None:
         raise ApprovalRequired(
-            "What would run was changed since this was asked for. A new request stands in its place.", status="expired"
+            say("What would run was changed since this was asked for. A new request stands in its place."),
+            status="expired",
         )
     return approval
 
@@ -204,7 +210,7 @@ def decide_job(job_id: UUID, *, by: Any, approve: bool, notes: str = "") -> Appr
     """`decide` for the job's request. Raises ApprovalConflict when there is none."""
     approval = visible(by).filter(job_id=job_id).order_by("-requested_at").first()
     if approval is None:
-        raise ApprovalConflict("This job asks for no approval.")
+        raise ApprovalConflict(say("This job asks for no approval."))
     return decide(approval.pk, by=by, approve=approve, notes=notes)
 
 
@@ -227,7 +233,7 @@ def still_holds(job_id: UUID) -> bool:
 def withdraw(job_id: UUID) -> None:
     """The job was cancelled by its people: nothing is left to decide."""
     Approval.objects.filter(job_id=job_id, status=Decision.PENDING).update(
-        status=Decision.EXPIRED, decided_at=timezone.now(), notes="The job was cancelled."
+        status=Decision.EXPIRED, decided_at=timezone.now(), notes=say("The job was cancelled.")
     )
 
 
@@ -239,7 +245,9 @@ def expire() -> int:
         with transaction.atomic():
             approval = Approval.objects.select_for_update().get(pk=pk)
             if approval.is_pending:
-                words = f"Nobody decided within {VALID_FOR.days} days."
+                words = say_count(
+                    "Nobody decided within {count} day.", "Nobody decided within {count} days.", VALID_FOR.days
+                )
                 _hooks[approval.subject].refuse(approval.job_id, words)
                 _close(approval, Decision.EXPIRED, by=None, notes=words)
                 count += 1
@@ -249,7 +257,7 @@ def expire() -> int:
 def _ask_again(approval: Approval) -> Approval:
     """Close a void request and ask for what would run now."""
     Approval.objects.filter(pk=approval.pk).update(
-        status=Decision.EXPIRED, decided_at=timezone.now(), notes="What would run was changed."
+        status=Decision.EXPIRED, decided_at=timezone.now(), notes=say("What would run was changed.")
     )
     fresh = Approval(
         **{name: getattr(approval, name) for name in _KEPT}, bound_to=_hooks[approval.subject].digest(approval.job_id)
@@ -275,6 +283,13 @@ def _close(approval: Approval, decision: Decision, *, by: Any, notes: str) -> No
     _tell_decided(approval)
 
 
+_DECIDED = {
+    Decision.APPROVED: say("Your request was approved by {person}"),
+    Decision.REJECTED: say("Your request was rejected by {person}"),
+    Decision.EXPIRED: say("Your request expired"),
+}
+
+
 def _deciders(approval: Approval) -> list[Any]:
     """Who may decide on the request and see what it is about."""
     sees = _hooks[approval.subject].sees
@@ -282,17 +297,16 @@ def _deciders(approval: Approval) -> list[Any]:
 
 
 def _tell_asked(approval: Approval, people: list[Any]) -> None:
-    asker = approval.requested_by or "The command line"
-    page = reverse("approval", args=[approval.pk])
-    telling.tell(people, News(Kind.APPROVAL_ASKED, f"{asker} asks for your approval", page, approval.summary))
+    asker = approval.requested_by or say("The command line")
+    title = say("{person} asks for your approval", person=asker)
+    telling.tell(people, News(Kind.APPROVAL_ASKED, title, reverse("approval", args=[approval.pk]), approval.summary))
 
 
 def _tell_decided(approval: Approval) -> None:
     """Tell whoever asked, with the reason."""
     if approval.requested_by is None:
         return
-    said = Decision(approval.status).label.lower()
-    title = f"Your request {f'was {said} by {approval.decided_by}' if approval.decided_by else said}"
+    title = _DECIDED[Decision(approval.status)].format(person=approval.decided_by)
     body = f"{approval.summary} {approval.notes}".strip()
     page = _hooks[approval.subject].page(approval.job_id)
     telling.tell([approval.requested_by], News(Kind.APPROVAL_DECIDED, title, page, body))
@@ -312,8 +326,8 @@ def _checked(notes: str, *, needed: bool) -> str:
     low, high = NOTES_CHARACTERS
     if len(text) > high or (needed and len(text) < low):
         raise NotesNeeded(
-            f"A rejection needs notes of {low} to {high:,} characters."
+            say("A rejection needs notes of {low} to {high:,} characters.", low=low, high=high)
             if needed
-            else f"Notes have at most {high:,} characters."
+            else say("Notes have at most {high:,} characters.", high=high)
         )
     return text

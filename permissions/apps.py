@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+from servicevault.wording import say
+
 
 class PermissionsConfig(AppConfig):
     name = "permissions"
-    verbose_name = "Roles and permissions"
+    verbose_name = say("Roles and permissions")
 
     def ready(self) -> None:
         """Put on record who comes and goes from the first request on, and say how refusals are told."""

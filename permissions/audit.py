@@ -18,6 +18,7 @@ from django.db import DatabaseError
 from django.db.models import Model
 
 from permissions.models import AuditEntry
+from servicevault.wording import say
 
 Result = Literal["ok", "denied", "failed"]
 
@@ -96,7 +97,7 @@ def record(
     Raises ValueError for an unknown operation and for details that look like a secret: both are our mistakes.
     """
     if operation not in OPERATIONS:
-        raise ValueError(f"{operation!r} is not an operation of the audit log.")
+        raise ValueError(say("{operation!r} is not an operation of the audit log.", operation=operation))
     origin = _origin.get()
     user = user or _actor.get()
     known = user is not None and getattr(user, "is_authenticated", False)
@@ -116,7 +117,9 @@ def record(
             request_id=origin.request_id[:64],
         )
     except DatabaseError as error:
-        raise AuditUnavailable(f"The audit entry “{operation}” could not be written.") from error
+        raise AuditUnavailable(
+            say("The audit entry “{operation}” could not be written.", operation=operation)
+        ) from error
 
 
 def record_denied(permission: str, path: str, method: str, *, user: Any) -> None:
@@ -128,7 +131,7 @@ def record_denied(permission: str, path: str, method: str, *, user: Any) -> None
 def _checked(details: Mapping[str, Any]) -> dict[str, Any]:
     for name in details:
         if _SECRET.search(name):
-            raise ValueError(f"{name!r} does not belong into the audit log.")
+            raise ValueError(say("{name!r} does not belong into the audit log.", name=name))
     return {name: _shown(value) for name, value in details.items()}
 
 

@@ -15,6 +15,7 @@ from permissions import audit, policy, tables
 from permissions.models import ExportPermission, ImportPermission
 from servicevault import tables as database
 from servicevault.tabular.formats import FORMATS
+from servicevault.wording import say
 
 PERMISSION = "data.permissions.manage"
 KINDS: Mapping[str, type[ImportPermission | ExportPermission]] = {
@@ -58,7 +59,7 @@ class OwnRights(PermissionDenied):
     """A person changes no row that applies to themselves, super admins apart (F-132)."""
 
     def __init__(self) -> None:
-        super().__init__("This row applies to you. Somebody else has to change it.")
+        super().__init__(say("This row applies to you. Somebody else has to change it."))
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def grant(
     """Give a person or a role a row for one table. Raises Denied, OwnRights, Refused, AlreadyGranted."""
     policy.require(by, PERMISSION)
     if (user is None) == (role is None):
-        raise Refused({"user_id": "Name a person or a role, not both."})
+        raise Refused({"user_id": say("Name a person or a role, not both.")})
     row = KINDS[kind](user=user, role=role, table_name=table_name)
     _check_not_own(row, by)
     _assign(kind, row, values)
@@ -90,7 +91,13 @@ def grant(
         with transaction.atomic():
             row.save(force_insert=True)
     except IntegrityError:
-        raise AlreadyGranted(f"{user or role} has a row for “{table_name}” already. Change that one.") from None
+        raise AlreadyGranted(
+            say(
+                "{user} has a row for “{table_name}” already. Change that one.",
+                user=user or role,
+                table_name=table_name,
+            )
+        ) from None
     record("permission_granted", kind, row, by, given=_told({name: getattr(row, name) for name in EDITABLE[kind]}))
     return row
 
@@ -134,7 +141,7 @@ def grant_many(
     policy.require(by, PERMISSION)
     names = list(dict.fromkeys(table_names))
     if not names:
-        raise Refused({"table_names": "Choose a table."})
+        raise Refused({"table_names": say("Choose a table.")})
     for name in names:
         held = KINDS[kind].objects.filter(user=user, role=role, table_name=name).first()
         if held is None:
@@ -199,12 +206,12 @@ def _assign(kind: str, row: ImportPermission | ExportPermission, values: Mapping
     try:
         table = database.find(row.table_name)
     except database.UnknownTable:
-        raise Refused({"table_name": f"There is no table “{row.table_name}”."}) from None
+        raise Refused({"table_name": say("There is no table “{table_name}”.", table_name=row.table_name)}) from None
     if row._state.adding:
         row.table_name = table.name  # a table has one name to ask rights by: `public.users` is `users`
     for name, value in values.items():
         if name not in EDITABLE[kind]:
-            errors[name] = f"“{name}” is not a member of a permission to {kind}."
+            errors[name] = say("“{name}” is not a member of a permission to {kind}.", name=name, kind=kind)
         elif fault := _fault(name, value, table):
             errors[name] = fault
         else:
@@ -217,15 +224,27 @@ def _fault(name: str, value: Any, table: database.Table) -> str:
     """What is wrong with one value; "" when nothing."""
     if name == "allowed_formats":
         wrong = [each for each in value if any(real not in FORMATS for real in tables.expanded([each]))]
-        return f"There is no format “{wrong[0]}”. Known: {', '.join(sorted(FORMATS))}, excel." if wrong else ""
+        return (
+            say(
+                "There is no format “{wrong}”. Known: {formats}, excel.",
+                wrong=wrong[0],
+                formats=", ".join(sorted(FORMATS)),
+            )
+            if wrong
+            else ""
+        )
     if name == "allowed_columns":
         known = {column.name for column in table.open_columns}
         wrong = [each for each in value if each not in known]
-        return f"“{wrong[0]}” is no column of {table.name} that may be used." if wrong else ""
+        return (
+            say("“{wrong}” is no column of {table} that may be used.", wrong=wrong[0], table=table.name)
+            if wrong
+            else ""
+        )
     if name == "row_filter":
         return next((fault for check in check_row_filter if (fault := check(value, table))), "")
     if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value <= LARGEST:
-        return f"Use a whole number from 0 to {LARGEST:,}."
+        return say("Use a whole number from 0 to {largest:,}.", largest=LARGEST)
     return ""
 
 

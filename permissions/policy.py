@@ -14,6 +14,8 @@ from django.db.models import Model, Q, QuerySet
 from django.http import Http404
 from guardian.shortcuts import assign_perm, get_objects_for_user, get_users_with_perms, remove_perm
 
+from servicevault.wording import say
+
 M = TypeVar("M", bound=Model)
 
 
@@ -21,7 +23,7 @@ class Denied(PermissionDenied):
     """The object is visible but the action is not allowed; names the permission that is missing (C11)."""
 
     def __init__(self, permission: str) -> None:
-        super().__init__(f"You need the permission “{permission}”.")
+        super().__init__(say("You need the permission “{permission}”.", permission=permission))
         self.permission = permission
 
 

@@ -13,6 +13,7 @@ from django.db import transaction
 
 from permissions import audit
 from permissions.models import Preference
+from servicevault.wording import say
 
 REASON_CHARACTERS = 500
 
@@ -40,29 +41,45 @@ class Setting:
         """What is wrong with a value; "" when nothing."""
         if self.high:
             is_number = isinstance(value, int) and not isinstance(value, bool)
-            return "" if is_number and self.low <= value <= self.high else f"Use {self.low:,} to {self.high:,}."
+            return (
+                ""
+                if is_number and self.low <= value <= self.high
+                else say("Use {low:,} to {high:,}.", low=self.low, high=self.high)
+            )
         if self.choices:
             is_list = isinstance(value, list) and value and all(each in self.choices for each in value)
-            return "" if is_list else f"Choose one or more of {', '.join(self.choices)}."
-        return "" if isinstance(value, bool) else "Use true or false."
+            return "" if is_list else say("Choose one or more of {choices}.", choices=", ".join(self.choices))
+        return "" if isinstance(value, bool) else say("Use true or false.")
 
 
 SETTINGS = {
     each.name: each
     for each in (
-        Setting("IMPORT_MAX_FILE_SIZE", "Largest file in MB", "A permission to a table may allow less.", 1, 1000),
+        Setting(
+            "IMPORT_MAX_FILE_SIZE", say("Largest file in MB"), say("A permission to a table may allow less."), 1, 1000
+        ),
         Setting(
             "IMPORT_ALLOWED_EXTENSIONS",
-            "File formats",
-            "What may be uploaded; a permission to a table may allow less.",
+            say("File formats"),
+            say("What may be uploaded; a permission to a table may allow less."),
             choices=("csv", "json", "jsonl", "xlsx", "xls", "xml", "yaml"),
         ),
-        Setting("IMPORT_BATCH_SIZE", "Rows in one transaction", "Where a job does not say otherwise.", 10, 10_000),
-        Setting("IMPORT_JOB_TIMEOUT", "Seconds a job may take", "Then it fails and can be resumed.", 60, 86_400),
-        Setting("IMPORT_MAX_CONCURRENT_JOBS", "Jobs at the same time", "Others wait for their turn.", 1, 20),
-        Setting("IMPORT_REQUIRE_APPROVAL", "Every import needs an approval", "By somebody who did not start it."),
         Setting(
-            "AUDIT_RETENTION_DAYS", "Days the audit log is kept", "Older entries are removed once a day.", 1, 36_500
+            "IMPORT_BATCH_SIZE", say("Rows in one transaction"), say("Where a job does not say otherwise."), 10, 10_000
+        ),
+        Setting(
+            "IMPORT_JOB_TIMEOUT", say("Seconds a job may take"), say("Then it fails and can be resumed."), 60, 86_400
+        ),
+        Setting("IMPORT_MAX_CONCURRENT_JOBS", say("Jobs at the same time"), say("Others wait for their turn."), 1, 20),
+        Setting(
+            "IMPORT_REQUIRE_APPROVAL", say("Every import needs an approval"), say("By somebody who did not start it.")
+        ),
+        Setting(
+            "AUDIT_RETENTION_DAYS",
+            say("Days the audit log is kept"),
+            say("Older entries are removed once a day."),
+            1,
+            36_500,
         ),
     )
 }
@@ -97,9 +114,9 @@ def change(given: Mapping[str, Any], *, by: Any, reason: str = "") -> list[str]:
     """
     if not by.is_superuser:
         raise PermissionDenied
-    errors = {name: "There is no such setting." for name in given if name not in SETTINGS}
+    errors = {name: say("There is no such setting.") for name in given if name not in SETTINGS}
     errors |= {name: SETTINGS[name].fault(new) for name, new in given.items() if name in SETTINGS}
-    errors |= {name: "The environment sets it." for name in given if is_locked(name)}
+    errors |= {name: say("The environment sets it.") for name in given if is_locked(name)}
     if faults := {name: text for name, text in errors.items() if text}:
         raise Refused(faults)
     before = values()

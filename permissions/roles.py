@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+from servicevault.wording import say
+
 FUNCTIONAL: dict[str, str] = {
-    "system.import": "Use the import system and see own jobs",
-    "system.configure": "Create, change and delete templates; install packs",
-    "system.import.configure": "Create and change import profiles, queries and schedules",
-    "import.profiles.manage": "Create and change import profiles, queries and schedules",
-    "system.import.execute": "Start, rehearse, retry and resume imports",
-    "import.jobs.execute": "Start, rehearse, retry and resume imports",
-    "import.jobs.monitor": "See other people's jobs, statistics and error details",
-    "import.records.manage": "Approve, retry and delete records; work the review queue",
-    "import.rollback": "Roll back imports and undo rollbacks",
-    "import.approve": "Decide approvals",
-    "import.raw_sql": "Write SQL queries",
-    "import.pii.reveal": "See unmasked previews",
-    "data.permissions.manage": "Grant table permissions",
-    "export.links": "Create download links",
-    "export.unguarded": "Export without the formula guard",
-    "audit.view": "Read everyone's audit log",
-    "system.metrics": "Read metrics",
+    "system.import": say("Use the import system and see own jobs"),
+    "system.configure": say("Create, change and delete templates; install packs"),
+    "system.import.configure": say("Create and change import profiles, queries and schedules"),
+    "import.profiles.manage": say("Create and change import profiles, queries and schedules"),
+    "system.import.execute": say("Start, rehearse, retry and resume imports"),
+    "import.jobs.execute": say("Start, rehearse, retry and resume imports"),
+    "import.jobs.monitor": say("See other people's jobs, statistics and error details"),
+    "import.records.manage": say("Approve, retry and delete records; work the review queue"),
+    "import.rollback": say("Roll back imports and undo rollbacks"),
+    "import.approve": say("Decide approvals"),
+    "import.raw_sql": say("Write SQL queries"),
+    "import.pii.reveal": say("See unmasked previews"),
+    "data.permissions.manage": say("Grant table permissions"),
+    "export.links": say("Create download links"),
+    "export.unguarded": say("Export without the formula guard"),
+    "audit.view": say("Read everyone's audit log"),
+    "system.metrics": say("Read metrics"),
 }
 PAGES: dict[str, str] = {
-    "pages.import.manage": "Import",
-    "pages.settings.import": "Import settings",
-    "pages.settings.data_import": "Data import",
-    "pages.settings.data_export": "Data export",
-    "pages.exports": "Exports",
-    "pages.approvals": "Approvals",
-    "pages.audit": "Audit",
-    "pages.analytics": "Analytics",
+    "pages.import.manage": say("Import"),
+    "pages.settings.import": say("Import settings"),
+    "pages.settings.data_import": say("Data import"),
+    "pages.settings.data_export": say("Data export"),
+    "pages.exports": say("Exports"),
+    "pages.approvals": say("Approvals"),
+    "pages.audit": say("Audit"),
+    "pages.analytics": say("Analytics"),
 }
 WIDGETS: dict[str, str] = {
-    "widget.import.jobs": "Running imports",
-    "widget.import.review": "Review queue",
-    "widget.import.sync": "Next syncs",
-    "widget.export.jobs": "Recent exports",
+    "widget.import.jobs": say("Running imports"),
+    "widget.import.review": say("Review queue"),
+    "widget.import.sync": say("Next syncs"),
+    "widget.export.jobs": say("Recent exports"),
 }
 ALL: dict[str, str] = FUNCTIONAL | PAGES | WIDGETS
 

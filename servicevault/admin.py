@@ -22,6 +22,7 @@ from servicevault.models import (
     TimeEntry,
     User,
 )
+from servicevault.wording import say
 
 admin.site.site_header = admin.site.site_title = "Service Vault"
 
@@ -33,7 +34,7 @@ class PersonForm(forms.ModelForm):
         required=False,
         strip=False,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
-        help_text="Leave it empty to keep the present one. People without a password cannot log in.",
+        help_text=say("Leave it empty to keep the present one. People without a password cannot log in."),
     )
 
     class Meta:

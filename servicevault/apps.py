@@ -2,10 +2,15 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
+from django.utils import translation
+
+from servicevault import wording
+from servicevault.celery import app as celery_app
 
 
 class ServiceVaultConfig(AppConfig):
     name = "servicevault"
+    celery = celery_app  # with the registry there is the application that shared tasks belong to
     verbose_name = "Service Vault"
 
     def ready(self) -> None:
@@ -13,6 +18,7 @@ class ServiceVaultConfig(AppConfig):
         from servicevault import access, checks, database_roles, targets  # noqa: F401 - the checks register themselves
         from servicevault.api import limits
 
+        wording.speak(translation.gettext, translation.ngettext)
         limits.refuse_unknown()
         targets.register()
         access.register()

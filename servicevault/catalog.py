@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from servicevault.wording import say
+
 FieldType = Literal[
     "text", "email", "integer", "minutes", "numeric", "boolean", "timestamptz", "json", "tags", "uuid", "column"
 ]
@@ -198,7 +200,9 @@ def lookup(name: str) -> Lookup:
     try:
         return _lookups[name]
     except KeyError:
-        raise UnknownTarget(f"“{name}” cannot be looked up in. Known: {', '.join(_lookups)}.") from None
+        raise UnknownTarget(
+            say("“{name}” cannot be looked up in. Known: {lookups}.", name=name, lookups=", ".join(_lookups))
+        ) from None
 
 
 def get(name: str) -> Target:
@@ -209,7 +213,9 @@ def get(name: str) -> Target:
     try:
         return _targets[name]
     except KeyError:
-        raise UnknownTarget(f"“{name}” is not a target type. Known: {', '.join(names())}.") from None
+        raise UnknownTarget(
+            say("“{name}” is not a target type. Known: {names}.", name=name, names=", ".join(names()))
+        ) from None
 
 
 def names() -> list[str]:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from servicevault.wording import say
+
 PATIENCE_SECONDS = 60.0
 LOOK_AGAIN_SECONDS = 0.3
 ROWS = [
@@ -48,9 +50,13 @@ class Service:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
             said = error.read().decode("utf-8", "replace")[:500]
-            raise SelftestFailed(f"{method} {path} was answered {error.code}: {said}") from None
+            raise SelftestFailed(
+                say("{method} {path} was answered {code}: {said}", method=method, path=path, code=error.code, said=said)
+            ) from None
         except OSError as error:
-            raise SelftestFailed(f"{self.url} does not answer: {error}. Is it running? manage.py up") from None
+            raise SelftestFailed(
+                say("{url} does not answer: {error}. Is it running? manage.py up", url=self.url, error=error)
+            ) from None
 
     def json(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         data = None if method == "GET" else json.dumps(body or {}).encode()
@@ -63,12 +69,14 @@ def run(service: Service, table: str, tell: Callable[[str], None]) -> None:
     job = json.loads(service.call("POST", "/import/upload", *_form(table)))["job_id"]
     report = service.json("POST", f"/import/{job}/validate")
     if not report["isValid"]:
-        raise SelftestFailed(f"The validation found errors: {report['errors'][:3]}")
+        raise SelftestFailed(say("The validation found errors: {errors}", errors=report["errors"][:3]))
     service.json("POST", f"/import/{job}/start")
     status = _awaited(service, f"/import/{job}/status")
     if status["created_rows"] != len(ROWS):
-        raise SelftestFailed(f"{status['created_rows']} of {len(ROWS)} rows were created.")
-    tell(f"Imported {len(ROWS)} rows as job {status['id']}.")
+        raise SelftestFailed(
+            say("{created_rows} of {rows} rows were created.", created_rows=status["created_rows"], rows=len(ROWS))
+        )
+    tell(say("Imported {rows} rows as job {id}.", rows=len(ROWS), id=status["id"]))
     wanted = {"table_name": table, "export_format": "csv", "sort": [{"column": "id"}]}
     export = service.json("POST", "/export/create", wanted)["job_id"]
     made = _awaited(service, f"/export/{export}/status")
@@ -78,9 +86,11 @@ def run(service: Service, table: str, tell: Callable[[str], None]) -> None:
     guarded = [tuple(f"'{cell}" if cell.startswith("=") else cell for cell in row) for row in ROWS]
     expected = [COLUMNS, *guarded]
     if [_plain(row) for row in found] != [_plain(row) for row in expected]:
-        raise SelftestFailed(f"The exported file differs.\nexpected: {expected}\nfound:    {found}")
+        raise SelftestFailed(
+            say("The exported file differs.\nexpected: {expected}\nfound:    {found}", expected=expected, found=found)
+        )
     service.call("DELETE", f"/export/{export}")
-    tell(f"Exported them as job {made['id']}; the file is what was imported.")
+    tell(say("Exported them as job {id}; the file is what was imported.", id=made["id"]))
 
 
 def _plain(row: tuple[str, ...]) -> tuple[str, ...]:
@@ -95,9 +105,21 @@ def _awaited(service: Service, path: str) -> dict[str, Any]:
         if found["status"] == "completed":
             return found
         if found["status"] in ("failed", "cancelled", "awaiting_approval"):
-            raise SelftestFailed(f"The job is {found['status']}: {found.get('error_message') or 'no reason given'}")
+            raise SelftestFailed(
+                say(
+                    "The job is {status}: {error_message}",
+                    status=found["status"],
+                    error_message=found.get("error_message") or say("no reason given"),
+                )
+            )
         time.sleep(LOOK_AGAIN_SECONDS)
-    raise SelftestFailed(f"The job is still {found['status']} after {PATIENCE_SECONDS:.0f} seconds. Does a worker run?")
+    raise SelftestFailed(
+        say(
+            "The job is still {status} after {patience_seconds:.0f} seconds. Does a worker run?",
+            status=found["status"],
+            patience_seconds=PATIENCE_SECONDS,
+        )
+    )
 
 
 def _form(table: str) -> tuple[bytes, str]:

@@ -24,6 +24,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 
+from servicevault.wording import say
+
 BLOCK = 256 * 1024
 STRAY_SECONDS = 24 * 3600  # a file nobody knows is left alone so long: a process may just be making it
 _TAG = 16
@@ -113,7 +115,7 @@ def read(stored: Stored, start: int = 0, stop: int | None = None) -> Iterator[by
                 block = cipher.decrypt(_nonce(number), file.read(BLOCK + _TAG), None)
                 yield block[max(0, start - number * BLOCK) : stop - number * BLOCK]
     except (OSError, InvalidTag, InvalidToken) as error:
-        raise FileGone("The file is not kept any more, or it was damaged.") from error
+        raise FileGone(say("The file is not kept any more, or it was damaged.")) from error
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from django.conf import settings
 from django.db import NotSupportedError, connection, transaction
 from psycopg import sql
 
+from servicevault.wording import say
+
 _INTERNAL = re.compile(
     r"^(django_|auth_|authtoken_|celery_|channels_|guardian_|idempotent_|importer_stage_|notifications$|pg_)"
 )
@@ -258,7 +260,7 @@ def find(name: str) -> Table:
         )
         row = cursor.fetchone()
         if row is None or is_internal(row[0], row[1]):
-            raise UnknownTable(f"There is no table “{name}”.")
+            raise UnknownTable(say("There is no table “{name}”.", name=name))
         schema, relation, comment, estimate = row
         quoted = sql.Identifier(schema, relation).as_string(cursor.connection)
         cursor.execute(_COLUMNS, [quoted])

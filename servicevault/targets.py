@@ -17,6 +17,7 @@ from servicevault.catalog import register as register_target
 from servicevault.models.people import AccountType
 from servicevault.models.tickets import AuthorKind, Channel, Priority, Status, TextFormat
 from servicevault.models.time_entries import EntryStatus
+from servicevault.wording import say
 
 _ACCOUNT = Reference(types=("accounts",), unresolved="default")
 _TIMES = (Field("created_at", "timestamptz"), Field("updated_at", "timestamptz"))
@@ -31,7 +32,7 @@ def _texts(*names: str, length: int = 255) -> tuple[Field, ...]:
 
 ACCOUNTS = Target(
     name="accounts",
-    label="Accounts",
+    label=say("Accounts"),
     table="accounts",
     order=10,
     json_column="custom_fields",
@@ -79,7 +80,7 @@ def _email_key(user_type: str) -> UniqueKey:
 
 CUSTOMER_USERS = Target(
     name="customer_users",
-    label="Customer users",
+    label=say("Customer users"),
     table="users",
     order=30,
     json_column="custom_fields",
@@ -109,7 +110,7 @@ CUSTOMER_USERS = Target(
 
 AGENTS = Target(
     name="agents",
-    label="Agents",
+    label=say("Agents"),
     table="users",
     order=20,
     json_column="custom_fields",
@@ -118,7 +119,7 @@ AGENTS = Target(
         "user_type": "'agent'",
         "role_id": "(SELECT r.id FROM permissions_role r WHERE r.name = 'Agent')",
     },
-    fields=(*_PERSON_FIELDS, Field("role", json_key="role", help="Kept as a note; grants nothing here.")),
+    fields=(*_PERSON_FIELDS, Field("role", json_key="role", help=say("Kept as a note; grants nothing here."))),
     derived={"name": _NAME.format("p.email")},
     derived_needs={"name": (("first_name", "last_name"),)},
     defaults=_PERSON_DEFAULTS,
@@ -130,7 +131,7 @@ AGENTS = Target(
 
 TICKETS = Target(
     name="tickets",
-    label="Tickets",
+    label=say("Tickets"),
     table="tickets",
     order=40,
     json_column="custom_fields",
@@ -141,7 +142,7 @@ TICKETS = Target(
         Field("description_format", choices=tuple(TextFormat.values)),
         Field("status", choices=tuple(Status.values)),
         Field("priority", choices=tuple(Priority.values)),
-        Field("category", column="category_id", help="Key of a ticket category."),
+        Field("category", column="category_id", help=say("Key of a ticket category.")),
         Field("queue", max_length=255),
         Field("channel", choices=tuple(Channel.values)),
         Field("tags", "tags", max_length=64),
@@ -192,7 +193,7 @@ TICKETS = Target(
 
 TICKET_COMMENTS = Target(
     name="ticket_comments",
-    label="Comments",
+    label=say("Comments"),
     table="ticket_comments",
     order=50,
     fields=(
@@ -237,7 +238,7 @@ TICKET_COMMENTS = Target(
 
 TIME_ENTRIES = Target(
     name="time_entries",
-    label="Time entries",
+    label=say("Time entries"),
     table="time_entries",
     order=60,
     json_column="custom_fields",
@@ -281,22 +282,25 @@ TIME_ENTRIES = Target(
     },
     rules={
         "end_after_start": Rule(
-            "Ends after it starts", "ended_at", "p.ended_at <= p.started_at", "The work ends before it starts."
+            say("Ends after it starts"),
+            "ended_at",
+            "p.ended_at <= p.started_at",
+            say("The work ends before it starts."),
         ),
         "at_most_a_day": Rule(
-            "At most 24 hours",
+            say("At most 24 hours"),
             "duration",
             "p.duration > 1440 OR p.ended_at > p.started_at + interval '24 hours'",
-            "The work takes more than 24 hours.",
+            say("The work takes more than 24 hours."),
         ),
         "no_second_entry": Rule(
-            "No second entry with the same agent, start and duration",
+            say("No second entry with the same agent, start and duration"),
             "started_at",
             "x.user_external_id IS NOT NULL AND (EXISTS (SELECT FROM time_entries t WHERE t.user_id = x.user_external_id "
             "AND t.started_at = p.started_at AND t.duration = p.duration AND t.deleted_at IS NULL "
             "AND t.id IS DISTINCT FROM i.target_id) "
             "OR row_number() OVER (PARTITION BY x.user_external_id, p.started_at, p.duration ORDER BY p.n) > 1)",
-            "There is an entry of the same agent with this start and duration.",
+            say("There is an entry of the same agent with this start and duration."),
         ),
     },
 )
@@ -316,7 +320,7 @@ LOGINS = Guard(
         "name", "phone", "job_title", "timezone", "locale", "custom_fields", "created_at", "updated_at",
     }),
     code="login_kept",
-    message="was not written: the person can log in here, and no import changes that.",
+    message=say("was not written: the person can log in here, and no import changes that."),
 )  # fmt: skip
 
 

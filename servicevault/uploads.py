@@ -17,6 +17,7 @@ from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 from permissions.tables import largest_upload_mb
 from servicevault import stored_files
 from servicevault.stored_files import Stored, Writer
+from servicevault.wording import say
 
 MIB = 1024 * 1024
 OTHERS_MB = 5  # packs and whatever else is no import file
@@ -27,7 +28,13 @@ class UploadTooLarge(RequestDataTooBig):
     """More bytes than the person may send at all."""
 
     def __init__(self, size: int, limit_mb: int) -> None:
-        super().__init__(f"The file has {size / MIB:,.1f} MB or more; at most {limit_mb:,} MB are allowed.")
+        super().__init__(
+            say(
+                "The file has {size:,.1f} MB or more; at most {limit_mb:,} MB are allowed.",
+                size=size / MIB,
+                limit_mb=limit_mb,
+            )
+        )
         self.size_mb, self.limit_mb = round(size / MIB, 2), limit_mb
 
 

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from servicevault import catalog, database_roles, tables
 from servicevault.tables import Table
+from servicevault.wording import say
 
 logger = logging.getLogger("servicevault.database_roles")
 
@@ -89,7 +90,7 @@ def writer(rights: Sequence[Rights], books: Sequence[Rights]) -> str | None:
     """
     for each in rights:
         if each.written and tables.is_internal(each.schema, each.relation):
-            raise ValueError(f"{each.relation} is internal: nothing is imported into it.")
+            raise ValueError(say("{relation} is internal: nothing is imported into it.", relation=each.relation))
     if not database_roles.exists(database_roles.IMPORT):
         return None
     role = database_roles.name(database_roles.IMPORT)

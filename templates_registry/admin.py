@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from importer.errors import ImporterError
+from servicevault.wording import say
 from templates_registry import notation, operations
 from templates_registry.lint import LintFailed, lint_text
 from templates_registry.models import Template
@@ -22,7 +23,7 @@ PROBLEMS_SHOWN = 10
 
 class TemplateForm(forms.ModelForm):
     source = forms.CharField(
-        label="Definition (YAML)",
+        label=say("Definition (YAML)"),
         widget=forms.Textarea(attrs={"rows": 40, "cols": 120, "spellcheck": "false", "class": "vLargeTextField"}),
         strip=False,
     )
@@ -43,7 +44,12 @@ class TemplateForm(forms.ModelForm):
         if not report.valid:
             raise ValidationError(
                 [
-                    f"Line {finding.line}, column {finding.column}: {finding.message}"
+                    say(
+                        "Line {line}, column {column}: {finding}",
+                        line=finding.line,
+                        column=finding.column,
+                        finding=finding.message,
+                    )
                     for finding in report.errors[:PROBLEMS_SHOWN]
                 ]
             )
@@ -51,7 +57,7 @@ class TemplateForm(forms.ModelForm):
 
 
 class UploadForm(forms.Form):
-    file = forms.FileField(label="Template (.json, .yaml or .zip)")
+    file = forms.FileField(label=say("Template (.json, .yaml or .zip)"))
 
 
 @admin.register(Template)
@@ -107,21 +113,28 @@ class TemplateAdmin(admin.ModelAdmin):
             else:
                 for warning in found.warnings:
                     self.message_user(request, warning, messages.WARNING)
-                self.message_user(request, f"{found.template.name} {found.template.version} is installed.")
+                self.message_user(
+                    request,
+                    say(
+                        "{template} {version} is installed.",
+                        template=found.template.name,
+                        version=found.template.version,
+                    ),
+                )
                 return HttpResponseRedirect(reverse("admin:templates_registry_template_changelist"))
         context = {
             **self.admin_site.each_context(request),
             "form": form,
             "opts": self.model._meta,
-            "title": "Import a template",
+            "title": say("Import a template"),
         }
         return TemplateResponse(request, "admin/templates_registry/template/import.html", context)
 
-    @admin.action(description="Export as zip")
+    @admin.action(description=say("Export as zip"))
     def export_zip(self, request: HttpRequest, queryset: QuerySet[Template]) -> HttpResponse | None:
         template = queryset.first()
         if template is None or queryset.count() > 1:
-            self.message_user(request, "Choose one template to export.", messages.WARNING)
+            self.message_user(request, say("Choose one template to export."), messages.WARNING)
             return None
         exported = operations.export_template(template, "zip")
         return HttpResponse(
@@ -130,8 +143,8 @@ class TemplateAdmin(admin.ModelAdmin):
             headers={"Content-Disposition": f'attachment; filename="{exported.filename}"'},
         )
 
-    @admin.action(description="Copy, to change the copy")
+    @admin.action(description=say("Copy, to change the copy"))
     def make_copy(self, request: HttpRequest, queryset: QuerySet[Template]) -> None:
         for template in queryset:
             operations.copy(template, by=request.user)
-        self.message_user(request, "Copied.")
+        self.message_user(request, say("Copied."))

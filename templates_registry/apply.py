@@ -17,6 +17,7 @@ from importer.sources.introspection import introspect
 from importer.sources.schema import SourceSchema
 from permissions import audit
 from servicevault import catalog
+from servicevault.wording import say
 from templates_registry.definition import parse_definition
 from templates_registry.detection import FitReport
 from templates_registry.detection import fit as fit_source
@@ -37,8 +38,8 @@ class TemplateConflict(ImporterError):
 
     def __init__(self, profile: ImportProfile, queries: Sequence[str]) -> None:
         super().__init__(
-            f"“{profile.name}” has queries already: {', '.join(queries)}.",
-            hint="Replace them, or merge: queries of the same key are replaced, the others stay.",
+            say("“{profile}” has queries already: {queries}.", profile=profile.name, queries=", ".join(queries)),
+            hint=say("Replace them, or merge: queries of the same key are replaced, the others stay."),
         )
         self.queries = tuple(queries)
 
@@ -185,8 +186,8 @@ def template_for(platform: str) -> Template:
     if found is None:
         known = Template.objects.filter(is_active=True).order_by("platform").values_list("platform", flat=True)
         raise PackError(
-            f"There is no template for “{platform}”.",
-            hint=f"Known: {', '.join(dict.fromkeys(known))}.",
+            say("There is no template for “{platform}”.", platform=platform),
+            hint=say("Known: {known}.", known=", ".join(dict.fromkeys(known))),
             code="not_found",
         )
     return found
@@ -218,8 +219,12 @@ def _query(
         version=old.version + 1 if old is not None else 1,
         **made,
     )
-    gaps = [f"{fit.name}: {gap} is not in the source and stays empty." for gap in fit.missing_optional]
-    off = [f"{fit.name}: {reason}; the query is off."] if reason and not fit.optional else []
+    gaps = [
+        say("{fit}: {gap} is not in the source and stays empty.", fit=fit.name, gap=gap) for gap in fit.missing_optional
+    ]
+    off = (
+        [say("{fit}: {reason}; the query is off.", fit=fit.name, reason=reason)] if reason and not fit.optional else []
+    )
     return query, [*off, *gaps, *(f"{fit.name}: {text}" for text in warnings)]
 
 
@@ -235,8 +240,12 @@ def mapped_by_name(spec: QuerySpec, plain: frozenset[str]) -> tuple[QuerySpec, l
             continue
         meant = target_field(target, field.target)
         if not meant or meant in taken:
-            why = f"{meant} is filled already" if meant else f"{target.label} have no field of that name"
-            warnings.append(f"the column {field.target} is not mapped: {why}.")
+            why = (
+                say("{meant} is filled already", meant=meant)
+                if meant
+                else say("{target} have no field of that name", target=target.label)
+            )
+            warnings.append(say("the column {target} is not mapped: {why}.", target=field.target, why=why))
             continue
         taken.add(meant)
         fields.append(replace(field, target=meant))

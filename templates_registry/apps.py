@@ -5,6 +5,8 @@ from typing import Any
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
+from servicevault.wording import say
+
 
 def load_shipped_packs(sender: AppConfig, **kwargs: Any) -> None:
     """Bring the packs up to date with the code that was just migrated to (T12)."""
@@ -24,7 +26,7 @@ def _tables() -> list[str]:
 
 class TemplatesRegistryConfig(AppConfig):
     name = "templates_registry"
-    verbose_name = "Templates"
+    verbose_name = say("Templates")
 
     def ready(self) -> None:
         from servicevault.api import failures

@@ -21,6 +21,7 @@ from importer.query.reading import Members
 from importer.query.scope import FAMILIES
 from importer.query.spec import FilterGroup
 from servicevault import catalog
+from servicevault.wording import say
 from templates_registry.pack import (
     Definition,
     Parameter,
@@ -81,7 +82,7 @@ def parse_definition(data: object) -> Definition:
         name=_needed(members, "name"),
         platform=_slug(members, "platform"),
         description=members.text("description", limit=10_000),
-        version=_matching(members, "version", _VERSION, "1.0.0", "A version has three numbers, such as 1.0.0."),
+        version=_matching(members, "version", _VERSION, "1.0.0", say("A version has three numbers, such as 1.0.0.")),
         source_timezone=_timezone(members),
         account_strategy=members.choice("account_strategy", ("", *AccountStrategy.values), ""),
         # A JSON column forgets the order of members.
@@ -94,7 +95,7 @@ def parse_definition(data: object) -> Definition:
         parameters=tuple(_parameters(members)),
     )
     if members.data.get("database_type") != "postgresql":
-        members.fault("database_type", "The database_type must be postgresql.")
+        members.fault("database_type", say("The database_type must be postgresql."))
     if problems:
         raise PackProblems(problems)
     return definition
@@ -110,7 +111,7 @@ def _size_fault(data: object) -> str:
     while pending:
         value, level = pending.pop()
         if level > MAX_LEVELS:
-            return f"The definition is nested deeper than {MAX_LEVELS} levels."
+            return say("The definition is nested deeper than {max_levels} levels.", max_levels=MAX_LEVELS)
         if isinstance(value, Mapping):
             pending.extend((item, level + 1) for item in value.values())
             size += sum(len(str(key)) + 4 for key in value)
@@ -120,7 +121,7 @@ def _size_fault(data: object) -> str:
         else:
             size += len(value.encode("utf-8", "replace")) if isinstance(value, str) else 4
         if size > MAX_BYTES:
-            return f"The definition is larger than {MAX_BYTES // 1024} KiB."
+            return say("The definition is larger than {max_bytes} KiB.", max_bytes=MAX_BYTES // 1024)
     return ""
 
 
@@ -130,14 +131,14 @@ def _size_fault(data: object) -> str:
 def _needed(members: Members, name: str) -> str:
     value = members.text(name)
     if not value.strip():
-        members.fault(name, f"The {name} is missing.")
+        members.fault(name, say("The {name} is missing.", name=name))
     return value
 
 
 def _slug(members: Members, name: str) -> str:
     value = _needed(members, name)
     if value and not _KEY.fullmatch(value):
-        members.fault(name, f"The {name} has 1 to 64 small letters, digits, _ and -.")
+        members.fault(name, say("The {name} has 1 to 64 small letters, digits, _ and -.", name=name))
     return value
 
 
@@ -156,7 +157,9 @@ def _timezone(members: Members) -> str:
     value = members.text("source_timezone")
     if value and value not in available_timezones():
         members.fault(
-            "source_timezone", f"`{value[:60]}` is not a time zone.", hint="Use a name such as Europe/Berlin."
+            "source_timezone",
+            say("`{value}` is not a time zone.", value=value[:60]),
+            hint=say("Use a name such as Europe/Berlin."),
         )
     return value
 
@@ -166,7 +169,7 @@ def _texts(members: Members, name: str, limit: int) -> Iterator[str]:
         if isinstance(item, str):
             yield item
         else:
-            members.fault(f"{name}[{index}]", "A text is expected here.")
+            members.fault(f"{name}[{index}]", say("A text is expected here."))
 
 
 def _objects(members: Members, name: str, limit: int) -> Iterator[Members]:
@@ -182,8 +185,8 @@ def _requirements(members: Members, name: str = "requires") -> tuple[Requirement
         if match is None or (family and family not in FAMILIES.values()):
             members.fault(
                 f"{name}[{index}]",
-                f"`{text[:80]}` is not a requirement.",
-                hint="Write table, table.column or table.column:family.",
+                say("`{text}` is not a requirement.", text=text[:80]),
+                hint=say("Write table, table.column or table.column:family."),
             )
         else:
             found.append(Requirement(match["table"], match["column"] or "", family or ""))
@@ -196,12 +199,19 @@ def _requirements(members: Members, name: str = "requires") -> tuple[Requirement
 def _queries(configuration: Members) -> Iterator[QueryDefinition]:
     given = configuration.pairs("queries")
     if len(given) > MAX_QUERIES:
-        configuration.fault("queries", f"At most {MAX_QUERIES} queries are allowed; there are {len(given)}.")
+        configuration.fault(
+            "queries",
+            say(
+                "At most {max_queries} queries are allowed; there are {given}.",
+                max_queries=MAX_QUERIES,
+                given=len(given),
+            ),
+        )
         return
     for key, data in given:
         members = Members(data, f"configuration.queries.{key[:80]}", configuration.problems)
         if not _KEY.fullmatch(key):
-            members.fault("", "A key has 1 to 64 small letters, digits, _ and -.")
+            members.fault("", say("A key has 1 to 64 small letters, digits, _ and -."))
             continue
         members.only(*_SPEC_MEMBERS, "requires", "variants", "optional", "missing_reason")
         forms = tuple(form for form in _forms(key, members) if form is not None)
@@ -225,7 +235,7 @@ def _forms(key: str, members: Members) -> Iterator[QueryForm | None]:
         variant.only(*_SPEC_MEMBERS, "requires")
         name = _slug(variant, "name")
         if name in seen:
-            variant.fault("name", f"The variant `{name}` is there twice.")
+            variant.fault("name", say("The variant `{name}` is there twice.", name=name))
         seen.add(name)
         own = {member: variant.data[member] for member in _SPEC_MEMBERS if member in variant.data and member != "name"}
         yield _form(key, name, (*requires, *_requirements(variant)), {**common, **own}, variant)
@@ -290,9 +300,11 @@ def _views(configuration: Members) -> Iterator[ViewDefinition]:
     seen: set[str] = set()
     for members in _objects(configuration, "views", MAX_VIEWS):
         members.only("name", "sql", "key", "key_source", "comment", "requires")
-        name = _matching(members, "name", _VIEW_NAME, "", "A view is named by small letters, digits and _.")
+        name = _matching(members, "name", _VIEW_NAME, "", say("A view is named by small letters, digits and _."))
         if not name or name in seen:
-            members.fault("name", f"The view `{name}` is there twice." if name else "The view has no name.")
+            members.fault(
+                "name", say("The view `{name}` is there twice.", name=name) if name else say("The view has no name.")
+            )
         seen.add(name)
         yield ViewDefinition(
             name=name,
@@ -307,7 +319,7 @@ def _views(configuration: Members) -> Iterator[ViewDefinition]:
 def _select(members: Members) -> str:
     text = members.text("sql", limit=MAX_SQL)
     if not text.strip():
-        members.fault("sql", "The SQL is missing.")
+        members.fault("sql", say("The SQL is missing."))
     elif fault := view_fault(text):
         members.fault("sql", fault)
     return text
@@ -321,10 +333,10 @@ def _rules(members: Members) -> Iterator[Rule]:
         rule.only("table", "column", "row", "weight", "absent")
         weight = rule.data.get("weight", 1)
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= 1000:
-            rule.fault("weight", "A weight is a number from 0 to 1,000.")
+            rule.fault("weight", say("A weight is a number from 0 to 1,000."))
             continue
         if sum(rule.has(name) for name in ("table", "column", "row")) != 1:
-            rule.fault("", "A rule names a table, a column (table.column) or a row.")
+            rule.fault("", say("A rule names a table, a column (table.column) or a row."))
             continue
         absent = rule.flag("absent", default=False)
         if rule.has("row"):
@@ -335,7 +347,7 @@ def _rules(members: Members) -> Iterator[Rule]:
         text = rule.text("table", "column")
         match = _REQUIREMENT.fullmatch(text)
         if match is None or match["family"] or bool(match["column"]) != rule.has("column"):
-            rule.fault("table" if rule.has("table") else "column", f"`{text[:80]}` is not a name.")
+            rule.fault("table" if rule.has("table") else "column", say("`{text}` is not a name.", text=text[:80]))
             continue
         yield Rule(match["table"], match["column"] or "", None, weight, absent)
 

@@ -14,6 +14,7 @@ from importer.query.dumping import dump_spec
 from importer.sources.introspection import resolve_types
 from importer.sources.schema import PackView, SourceSchema
 from importer.sources.session import SourceSession, identifier
+from servicevault.wording import say
 from templates_registry.fitting import QueryFit, pack_views, unmet
 from templates_registry.pack import Definition, Probe, Rule
 from templates_registry.parameters import Choice, ParameterAnswer, fitted, values_of
@@ -211,7 +212,7 @@ def _answers(
         except ImporterError as error:
             if not session.is_open:
                 raise
-            warnings.append(f"The probe {probe.name} got no answer: {error.message}")
+            warnings.append(say("The probe {probe} got no answer: {error}", probe=probe.name, error=error.message))
             answers.append(ProbeAnswer(probe.name, None, "question", probe.question))
     return answers, warnings
 
@@ -238,7 +239,7 @@ def _gap_warnings(queries: tuple[QueryFit, ...]) -> Iterator[str]:
         if query.status == "missing" and not query.optional:
             yield f"{query.name}: {query.reason}."
         for gap in query.missing_optional:
-            yield f"{query.name}: {gap} is not there and stays empty."
+            yield say("{query}: {gap} is not there and stays empty.", query=query.name, gap=gap)
 
 
 def _query_dict(query: QueryFit) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from importer.errors import PackError
+from servicevault.wording import say
 
 MAIN, CHANGELOG, SIGNATURE = "pack.yaml", "CHANGELOG.md", "signature"
 MAX_ENTRIES = 200
@@ -47,12 +48,16 @@ class PackFiles:
 def read_folder(folder: Path) -> PackFiles:
     """The pack in a folder; hidden files are none of it. Raises PackError naming a file that does not belong."""
     if not (folder / MAIN).is_file():
-        raise PackError(f"{folder.name} has no {MAIN}.", hint="A pack is a folder with a pack.yaml.", where=folder.name)
+        raise PackError(
+            say("{folder} has no {main}.", folder=folder.name, main=MAIN),
+            hint=say("A pack is a folder with a pack.yaml."),
+            where=folder.name,
+        )
     found: dict[str, bytes] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
-            raise PackError(f"{name} is a link.", hint="A pack holds files only.", where=name)
+            raise PackError(say("{name} is a link.", name=name), hint=say("A pack holds files only."), where=name)
         if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         if path.stat().st_size > MAX_FILE:
@@ -66,16 +71,22 @@ def read_zip(content: bytes) -> PackFiles:
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except (zipfile.BadZipFile, ValueError, OSError):
-        raise PackError("This is not a zip file.", hint="Export the pack again.") from None
+        raise PackError(say("This is not a zip file."), hint=say("Export the pack again.")) from None
     with archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         if len(archive.infolist()) > MAX_ENTRIES:
-            raise PackError(f"The zip has more than {MAX_ENTRIES} entries.")
+            raise PackError(
+                say("The zip has more than {max_entries} entries.", max_entries=MAX_ENTRIES),
+                hint=say("Zip the files of the pack alone."),
+            )
         found: dict[str, bytes] = {}
         for entry in entries:
             found |= _entry(archive, entry, found)
             if sum(map(len, found.values())) > MAX_TOTAL:
-                raise PackError(f"The zip unpacks to more than {MAX_TOTAL // 1024 // 1024} MB.")
+                raise PackError(
+                    say("The zip unpacks to more than {max_total} MB.", max_total=MAX_TOTAL // 1024 // 1024),
+                    hint=say("Zip the files of the pack alone."),
+                )
     return _checked(found)
 
 
@@ -96,21 +107,29 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, before: Mapping[str
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if name.startswith("/") or "\\" in name or ":" in name or "\x00" in name or ".." in name.split("/"):
         raise PackError(
-            f"“{name[:80]!r}” is no relative path.", hint="Paths are relative to the pack.", where=name[:80]
+            say("“{name!r}” is no relative path.", name=name[:80]),
+            hint=say("Paths are relative to the pack."),
+            where=name[:80],
         )
     if kind not in (0, stat.S_IFREG):
-        raise PackError(f"{name} is no plain file.", hint="A pack holds files only.", where=name)
+        raise PackError(say("{name} is no plain file.", name=name), hint=say("A pack holds files only."), where=name)
     if entry.flag_bits & 1:
-        raise PackError(f"{name} is encrypted.", where=name)
+        raise PackError(
+            say("{name} is encrypted.", name=name), hint=say("Zip the pack without a password."), where=name
+        )
     if name in before:
-        raise PackError(f"{name} is in the zip twice.", where=name)
+        raise PackError(say("{name} is in the zip twice.", name=name), hint=say("Zip the folder again."), where=name)
     try:
         with archive.open(entry) as file:
             content = file.read(MAX_FILE + 1)  # what it says of its size proves nothing
     except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, ValueError):
-        raise PackError(f"{name} cannot be unpacked.", hint="Export the pack again.", where=name) from None
+        raise PackError(
+            say("{name} cannot be unpacked.", name=name), hint=say("Export the pack again."), where=name
+        ) from None
     except zlib.error:
-        raise PackError(f"{name} cannot be unpacked.", hint="Export the pack again.", where=name) from None
+        raise PackError(
+            say("{name} cannot be unpacked.", name=name), hint=say("Export the pack again."), where=name
+        ) from None
     if len(content) > MAX_FILE:
         raise _too_large(name)
     return {name: content}
@@ -118,20 +137,30 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, before: Mapping[str
 
 def _checked(found: Mapping[str, bytes]) -> PackFiles:
     if MAIN not in found:
-        raise PackError(f"There is no {MAIN}.", hint=f"{MAIN} lies at the top of the pack.", where=MAIN)
+        raise PackError(
+            say("There is no {main}.", main=MAIN),
+            hint=say("{main} lies at the top of the pack.", main=MAIN),
+            where=MAIN,
+        )
     texts: dict[str, str] = {}
     for name, content in found.items():
         if not _ALLOWED.fullmatch(name):
-            hint = "A pack has pack.yaml, CHANGELOG.md, signature, fixtures/*.sql and expected/*.json."
-            raise PackError(f"{name[:80]} does not belong into a pack.", hint=hint, where=name[:80])
+            hint = say("A pack has pack.yaml, CHANGELOG.md, signature, fixtures/*.sql and expected/*.json.")
+            raise PackError(say("{name} does not belong into a pack.", name=name[:80]), hint=hint, where=name[:80])
         try:
             texts[name] = content.decode("utf-8")
         except UnicodeDecodeError:
-            raise PackError(f"{name} is not UTF-8.", where=name) from None
+            raise PackError(say("{name} is not UTF-8.", name=name), hint=say("Save it as UTF-8."), where=name) from None
         if "\x00" in texts[name]:
-            raise PackError(f"{name} holds a character that no text can hold.", where=name)
+            raise PackError(
+                say("{name} holds a character that no text can hold.", name=name), hint=say("Remove it."), where=name
+            )
     return PackFiles(texts)
 
 
 def _too_large(name: str) -> PackError:
-    return PackError(f"{name} has more than {MAX_FILE // 1024 // 1024} MB.", where=name)
+    return PackError(
+        say("{name} has more than {max_file} MB.", name=name, max_file=MAX_FILE // 1024 // 1024),
+        hint=say("Make the file smaller."),
+        where=name,
+    )

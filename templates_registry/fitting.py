@@ -11,6 +11,7 @@ from importer.query.problems import nearest
 from importer.query.scope import FAMILIES
 from importer.query.spec import Condition, FilterGroup, Join, QuerySpec, TableRef
 from importer.sources.schema import PackView, SourceSchema, Table
+from servicevault.wording import say
 from templates_registry.pack import Definition, QueryDefinition, QueryForm, Requirement, ViewDefinition
 
 Status = Literal["fits", "fits_with_gaps", "missing"]
@@ -25,7 +26,9 @@ class Gap:
     is_table: bool = False
 
     def __str__(self) -> str:
-        return f"{self.needs} (closest: {self.nearest})" if self.nearest else self.needs
+        return (
+            say("{needs} (closest: {nearest})", needs=self.needs, nearest=self.nearest) if self.nearest else self.needs
+        )
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def unmet(schema: SourceSchema, requirements: Iterable[Requirement]) -> Iterator
         elif need.column and (column := table.column(need.column)) is None:
             yield Gap(str(need), _nearest_column(table, need.column))
         elif need.column and column and need.family and FAMILIES.get(column.base_type, "") != need.family:
-            yield f"{need} is {column.type}; a {need.family} is expected."
+            yield say("{need} is {type}; a {family} is expected.", need=need, type=column.type, family=need.family)
 
 
 def _distance(fit: QueryFit) -> int:
@@ -123,7 +126,9 @@ def _reason(query: QueryDefinition, gaps: list[Gap], differences: tuple[str, ...
         return query.missing_reason
     if gaps:
         shown = ", ".join(str(gap) for gap in gaps[:3])
-        return f"missing in the source: {shown}{' and more' if len(gaps) > 3 else ''}"
+        if len(gaps) > 3:
+            return say("missing in the source: {shown} and more", shown=shown)
+        return say("missing in the source: {shown}", shown=shown)
     return differences[0]
 
 

@@ -15,6 +15,7 @@ from importer.query import nodes
 from importer.query.problems import nearest
 from importer.query.raw import read_raw
 from servicevault import catalog
+from servicevault.wording import say, say_count
 from templates_registry import notation
 from templates_registry.apply import mapped_by_name
 from templates_registry.definition import PackProblems, parse_definition
@@ -65,7 +66,11 @@ class LintFailed(PackError):
     def __init__(self, report: LintReport) -> None:
         self.report = report
         first = report.errors[0]
-        super().__init__(str(first), hint=f"{len(report.errors)} errors in all.", where=first.file)
+        super().__init__(
+            str(first),
+            hint=say_count("{count} error in all.", "{count} errors in all.", len(report.errors)),
+            where=first.file,
+        )
 
 
 def lint_pack(files: PackFiles) -> LintReport:
@@ -116,7 +121,14 @@ def _faults(definition: Definition) -> Iterator[tuple[str, str, bool]]:
         for column in _defaulted(view.sql):
             if (view.name, column) in coded:
                 path = f"configuration.views[{index}].sql"
-                yield path, f"{column} feeds a coded field; CASE without ELSE, so that unknown codes are seen.", True
+                yield (
+                    path,
+                    say(
+                        "{column} feeds a coded field; CASE without ELSE, so that unknown codes are seen.",
+                        column=column,
+                    ),
+                    True,
+                )
 
 
 def _form_faults(form: QueryForm, path: str, own: str) -> Iterator[tuple[str, str, bool]]:
@@ -130,16 +142,31 @@ def _form_faults(form: QueryForm, path: str, own: str) -> Iterator[tuple[str, st
         at = f"{path}.fields[{index}]"
         if index not in form.plain and target.field(field.target) is None:
             closest = nearest(field.target, target.known)
-            hint = f" Did you mean {closest}?" if closest else ""
-            yield at, f"{target.label} have no field “{field.target}”.{hint}", True
+            hint = say("Did you mean {closest}?", closest=closest) if closest else ""
+            said = say("{target} have no field “{field}”.", target=target.label, field=field.target)
+            yield at, f"{said} {hint}".strip(), True
         if field.target in CODED and field.source is not None and _has_else(field.source):
-            yield at, f"CASE with ELSE on {field.target}: unknown codes would be lost. Leave the ELSE out.", True
+            yield (
+                at,
+                say(
+                    "CASE with ELSE on {target}: unknown codes would be lost. Leave the ELSE out.", target=field.target
+                ),
+                True,
+            )
     mapped, warnings = mapped_by_name(form.spec, frozenset(form.spec.fields[index].target for index in form.plain))
     yield from ((f"{path}.fields", warning, False) for warning in warnings)
     given = {field.target for field in mapped.fields}
     lacking = [name for name in target.must_map if name not in given and name not in target.derived_needs]
     if form.spec.kind != "sql" and lacking:
-        yield f"{path}.fields", f"{target.label} need {', '.join(lacking)}; the import will refuse the query.", False
+        yield (
+            f"{path}.fields",
+            say(
+                "{target} need {lacking}; the import will refuse the query.",
+                target=target.label,
+                lacking=", ".join(lacking),
+            ),
+            False,
+        )
 
 
 def _has_else(node: nodes.Node) -> bool:
@@ -180,10 +207,10 @@ def _untested(files: PackFiles, definition: Definition, document: notation.Docum
         try:
             found = json.loads(text)
         except json.JSONDecodeError as error:
-            yield Finding(path, error.lineno, error.colno, f"This is not JSON: {error.msg}.")
+            yield Finding(path, error.lineno, error.colno, say("This is not JSON: {msg}.", msg=error.msg))
             continue
         except RecursionError:
-            yield Finding(path, 1, 1, "This is nested too deeply.")
+            yield Finding(path, 1, 1, say("This is nested too deeply."))
             continue
         queries = found.get("queries") if isinstance(found, dict) else None
         if isinstance(queries, dict) and path.replace("expected/", "fixtures/").replace(".json", ".sql") in files.texts:
@@ -191,4 +218,6 @@ def _untested(files: PackFiles, definition: Definition, document: notation.Docum
     for query in definition.queries:
         if query.key not in tested:
             place = document.place(f"configuration.queries.{query.key}")
-            yield Finding(MAIN, *place, f"The query {query.key} has no test: no fixture with expected rows names it.")
+            yield Finding(
+                MAIN, *place, say("The query {key} has no test: no fixture with expected rows names it.", key=query.key)
+            )

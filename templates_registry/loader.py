@@ -9,6 +9,7 @@ from typing import Any, Literal
 from django.db import transaction
 
 from importer.errors import PackError
+from servicevault.wording import say
 from templates_registry import notation
 from templates_registry.definition import parse_definition
 from templates_registry.files import MAIN, PackFiles, read_folder
@@ -44,7 +45,7 @@ def read_pack(folder: Path) -> Pack:
         data = notation.read(files.main, MAIN).data
         return Pack(files, data, parse_definition(data))
     except (PackError, OSError) as error:
-        message = error.message if isinstance(error, PackError) else "it cannot be read."
+        message = error.message if isinstance(error, PackError) else say("it cannot be read.")
         hint, where = (error.hint, error.where) if isinstance(error, PackError) else ("", "")
         raise PackError(f"{folder.name}: {message}", hint=hint, where=where) from error
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from importer.errors import PackError
+from servicevault.wording import say
 
 TOP_ORDER = (
     "name", "platform", "database_type", "version", "description", "source_timezone", "account_strategy",
@@ -46,7 +47,7 @@ class NotationError(PackError):
     """A text that is no YAML or JSON; `line` and `column` say where it stops being it."""
 
     def __init__(self, name: str, message: str, line: int = 1, column: int = 1) -> None:
-        super().__init__(message, hint="Check indentation and quotes.", where=name)
+        super().__init__(message, hint=say("Check indentation and quotes."), where=name)
         self.line, self.column = line, column
 
 
@@ -80,16 +81,20 @@ def read(text: str, name: str = "pack.yaml") -> Document:
         if not is_json and node is not None:
             data = _json(loader.construct_document(node))
     except json.JSONDecodeError as error:
-        raise NotationError(name, f"{name} cannot be read as JSON: {error.msg}.", error.lineno, error.colno) from None
+        raise NotationError(
+            name, say("{name} cannot be read as JSON: {msg}.", name=name, msg=error.msg), error.lineno, error.colno
+        ) from None
     except yaml.YAMLError as error:
         if is_json:
             return Document(data)
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        message = f"{name} cannot be read as YAML, line {line}, column {column}."
+        message = say(
+            "{name} cannot be read as YAML, line {line}, column {column}.", name=name, line=line, column=column
+        )
         raise NotationError(name, message, line, column) from None
     except (RecursionError, ValueError, TypeError):
-        raise NotationError(name, f"{name} cannot be read.") from None
+        raise NotationError(name, say("{name} cannot be read.", name=name)) from None
     return Document(data, node)
 
 

@@ -14,6 +14,7 @@ from importer.errors import PackError
 from importer.query import nodes
 from importer.query.spec import Condition, FilterGroup, QuerySpec
 from importer.sources.schema import SourceSchema
+from servicevault.wording import say
 from templates_registry.fitting import QueryFit, fit_query, with_variant
 from templates_registry.pack import Definition, Parameter
 
@@ -57,7 +58,11 @@ def answered(fit: QueryFit, definition: Definition, values: Mapping[str, Value])
     needed = names_in(fit.spec) | {item.name for item in definition.parameters if item.required}
     lacking = [item for item in definition.parameters if item.name in needed and item.name not in values]
     if lacking and fit.status != "missing":
-        reason = f"needs an answer ({lacking[0].name}): {lacking[0].question or lacking[0].name}"
+        reason = say(
+            "needs an answer ({lacking}): {question}",
+            lacking=lacking[0].name,
+            question=lacking[0].question or lacking[0].name,
+        )
         return replace(fit, status="missing", reason=reason, optional=False)  # somebody must know
     return replace(fit, spec=_filled(fit.spec, values)) if values else fit
 
@@ -83,8 +88,8 @@ def require_known(definition: Definition, names: Iterable[str]) -> None:
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise PackError(
-            f"“{definition.name}” does not ask for “{unknown[0]}”.",
-            hint=f"It asks for: {', '.join(known) or 'nothing'}.",
+            say("“{definition}” does not ask for “{unknown}”.", definition=definition.name, unknown=unknown[0]),
+            hint=say("It asks for: {known}.", known=", ".join(known) or say("nothing")),
             code="validation_error",
         )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from servicevault.wording import say
+
 Engine = Literal["mysql", "mssql", "mongodb", "cloud"]
 
 
@@ -39,9 +41,9 @@ class Platform:
         return (*filled, Command(_READER.title, _READER.text.replace("{copy}", f"{self.key}_copy")))
 
 
-_CREATE = Command("Make an empty PostgreSQL database for the copy", "createdb {copy}")
+_CREATE = Command(say("Make an empty PostgreSQL database for the copy"), "createdb {copy}")
 _READER = Command(
-    "Make a login that can only read the copy",
+    say("Make a login that can only read the copy"),
     "psql {copy} <<'SQL'\n"
     "CREATE ROLE vault_reader LOGIN PASSWORD 'choose-a-long-one';\n"
     "GRANT USAGE ON SCHEMA public TO vault_reader;\n"
@@ -51,7 +53,7 @@ _READER = Command(
 _MYSQL = (
     _CREATE,
     Command(
-        "Describe the copy: tables of MySQL or MariaDB go to the schema public, zero dates become empty",
+        say("Describe the copy: tables of MySQL or MariaDB go to the schema public, zero dates become empty"),
         "cat > {copy}.load <<'LOAD'\n"
         "LOAD DATABASE\n"
         "  FROM mysql://reader:password@mysql-host:3306/helpdesk\n"
@@ -64,13 +66,13 @@ _MYSQL = (
         "  ALTER SCHEMA 'helpdesk' RENAME TO 'public';\n"
         "LOAD",
     ),
-    Command("Copy (repeat it before the final import: it replaces the copy)", "pgloader {copy}.load"),
-    Command("Let the planner know the sizes", "vacuumdb --analyze {copy}"),
+    Command(say("Copy (repeat it before the final import: it replaces the copy)"), "pgloader {copy}.load"),
+    Command(say("Let the planner know the sizes"), "vacuumdb --analyze {copy}"),
 )
 _MSSQL = (
     _CREATE,
     Command(
-        "Describe the copy: the schema dbo becomes public",
+        say("Describe the copy: the schema dbo becomes public"),
         "cat > {copy}.load <<'LOAD'\n"
         "LOAD DATABASE\n"
         "  FROM mssql://reader:password@sql-server-host/helpdesk\n"
@@ -79,19 +81,19 @@ _MSSQL = (
         "  ALTER SCHEMA 'dbo' RENAME TO 'public';\n"
         "LOAD",
     ),
-    Command("Copy (repeat it before the final import: it replaces the copy)", "pgloader {copy}.load"),
-    Command("Let the planner know the sizes", "vacuumdb --analyze {copy}"),
+    Command(say("Copy (repeat it before the final import: it replaces the copy)"), "pgloader {copy}.load"),
+    Command(say("Let the planner know the sizes"), "vacuumdb --analyze {copy}"),
 )
 _MONGODB = (
     _CREATE,
     Command(
-        "Write each collection as one JSON document a line",
+        say("Write each collection as one JSON document a line"),
         "for name in users messages rooms; do\n"
         "  mongoexport --uri mongodb://reader:password@mongo-host/helpdesk --collection $name --out $name.jsonl\n"
         "done",
     ),
     Command(
-        "Load the documents; then make views with the columns you need",
+        say("Load the documents; then make views with the columns you need"),
         "for name in users messages rooms; do\n"
         '  psql {copy} -c "CREATE TABLE $name (document jsonb)"\n'
         "  psql {copy} -c \"\\\\copy $name FROM '$name.jsonl' WITH (FORMAT csv, QUOTE e'\\\\x01', DELIMITER e'\\\\x02')\"\n"
@@ -101,7 +103,7 @@ _MONGODB = (
 _CLOUD = (
     _CREATE,
     Command(
-        "Export from the provider's administration (CSV or JSON), then load each file",
+        say("Export from the provider's administration (CSV or JSON), then load each file"),
         "psql {copy} -c 'CREATE TABLE tickets (id bigint, subject text, status text, requester text, created_at text)'\n"
         "psql {copy} -c \"\\\\copy tickets FROM 'tickets.csv' WITH (FORMAT csv, HEADER true)\"",
     ),
@@ -111,89 +113,89 @@ PLATFORMS: tuple[Platform, ...] = (
     Platform(
         "osticket", "osTicket", "mysql",
         ("ost_ticket", "ost_thread", "ost_thread_entry", "ost_user", "ost_user_email", "ost_staff", "ost_organization"),
-        "The subject is in ost_ticket__cdata; a ticket's messages hang on ost_thread (object_type T). The prefix ost_ can differ.",
+        say("The subject is in ost_ticket__cdata; a ticket's messages hang on ost_thread (object_type T). The prefix ost_ can differ."),
     ),
     Platform(
         "uvdesk", "UVdesk Community", "mysql",
         ("uv_ticket", "uv_thread", "uv_user", "uv_user_instance", "uv_ticket_status", "uv_ticket_priority"),
-        "One person has an instance for each role: uv_user_instance.supportRole_id tells agents from customers.",
+        say("One person has an instance for each role: uv_user_instance.supportRole_id tells agents from customers."),
     ),
     Platform(
-        "kayako", "Kayako Classic", "mysql",
+        "kayako", say("Kayako Classic"), "mysql",
         ("swtickets", "swticketposts", "swusers", "swuseremails", "swuserorganizations", "swstaff", "swtickettimetracks"),
-        "Times are seconds since 1970 (dateline): use to_timestamp in the mapping.",
+        say("Times are seconds since 1970 (dateline): use to_timestamp in the mapping."),
     ),
     Platform(
-        "otrs_mysql", "OTRS or Znuny on MySQL", "mysql",
+        "otrs_mysql", say("OTRS or Znuny on MySQL"), "mysql",
         ("ticket", "article", "article_data_mime", "customer_user", "customer_company", "users", "time_accounting"),
-        "The copy has the tables of the PostgreSQL edition: apply the pack Znuny / OTRS to it.",
+        say("The copy has the tables of the PostgreSQL edition: apply the pack Znuny / OTRS to it."),
         pack="znuny",
     ),
     Platform(
-        "redmine_mysql", "Redmine on MySQL", "mysql",
+        "redmine_mysql", say("Redmine on MySQL"), "mysql",
         ("issues", "journals", "users", "email_addresses", "projects", "time_entries"),
-        "Remove the cast of tinyint from the file: the pack Redmine needs truths, and pgloader makes them of tinyint(1).",
+        say("Remove the cast of tinyint from the file: the pack Redmine needs truths, and pgloader makes them of tinyint(1)."),
         pack="redmine",
     ),
     Platform(
-        "rt_mysql", "Request Tracker on MySQL", "mysql",
+        "rt_mysql", say("Request Tracker on MySQL"), "mysql",
         ("Tickets", "Transactions", "Attachments", "Users", "Groups", "GroupMembers", "Principals"),
-        "pgloader writes names in small letters, as the pack Request Tracker expects them.",
+        say("pgloader writes names in small letters, as the pack Request Tracker expects them."),
         pack="request_tracker",
     ),
     Platform(
         "freescout_mysql", "FreeScout on MySQL", "mysql",
         ("conversations", "threads", "customers", "emails", "users", "mailboxes"),
-        "Remove the cast of tinyint from the file: the pack FreeScout needs truths where the product has them.",
+        say("Remove the cast of tinyint from the file: the pack FreeScout needs truths where the product has them."),
         pack="freescout",
     ),
     Platform(
         "hesk", "HESK", "mysql",
         ("hesk_tickets", "hesk_replies", "hesk_notes", "hesk_users", "hesk_customers", "hesk_categories"),
-        "Before HESK 3.5 customers are columns of hesk_tickets (name, email); status 3 is resolved.",
+        say("Before HESK 3.5 customers are columns of hesk_tickets (name, email); status 3 is resolved."),
     ),
     Platform(
         "supportcandy", "SupportCandy (WordPress)", "mysql",
         ("wp_psmsc_tickets", "wp_psmsc_threads", "wp_psmsc_customers", "wp_psmsc_agents", "wp_psmsc_statuses"),
-        "Copy these tables only: add INCLUDING ONLY TABLE NAMES MATCHING ~/psmsc/ before the ALTER line.",
+        say("Copy these tables only: add INCLUDING ONLY TABLE NAMES MATCHING ~/psmsc/ before the ALTER line."),
     ),
     Platform(
         "glpi", "GLPI", "mysql",
         ("glpi_tickets", "glpi_itilfollowups", "glpi_tickettasks", "glpi_users", "glpi_useremails", "glpi_entities"),
-        "Requester and assignee are rows of glpi_tickets_users (type 1 and 2); texts are HTML with entities.",
+        say("Requester and assignee are rows of glpi_tickets_users (type 1 and 2); texts are HTML with entities."),
     ),
     Platform(
         "faveo", "Faveo", "mysql",
         ("tickets", "ticket_thread", "users", "organization", "user_assign_organization", "ticket_status"),
-        "The first row of ticket_thread is the description; is_internal marks notes.",
+        say("The first row of ticket_thread is the description; is_internal marks notes."),
     ),
     Platform(
         "itop", "iTop", "mysql",
         ("ticket", "ticket_request", "contact", "person", "organization"),
-        "A ticket's columns are spread over ticket and ticket_request; the log is one text.",
+        say("A ticket's columns are spread over ticket and ticket_request; the log is one text."),
     ),
     Platform(
         "vtiger", "vtiger CRM", "mysql",
         ("vtiger_troubletickets", "vtiger_crmentity", "vtiger_modcomments", "vtiger_account", "vtiger_contactdetails"),
-        "Owner, creation time and deletion mark are in vtiger_crmentity.",
+        say("Owner, creation time and deletion mark are in vtiger_crmentity."),
     ),
     Platform(
         "mantis", "MantisBT", "mysql",
         ("mantis_bug_table", "mantis_bugnote_table", "mantis_bugnote_text_table", "mantis_user_table", "mantis_project_table"),
-        "Status is a number in steps of ten (10 new to 90 closed); time is seconds since 1970.",
+        say("Status is a number in steps of ten (10 new to 90 closed); time is seconds since 1970."),
     ),
     Platform(
-        "spiceworks", "Web Help Desk, ServiceDesk Plus and others on SQL Server", "mssql",
+        "spiceworks", say("Web Help Desk, ServiceDesk Plus and others on SQL Server"), "mssql",
         ("tickets", "notes", "users"),
-        "Names differ by product: look at the copy's tables, then build the queries.",
+        say("Names differ by product: look at the copy's tables, then build the queries."),
     ),
     Platform(
-        "rocketchat", "Rocket.Chat Omnichannel", "mongodb", ("rooms", "messages", "users"),
-        "Rooms of type l are conversations; visitors are in the collection rocketchat_livechat_visitor.",
+        "rocketchat", say("Rocket.Chat Omnichannel"), "mongodb", ("rooms", "messages", "users"),
+        say("Rooms of type l are conversations; visitors are in the collection rocketchat_livechat_visitor."),
     ),
     Platform(
-        "zendesk", "Zendesk, Freshdesk, Help Scout and other services", "cloud", ("tickets", "comments", "users"),
-        "Their data leaves as files: the file import reads CSV and JSON without a copy, too.",
+        "zendesk", say("Zendesk, Freshdesk, Help Scout and other services"), "cloud", ("tickets", "comments", "users"),
+        say("Their data leaves as files: the file import reads CSV and JSON without a copy, too."),
     ),
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from importer.errors import PackError
+from servicevault.wording import say
 from templates_registry.files import SIGNATURE, PackFiles
 
 
@@ -41,10 +42,10 @@ def sign(files: PackFiles, private_key: str, signed_by: str) -> str:
         key = serialization.load_pem_private_key(private_key.encode(), password=None)
     except (ValueError, TypeError):
         raise PackError(
-            "This is no private key in PEM without a password.", hint="Make one: pack sign --new-key."
+            say("This is no private key in PEM without a password."), hint=say("Make one: pack sign --new-key.")
         ) from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise PackError("This is no Ed25519 key.", hint="Make one: pack sign --new-key.")
+        raise PackError(say("This is no Ed25519 key."), hint=say("Make one: pack sign --new-key."))
     return (
         json.dumps(
             {

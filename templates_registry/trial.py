@@ -25,6 +25,7 @@ from importer.sources.introspection import introspect
 from importer.sources.params import ConnectionParams
 from importer.sources.schema import SourceSchema
 from importer.sources.session import SourceSession, open_session
+from servicevault.wording import say, say_count
 from templates_registry.apply import mapped_by_name
 from templates_registry.detection import FitReport, fit
 from templates_registry.files import PackFiles
@@ -91,7 +92,9 @@ def expected_of(files: PackFiles, fixture: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        raise PackError(f"expected/{fixture}.json is not JSON.", where=f"expected/{fixture}.json") from None
+        raise PackError(
+            say("expected/{fixture}.json is not JSON.", fixture=fixture), where=f"expected/{fixture}.json"
+        ) from None
     return found if isinstance(found, dict) else {}
 
 
@@ -111,8 +114,8 @@ def scratch_database(fixture: str, name: str = "fixture") -> Iterator[Connection
             server.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(named, named))
     except psycopg.errors.InsufficientPrivilege:
         raise PackError(
-            "A trial needs a database of its own, and the application's role may not create one.",
-            hint="Give it CREATEDB and CREATEROLE, or run the command on a machine with the embedded server.",
+            say("A trial needs a database of its own, and the application's role may not create one."),
+            hint=say("Give it CREATEDB and CREATEROLE, or run the command on a machine with the embedded server."),
         ) from None
     try:
         params = ConnectionParams(
@@ -180,7 +183,9 @@ def _queries(report: FitReport, schema: SourceSchema, session: SourceSession) ->
         try:
             yield QueryTrial(query.key, query.variant, rows_of(spec, schema, session))
         except QueryError as error:
-            raise PackError(f"The query {query.key}: {error.message}", hint=error.hint, where=query.key) from error
+            raise PackError(
+                say("The query {key}: {error}", key=query.key, error=error.message), hint=error.hint, where=query.key
+            ) from error
 
 
 def rows_of(spec: QuerySpec, schema: SourceSchema, session: SourceSession) -> Rows:
@@ -199,21 +204,46 @@ def _differences(trial: FixtureTrial, expected: Mapping[str, Any]) -> Iterator[s
     for query in trial.queries:
         wanted = expected.get(query.key)
         if wanted is None:
-            yield f"{query.key}: nothing is expected of it in expected/{trial.fixture}.json."
+            yield say(
+                "{key}: nothing is expected of it in expected/{fixture}.json.", key=query.key, fixture=trial.fixture
+            )
         elif query.reason or "off" in wanted:
             if wanted.get("off") != query.reason:
-                yield f"{query.key}: {query.reason or 'it ran'}; expected: {wanted.get('off', 'rows')}."
+                yield say(
+                    "{key}: {reason}; expected: {off}.",
+                    key=query.key,
+                    reason=query.reason or say("it ran"),
+                    off=wanted.get("off", "rows"),
+                )
         elif wanted.get("variant", "") != query.variant:
-            yield f"{query.key}: the variant {query.variant or 'without name'}; expected: {wanted.get('variant')}."
+            yield say(
+                "{key}: the variant {variant}; expected: {expected}.",
+                key=query.key,
+                variant=query.variant or say("without name"),
+                expected=wanted.get("variant"),
+            )
         else:
             yield from _row_differences(query, wanted.get("rows") or [])
 
 
 def _row_differences(query: QueryTrial, wanted: Rows) -> Iterator[str]:
     if len(query.rows) != len(wanted):
-        yield f"{query.key}: {len(query.rows)} rows; {len(wanted)} are expected."
+        yield say_count(
+            "{key}: {count} row; {wanted} are expected.",
+            "{key}: {count} rows; {wanted} are expected.",
+            len(query.rows),
+            key=query.key,
+            wanted=len(wanted),
+        )
     for got, want in zip(query.rows, wanted, strict=False):
         identifier = got.get("external_id")
         for name in dict.fromkeys([*want, *got]):
             if got.get(name) != want.get(name) or (name in got) != (name in want):
-                yield f"{query.key} {identifier} {name}: {got.get(name)!r}; expected: {want.get(name)!r}."
+                yield say(
+                    "{key} {identifier} {name}: {found!r}; expected: {expected!r}.",
+                    key=query.key,
+                    identifier=identifier,
+                    name=name,
+                    found=got.get(name),
+                    expected=want.get(name),
+                )

@@ -19,6 +19,7 @@ from django.test.utils import setup_databases, teardown_databases
 from psycopg import sql
 
 from permissions import roles
+from tests.pseudo import pseudo_language as pseudo_language
 
 # --- source databases ------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from servicevault import stored_files
 from servicevault.api import failures
 from servicevault.api.documents import Failure
 from servicevault.api.views import ApiView
+from servicevault.wording import say
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _FILE = {
@@ -79,7 +80,7 @@ def served(request: Request, job: ExportJob, *, by: Any, **details: Any) -> Http
         return _with_headers(HttpResponse(status=304), job, etag)
     wanted = _range(request, size, etag)
     if wanted is None:
-        body = failures.failure_body(request, "range_not_satisfiable", f"The file has {size:,} bytes.")
+        body = failures.failure_body(request, "range_not_satisfiable", say("The file has {size:,} bytes.", size=size))
         return Response(body, status=416, headers={"Content-Range": f"bytes */{size}"})
     start, stop = wanted
     is_part = (start, stop) != (0, size)

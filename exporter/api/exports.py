@@ -20,6 +20,7 @@ from servicevault.api.documents import Message
 from servicevault.api.idempotency import once
 from servicevault.api.slices import slice_of, sliced
 from servicevault.api.views import ApiView
+from servicevault.wording import say
 
 
 class ExportApi(ApiView):
@@ -117,7 +118,7 @@ class One(ExportApi):
         """Remove the export and its file; the audit log keeps that there was one."""
         job = self.job(pk)
         operations.delete_export(job, by=request.user)
-        return Response({"message": f"Export {job.number} and its file are removed."})
+        return Response({"message": say("Export {job} and its file are removed.", job=job.number)})
 
 
 class MakeLink(ExportApi):

@@ -18,6 +18,7 @@ from permissions.tables import ExportAllowance, ImportAllowance
 from servicevault.api.documents import Failure, envelope
 from servicevault.api.views import ApiView
 from servicevault.tables import Column
+from servicevault.wording import say
 
 _TEXTS = serializers.ListField(child=serializers.CharField())
 
@@ -253,7 +254,7 @@ def _json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise ParseError(f"`{name}` is not JSON.") from None
+        raise ParseError(say("`{name}` is not JSON.", name=name)) from None
 
 
 def _sort(text: str) -> Any:
@@ -270,6 +271,6 @@ def _columns(text: str) -> list[str]:
     if text.lstrip().startswith("["):
         found = _json("columns", text)
         if not all(isinstance(name, str) for name in found):
-            raise serializers.ValidationError({"columns": ["Columns are a list of names."]})
+            raise serializers.ValidationError({"columns": [say("Columns are a list of names.")]})
         return list(found)
     return [name for name in text.split(",") if name]

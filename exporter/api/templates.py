@@ -19,6 +19,7 @@ from servicevault.api.documents import Message
 from servicevault.api.idempotency import once
 from servicevault.api.slices import SliceParameters, slice_of, sliced
 from servicevault.api.views import ApiView
+from servicevault.wording import say
 
 
 class TemplateApi(ApiView):
@@ -82,7 +83,7 @@ class OneTemplate(TemplateApi):
         """Remove the template and its schedules; its exports stay."""
         template = self.template(pk, "delete")
         operations.delete_template(template, by=request.user)
-        return Response({"message": f"“{template.name}” is removed."})
+        return Response({"message": say("“{template}” is removed.", template=template.name)})
 
 
 class RunTemplate(TemplateApi):
@@ -152,7 +153,7 @@ class OneSchedule(TemplateApi):
         """Stop it for good; its exports stay until they expire."""
         schedule = self.schedule(pk)
         schedule.delete()
-        return Response({"message": "The schedule is removed."})
+        return Response({"message": say("The schedule is removed.")})
 
 
 class RunNow(TemplateApi):

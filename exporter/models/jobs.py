@@ -13,6 +13,7 @@ from django.utils import timezone
 from exporter.wanted import Wanted
 from servicevault.jobs.models import Job, JobStatus
 from servicevault.stored_files import Stored
+from servicevault.wording import say
 
 
 class ExportJob(Job):
@@ -51,7 +52,7 @@ class ExportJob(Job):
         ]
 
     def __str__(self) -> str:
-        return f"Export {self.number}"
+        return str(say("Export {number}", number=self.number))
 
     @property
     def wanted(self) -> Wanted:
@@ -110,4 +111,4 @@ class ExportLink(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
-        return f"Link to {self.job_id}"
+        return str(say("Link to {job_id}", job_id=self.job_id))

@@ -9,6 +9,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
+from servicevault.wording import say
+
 from .jobs import ExportJob
 
 
@@ -52,7 +54,7 @@ class Frequency(models.TextChoices):
     DAILY = "daily"
     WEEKLY = "weekly"
     MONTHLY = "monthly"
-    CRON = "cron", "Cron expression"
+    CRON = "cron", say("Cron expression")
 
 
 class ExportSchedule(models.Model):
@@ -67,7 +69,9 @@ class ExportSchedule(models.Model):
     month_day = models.PositiveSmallIntegerField(default=1)
     cron = models.CharField(max_length=100, blank=True, default="")
     timezone = models.CharField(max_length=64, default="UTC")
-    on_missed = models.CharField(max_length=8, choices=[("run_once", "Run once"), ("skip", "Skip")], default="run_once")
+    on_missed = models.CharField(
+        max_length=8, choices=[("run_once", say("Run once")), ("skip", say("Skip"))], default="run_once"
+    )
     recipients = models.ManyToManyField(settings.AUTH_USER_MODEL, blank=True, related_name="+")
     keep_last = models.PositiveSmallIntegerField(null=True, blank=True)
     changed_since_column = models.CharField(max_length=63, blank=True, default="")  # F-179

@@ -14,6 +14,7 @@ from permissions.models import Approval
 from permissions.tables import exportable_tables
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import JobStatus
+from servicevault.wording import say
 
 SUBJECT = "export"
 BOUND = (
@@ -24,15 +25,22 @@ BOUND = (
 
 def ask(job: ExportJob, *, by: Any) -> None:
     """Make a new export wait, in the transaction that made it. Raises Conflict when nobody could decide (G23)."""
-    lifecycle.await_approval(ExportJob, job.pk, "Waiting for an approval")
+    lifecycle.await_approval(ExportJob, job.pk, say("Waiting for an approval"))
     try:
         approvals.request(
             SUBJECT,
             job_id=job.pk,
             by=by,
             table_name=job.table_name,
-            summary=f"Export {job.number} writes {job.estimated_rows or 0:,} rows of “{job.table_name}” "
-            f"({len(job.selected_columns)} columns) as {job.export_format}.",
+            summary=say(
+                "Export {job} writes {estimated_rows:,} rows of “{table_name}” "
+                "({selected_columns} columns) as {export_format}.",
+                job=job.number,
+                estimated_rows=job.estimated_rows or 0,
+                table_name=job.table_name,
+                selected_columns=len(job.selected_columns),
+                export_format=job.export_format,
+            ),
             risk_flags={"personal_data"} if job.table_name in {"users", "accounts", "tickets"} else set(),
         )
     except approvals.ApprovalRequired as error:
@@ -48,7 +56,7 @@ def hold_if_changed(job_id: Any) -> bool:
     is_waiting = ExportJob.objects.filter(pk=job_id, status=JobStatus.PENDING).exists()
     if not is_waiting or approvals.still_holds(job_id):
         return False
-    lifecycle.await_approval(ExportJob, job_id, "Changed since the approval: waiting for a new one")
+    lifecycle.await_approval(ExportJob, job_id, say("Changed since the approval: waiting for a new one"))
     return True
 
 

@@ -16,6 +16,7 @@ from exporter.errors import Conflict, Expired, InvalidFields
 from exporter.models import ExportJob, ExportLink
 from permissions import audit, policy
 from servicevault.jobs.models import JobStatus
+from servicevault.wording import say, say_count
 
 LINKS = "export.links"
 
@@ -24,10 +25,13 @@ def check_ready(job: ExportJob) -> None:
     """Raise Conflict while there is no file yet or never will be, Expired when it is not kept any more."""
     if job.status != JobStatus.COMPLETED:
         raise Conflict(
-            f"Export {job.number} is {job.status}; there is no file to download.", more={"status": job.status}
+            say("Export {job} is {status}; there is no file to download.", job=job.number, status=job.status),
+            more={"status": job.status},
         )
     if not job.has_file or not Path(job.file_path).exists():
-        raise Expired(f"The file of export {job.number} is not kept any more.", hint="Run the export again.")
+        raise Expired(
+            say("The file of export {job} is not kept any more.", job=job.number), hint=say("Run the export again.")
+        )
 
 
 def tell_download(job: ExportJob, *, by: Any, **details: Any) -> None:
@@ -51,7 +55,17 @@ def make_link(job: ExportJob, *, by: Any, expires_in: int | None, single_use: bo
     assert job.expires_at is not None
     left = int((job.expires_at - timezone.now()).total_seconds())
     if expires_in is not None and expires_in > left:
-        raise InvalidFields({"expires_in": [f"The file is kept for {left} more seconds; a link cannot last longer."]})
+        raise InvalidFields(
+            {
+                "expires_in": [
+                    say_count(
+                        "The file is kept for {count} more second; a link cannot last longer.",
+                        "The file is kept for {count} more seconds; a link cannot last longer.",
+                        left,
+                    )
+                ]
+            }
+        )
     secret = secrets.token_urlsafe(32)
     with transaction.atomic():
         link = ExportLink.objects.create(
@@ -79,10 +93,10 @@ def linked(secret: str) -> ExportLink:
     if link is None:
         raise Http404
     if link.expires_at <= timezone.now() or (link.is_single_use and link.used_at is not None):
-        raise Expired("This link was used, or its time is over.", hint="Ask for a new one.")
+        raise Expired(say("This link was used, or its time is over."), hint=say("Ask for a new one."))
     # Who may not log in or make links any more gives nothing out any more.
     if link.created_by is None or not policy.has(link.created_by, LINKS):
-        raise Expired("This link is not valid any more.", hint="Ask for a new one.")
+        raise Expired(say("This link is not valid any more."), hint=say("Ask for a new one."))
     check_ready(link.job)
     return link
 
@@ -93,7 +107,7 @@ def use_link(link: ExportLink) -> None:
     if link.is_single_use:
         used = used.filter(used_at=None)
     if not used.update(used_at=timezone.now()):
-        raise Expired("This link was used already.", hint="Ask for a new one.")
+        raise Expired(say("This link was used already."), hint=say("Ask for a new one."))
 
 
 def _digest(secret: str) -> str:

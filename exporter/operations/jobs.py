@@ -21,6 +21,7 @@ from servicevault.jobs import lifecycle
 from servicevault.jobs.limits import take_turns
 from servicevault.jobs.models import ACTIVE
 from servicevault.tabular.values import render
+from servicevault.wording import say, say_count
 
 MOST_UNFINISHED = 10  # G33
 SAMPLED = 20  # rows that tell the size of the file
@@ -78,8 +79,13 @@ def _check_quota(plan: Plan, by: Any) -> None:
     unfinished = own.filter(status__in=ACTIVE).count()
     if unfinished >= MOST_UNFINISHED:
         raise TooOften(
-            f"You have {unfinished} unfinished exports; at most {MOST_UNFINISHED} are kept.",
-            hint="Wait for one, or cancel one.",
+            say_count(
+                "You have {count} unfinished export; at most {most_unfinished} are kept.",
+                "You have {count} unfinished exports; at most {most_unfinished} are kept.",
+                unfinished,
+                most_unfinished=MOST_UNFINISHED,
+            ),
+            hint=say("Wait for one, or cancel one."),
         )
     of_table = own.filter(table_name=plan.table.name)
     for most, hours, word in (
@@ -90,7 +96,10 @@ def _check_quota(plan: Plan, by: Any) -> None:
             continue
         made = of_table.filter(created_at__gt=timezone.now() - timedelta(hours=hours)).count()
         if made >= most:
-            raise TooOften(f"You may export “{plan.table.name}” {most} times in a {word}.", hint="Try again later.")
+            raise TooOften(
+                say("You may export “{table}” {most} times in a {word}.", table=plan.table.name, most=most, word=word),
+                hint=say("Try again later."),
+            )
 
 
 @dataclass(frozen=True)
@@ -126,9 +135,16 @@ def preview_export(wanted: Wanted, *, by: Any, limit: int = 20, offset: int = 0)
     found = reading.page(plan.selection, limit=limit, offset=offset, native_json=plan.format.name in NATIVE_JSON)
     warnings = []
     if total > plan.limit:
-        warnings.append(f"These are {total:,} rows; at most {plan.limit:,} may be exported at once. Add filters.")
+        warnings.append(
+            say_count(
+                "This is {count} row; at most {limit:,} may be exported at once. Add filters.",
+                "These are {count:,} rows; at most {limit:,} may be exported at once. Add filters.",
+                total,
+                limit=plan.limit,
+            )
+        )
     if not is_exact:
-        warnings.append("The number of rows is the database's estimate; counting them takes too long.")
+        warnings.append(say("The number of rows is the database's estimate; counting them takes too long."))
     return Preview(plan, found, total, is_exact, _size(plan, found[:SAMPLED], total), warnings)
 
 
@@ -150,7 +166,11 @@ def cancel_export(job: ExportJob, *, by: Any) -> ExportJob:
     with transaction.atomic():
         if not lifecycle.request_cancel(ExportJob, job.pk):
             job.refresh_from_db()
-            raise Conflict(f"Export {job.number} is already {job.status}.", more={"status": job.status})
+            raise Conflict(
+                say("Export {job} is already {status}.", job=job.number, status=job.status),
+                hint=say("Reload the page to see its state."),
+                more={"status": job.status},
+            )
         approvals.withdraw(job.pk)
     job.refresh_from_db()
     return job
@@ -159,7 +179,11 @@ def cancel_export(job: ExportJob, *, by: Any) -> ExportJob:
 def delete_export(job: ExportJob, *, by: Any) -> None:
     """Remove the export and its file; what was done stays in the audit log. Raises Conflict while it runs."""
     if not job.is_finished:
-        raise Conflict(f"Export {job.number} is {job.status}.", hint="Cancel it first.", more={"status": job.status})
+        raise Conflict(
+            say("Export {job} is {status}.", job=job.number, status=job.status),
+            hint=say("Cancel it first."),
+            more={"status": job.status},
+        )
     with transaction.atomic():
         audit.record(
             "export_deleted",

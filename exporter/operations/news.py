@@ -8,16 +8,23 @@ from exporter.models import ExportJob
 from servicevault.jobs.models import JobStatus
 from servicevault.notifications.models import Kind
 from servicevault.notifications.telling import News
+from servicevault.wording import say, say_count
 
 
 def ended(job: ExportJob) -> News | None:
     """What is ready and how long it is kept, or why it is not; nothing of one the person cancelled."""
     page = reverse("exports")
     if job.status == JobStatus.COMPLETED:
-        kept = f"; kept until {job.expires_at:%Y-%m-%d %H:%M} UTC" if job.expires_at else ""
-        body = f"{job.filename} with {job.processed_rows:,} rows is ready{kept}."
-        return News(Kind.JOB_COMPLETED, f"Export of {job.table_name}: ready", page, body)
+        body = say_count(
+            "{file} with {count} row is ready.",
+            "{file} with {count:,} rows is ready.",
+            job.processed_rows,
+            file=job.filename,
+        )
+        if job.expires_at:
+            body += " " + say("It is kept until {instant:%Y-%m-%d %H:%M} UTC.", instant=job.expires_at)
+        return News(Kind.JOB_COMPLETED, say("Export of {table}: ready", table=job.table_name), page, body)
     if job.status == JobStatus.FAILED:
         body = f"{job.error_message} ({job.error_code})"
-        return News(Kind.JOB_FAILED, f"Export of {job.table_name}: failed", page, body)
+        return News(Kind.JOB_FAILED, say("Export of {table}: failed", table=job.table_name), page, body)
     return None

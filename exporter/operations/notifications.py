@@ -14,6 +14,7 @@ from exporter.errors import ExportError
 from exporter.models import ScheduledRun
 from exporter.operations.downloads import LINKS, make_link
 from permissions import policy
+from servicevault.wording import say
 
 logger = logging.getLogger("servicevault.exports")
 
@@ -35,9 +36,16 @@ def tell_ready(run: ScheduledRun) -> None:
             address = reverse("api_export_link", args=[secret])
         _send(
             person,
-            f"Export ready: {run.schedule.template.name}",
-            f"{job.filename} with {job.processed_rows:,} rows is ready until {job.expires_at:%Y-%m-%d %H:%M} UTC:\n"
-            f"{settings.SITE_URL}{address}\n",
+            say("Export ready: {template}", template=run.schedule.template.name),
+            say(
+                "{filename} with {processed_rows:,} rows is ready until {expires_at:%Y-%m-%d %H:%M} UTC:\n"
+                "{site_url}{address}\n",
+                filename=job.filename,
+                processed_rows=job.processed_rows,
+                expires_at=job.expires_at,
+                site_url=settings.SITE_URL,
+                address=address,
+            ),
         )
 
 
@@ -46,8 +54,14 @@ def tell_failed(run: ScheduledRun) -> None:
     reason = run.error_message or (run.job.error_message if run.job else "") or run.status
     _send(
         run.schedule.created_by,
-        f"Export failed: {run.schedule.template.name}",
-        f"Planned for {run.planned_at:%Y-%m-%d %H:%M} UTC: {reason}\n{settings.SITE_URL}{reverse('exports')}\n",
+        say("Export failed: {template}", template=run.schedule.template.name),
+        say(
+            "Planned for {planned_at:%Y-%m-%d %H:%M} UTC: {reason}\n{site_url}{path}\n",
+            planned_at=run.planned_at,
+            reason=reason,
+            site_url=settings.SITE_URL,
+            path=reverse("exports"),
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from permissions import policy
 from servicevault import tables
 from servicevault.jobs import timing
 from servicevault.jobs.models import ACTIVE, FINISHED, JobStatus
+from servicevault.wording import say
 
 FIELDS = (
     "is_enabled", "frequency", "at_time", "weekdays", "month_day", "cron", "timezone", "on_missed", "keep_last",
@@ -68,7 +69,7 @@ def _saved(schedule: ExportSchedule, values: Mapping[str, Any], *, by: Any) -> E
             setattr(schedule, name, values[name])
     _check(schedule)
     if problem := problem_of(schedule.template, by):
-        raise Conflict(f"“{schedule.template.name}” does not run: {problem}")
+        raise Conflict(say("“{template}” does not run: {problem}", template=schedule.template.name, problem=problem))
     recipients = _people(values["recipients"], by) if "recipients" in values else None
     schedule.next_run_at = timing_of(schedule).next_after(timezone.now()) if schedule.is_enabled else None
     with transaction.atomic():
@@ -82,22 +83,22 @@ def _saved(schedule: ExportSchedule, values: Mapping[str, Any], *, by: Any) -> E
 def _check(schedule: ExportSchedule) -> None:
     errors: dict[str, list[str]] = {}
     if schedule.frequency not in Frequency.values:
-        errors["frequency"] = [f"Use one of {', '.join(Frequency.values)}."]
+        errors["frequency"] = [say("Use one of {frequency}.", frequency=", ".join(Frequency.values))]
     if schedule.timezone not in available_timezones():
-        errors["timezone"] = ["There is no such time zone. Example: Europe/Berlin."]
+        errors["timezone"] = [say("There is no such time zone. Example: Europe/Berlin.")]
     days = schedule.weekdays
     if not isinstance(days, list) or any(not isinstance(day, int) or not 0 <= day <= 6 for day in days):
-        errors["weekdays"] = ["Weekdays are numbers from 0 (Monday) to 6."]
+        errors["weekdays"] = [say("Weekdays are numbers from 0 (Monday) to 6.")]
     elif schedule.frequency == Frequency.WEEKLY and not days:
-        errors["weekdays"] = ["Choose at least one weekday."]
+        errors["weekdays"] = [say("Choose at least one weekday.")]
     if not 1 <= schedule.month_day <= 31:
-        errors["month_day"] = ["A day of the month is 1 to 31."]
+        errors["month_day"] = [say("A day of the month is 1 to 31.")]
     if schedule.keep_last is not None and not 1 <= schedule.keep_last <= 1000:
-        errors["keep_last"] = ["Keep 1 to 1,000 exports, or leave it empty."]
+        errors["keep_last"] = [say("Keep 1 to 1,000 exports, or leave it empty.")]
     if column := schedule.changed_since_column:
         found = tables.find(schedule.template.table_name).by_name.get(column)
         if found is None or found.sensitive or found.base not in {"timestamptz", "timestamp"}:
-            errors["changed_since_column"] = [f"“{column}” is no timestamp of this table."]
+            errors["changed_since_column"] = [say("“{column}” is no timestamp of this table.", column=column)]
     if not errors:
         try:
             timing_of(schedule)
@@ -111,7 +112,7 @@ def _people(ids: Sequence[Any], by: Any) -> list[Any]:
     """Who gets a mail; a link for somebody else is a link without a session."""
     people = list(get_user_model().objects.filter(pk__in=list(ids), is_active=True))
     if len(people) != len(set(map(str, ids))):
-        raise InvalidFields({"recipients": ["One of these people does not exist, or may not log in."]})
+        raise InvalidFields({"recipients": [say("One of these people does not exist, or may not log in.")]})
     if any(person.pk != by.pk for person in people):
         policy.require(by, LINKS)
     return people
@@ -123,7 +124,7 @@ def run_now(schedule: ExportSchedule) -> ExportJob:
     Raises Conflict while its last export is unfinished, and what `create_export` raises.
     """
     if _is_busy(schedule):
-        raise Conflict("The last export of this schedule is not finished.", hint="Wait for it, or cancel it.")
+        raise Conflict(say("The last export of this schedule is not finished."), hint=say("Wait for it, or cancel it."))
     run = ScheduledRun.objects.create(schedule=schedule, planned_at=timezone.now(), status="started")
     try:
         return _begin(schedule, run, by=schedule.created_by)
@@ -157,7 +158,7 @@ def _take_turn(schedule: ExportSchedule, now: datetime) -> ExportJob | None:
     run = ScheduledRun(schedule=schedule, planned_at=planned_at, status="started")
     owner = schedule.created_by
     if owner is None or not owner.is_active:
-        run.status, run.error_message = "skipped_inactive", "Its owner may not log in any more."
+        run.status, run.error_message = "skipped_inactive", say("Its owner may not log in any more.")
     elif now - planned_at > PUNCTUAL and schedule.on_missed == "skip":
         run.status = "missed"
     elif _is_busy(schedule):

@@ -16,6 +16,7 @@ from exporter.planning import planned
 from exporter.wanted import Wanted
 from permissions import audit
 from servicevault import tables
+from servicevault.wording import say
 
 FIELDS = (
     "name", "description", "table_name", "columns", "filters", "search", "sort", "export_format", "options", "is_public",
@@ -48,7 +49,9 @@ def _saved(template: ExportTemplate, *, by: Any, operation: str) -> ExportTempla
             template.save()
             audit.record(operation, user=by, table_name=template.table_name, obj=template)
     except IntegrityError:
-        raise InvalidFields({"name": [f"You have a template named “{template.name}” already."]}) from None
+        raise InvalidFields(
+            {"name": [say("You have a template named “{template}” already.", template=template.name)]}
+        ) from None
     template.refresh_from_db()
     return template
 
@@ -56,7 +59,7 @@ def _saved(template: ExportTemplate, *, by: Any, operation: str) -> ExportTempla
 def delete_template(template: ExportTemplate, *, by: Any) -> None:
     """Remove it and its schedules. Raises Conflict for a template of the system."""
     if template.is_system_template:
-        raise Conflict("This template belongs to the system.", hint="Copy it to change it.")
+        raise Conflict(say("This template belongs to the system."), hint=say("Copy it to change it."))
     with transaction.atomic():
         audit.record("template_deleted", user=by, table_name=template.table_name, obj=template)
         template.delete()
@@ -69,8 +72,10 @@ def run_template(template: ExportTemplate, *, by: Any, trigger: str = "manual", 
     """
     if gone := missing(template):
         raise Conflict(
-            f"“{template.name}” does not run: {', '.join(gone)} is not there any more.",
-            hint="Change the template.",
+            say(
+                "“{template}” does not run: {gone} is not there any more.", template=template.name, gone=", ".join(gone)
+            ),
+            hint=say("Change the template."),
             more={"missing": gone},
         )
     wanted = wanted_of(template)
@@ -107,7 +112,7 @@ def wanted_of(template: ExportTemplate) -> Wanted:
 def problem_of(template: ExportTemplate, user: Any) -> str:
     """Why the person cannot run the template; empty text when they can."""
     if gone := missing(template):
-        return f"Not there any more: {', '.join(gone)}."
+        return say("Not there any more: {gone}.", gone=", ".join(gone))
     try:
         planned(wanted_of(template), user)
     except ExportError as error:

@@ -19,6 +19,7 @@ from exporter.web import desk as form
 from exporter.web.desk import Desk
 from permissions import policy
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 PAGE = "pages.settings.data_export"
 ROWS = 20
@@ -65,14 +66,14 @@ def start(request: PageRequest) -> HttpResponse:
     policy.require(request.user, PAGE)
     desk = Desk.of(request.user, request.POST)
     if not desk.chosen:
-        return _page(request, request.POST, error="Choose at least one column.")
+        return _page(request, request.POST, error=say("Choose at least one column."))
     try:
         with transaction.atomic():
             job = operations.create_export(desk.wanted, by=request.user)
             announce(job)
     except ExportError as error:
         return _page(request, request.POST, error=str(error))
-    messages.success(request, f"Export {job.number} is queued: {job.filename}.")
+    messages.success(request, say("Export {job} is queued: {filename}.", job=job.number, filename=job.filename))
     return redirect("exports")
 
 
@@ -83,10 +84,12 @@ def save(request: PageRequest) -> HttpResponse:
     policy.require(request.user, PAGE)
     desk = Desk.of(request.user, request.POST)
     if desk.parameters:  # a template would not keep the bounds
-        return _page(request, request.POST, error="This choice belongs to the page you came from. Open the table anew.")
+        return _page(
+            request, request.POST, error=say("This choice belongs to the page you came from. Open the table anew.")
+        )
     wanted, name = desk.wanted, request.POST.get("template_name", "").replace("\x00", "").strip()[:255]
     if not name:
-        return _page(request, request.POST, error="Give the template a name.")
+        return _page(request, request.POST, error=say("Give the template a name."))
     values = {
         "name": name,
         "table_name": wanted.table_name,
@@ -102,7 +105,7 @@ def save(request: PageRequest) -> HttpResponse:
         operations.create_template(values, by=request.user)
     except ExportError as error:
         return _page(request, request.POST, error=str(error))
-    messages.success(request, f"“{name}” is saved. It can run by the clock too.")
+    messages.success(request, say("“{name}” is saved. It can run by the clock too.", name=name))
     return redirect("exports")
 
 

@@ -18,26 +18,27 @@ from exporter.wanted import Wanted
 from exporter.web.parameters import Parameters
 from importer.query.operators import FILTER_OPERATORS, filter_operator
 from permissions.tables import allows_format
+from servicevault.wording import say
 
 OPERATORS = (
-    ("equals", "is"), ("not_equals", "is not"), ("contains", "contains"), ("not_contains", "does not contain"),
-    ("starts_with", "starts with"), ("ends_with", "ends with"), ("greater_than", "is greater than"),
-    ("greater_or_equal", "is at least"), ("less_than", "is less than"), ("less_or_equal", "is at most"),
-    ("between", "is between (a, b)"), ("in", "is one of (a, b, c)"), ("not_in", "is none of (a, b, c)"),
-    ("is_null", "is empty (NULL)"), ("is_not_null", "is not empty"),
+    ("equals", say("is")), ("not_equals", say("is not")), ("contains", say("contains")), ("not_contains", say("does not contain")),
+    ("starts_with", say("starts with")), ("ends_with", say("ends with")), ("greater_than", say("is greater than")),
+    ("greater_or_equal", say("is at least")), ("less_than", say("is less than")), ("less_or_equal", say("is at most")),
+    ("between", say("is between (a, b)")), ("in", say("is one of (a, b, c)")), ("not_in", say("is none of (a, b, c)")),
+    ("is_null", say("is empty (NULL)")), ("is_not_null", say("is not empty")),
 )  # fmt: skip
 FORMATS = (
-    ("csv", "CSV", "Opens everywhere; the quickest for large tables"),
-    ("xlsx", "Excel", "A workbook with types, frozen headers and fitted columns"),
-    ("json", "JSON", "One list of objects, types kept"),
-    ("jsonl", "JSON Lines", "One object a line, for programs that stream"),
-    ("xml", "XML", "One element a row; NULL as xsi:nil"),
-    ("yaml", "YAML", "Readable by people; texts always quoted"),
+    ("csv", "CSV", say("Opens everywhere; the quickest for large tables")),
+    ("xlsx", "Excel", say("A workbook with types, frozen headers and fitted columns")),
+    ("json", "JSON", say("One list of objects, types kept")),
+    ("jsonl", "JSON Lines", say("One object a line, for programs that stream")),
+    ("xml", "XML", say("One element a row; NULL as xsi:nil")),
+    ("yaml", "YAML", say("Readable by people; texts always quoted")),
 )
 DATES = (("iso", "2024-12-31"), ("DD.MM.YYYY", "31.12.2024"), ("eu", "31/12/2024"), ("us", "12/31/2024"))
-DELIMITERS = ((",", "Comma"), (";", "Semicolon"), ("\\t", "Tab"), ("|", "Pipe"))
-ENCODINGS = (("utf-8", "UTF-8"), ("utf-8-sig", "UTF-8 with mark, for Excel"), ("utf-16", "UTF-16"), ("windows-1252", "Windows-1252"), ("iso-8859-1", "ISO-8859-1"))  # fmt: skip
-COMPRESSIONS = (("auto", "When large"), ("none", "Never"), ("gzip", "gzip"), ("zip", "zip"))
+DELIMITERS = ((",", say("Comma")), (";", say("Semicolon")), ("\\t", say("Tab")), ("|", say("Pipe")))
+ENCODINGS = (("utf-8", "UTF-8"), ("utf-8-sig", say("UTF-8 with mark, for Excel")), ("utf-16", "UTF-16"), ("windows-1252", "Windows-1252"), ("iso-8859-1", "ISO-8859-1"))  # fmt: skip
+COMPRESSIONS = (("auto", say("When large")), ("none", say("Never")), ("gzip", "gzip"), ("zip", "zip"))
 # option → what it is when the form says nothing
 CHOICES: Mapping[str, tuple[Sequence[tuple[str, str]], str]] = {
     "date_format": (DATES, "iso"),
@@ -100,7 +101,7 @@ class Desk:
         parameters = Parameters.unsealed(user, given.get("within", "")) if "within" in given else None
         name = given.get("table", "")
         if parameters is not None and parameters.table_name != name:
-            raise SuspiciousOperation("These bounds belong to another table.")
+            raise SuspiciousOperation(say("These bounds belong to another table."))
         try:
             described = operations.describe(name, user, samples=False)
         except (UnknownTable, NotPermitted):

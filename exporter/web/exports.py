@@ -27,10 +27,19 @@ from servicevault.jobs.states import STATES, STOPPING
 from servicevault.web.listing import page_of
 from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 PAGE = "pages.exports"
 JOBS = 15
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+WEEKDAYS = (
+    say("Monday"),
+    say("Tuesday"),
+    say("Wednesday"),
+    say("Thursday"),
+    say("Friday"),
+    say("Saturday"),
+    say("Sunday"),
+)
 
 
 @dataclass(frozen=True)
@@ -102,14 +111,16 @@ def _job(request: HttpRequest, pk: UUID) -> ExportJob:
 @_acted
 def cancel(request: PageRequest, pk: UUID) -> str:
     job = operations.cancel_export(_job(request, pk), by=request.user)
-    return f"Export {job.number} {'is cancelled' if job.is_finished else 'stops now'}."
+    if job.is_finished:
+        return say("Export {job} is cancelled.", job=job.number)
+    return say("Export {job} stops now.", job=job.number)
 
 
 @_acted
 def delete(request: PageRequest, pk: UUID) -> str:
     job = _job(request, pk)
     operations.delete_export(job, by=request.user)
-    return f"Export {job.number} and its file are removed."
+    return say("Export {job} and its file are removed.", job=job.number)
 
 
 @_acted
@@ -117,7 +128,7 @@ def again(request: PageRequest, pk: UUID) -> str:
     with transaction.atomic():
         job = operations.run_again(_job(request, pk), by=request.user)
         announce(job)
-    return f"Export {job.number} is queued."
+    return say("Export {job} is queued.", job=job.number)
 
 
 @_acted
@@ -126,7 +137,9 @@ def link(request: PageRequest, pk: UUID) -> str:
     made, secret = operations.make_link(_job(request, pk), by=request.user, expires_in=None, single_use=single_use)
     address = request.build_absolute_uri(reverse("api_export_link", args=[secret]))
     until = f"{made.expires_at:%Y-%m-%d %H:%M} UTC"
-    return f"This link is shown once and works {'once, ' if single_use else ''}until {until}: {address}"
+    if single_use:
+        return say("This link is shown once and works once, until {until}: {address}", until=until, address=address)
+    return say("This link is shown once and works until {until}: {address}", until=until, address=address)
 
 
 @_acted
@@ -135,14 +148,14 @@ def run_template(request: PageRequest, pk: UUID) -> str:
     with transaction.atomic():
         job = operations.run_template(template, by=request.user)
         announce(job)
-    return f"Export {job.number} is queued."
+    return say("Export {job} is queued.", job=job.number)
 
 
 @_acted
 def delete_template(request: PageRequest, pk: UUID) -> str:
     template = policy.fetch(ExportTemplate.objects.all(), request.user, "delete", pk)
     operations.delete_template(template, by=request.user)
-    return f"“{template.name}” is removed."
+    return say("“{template}” is removed.", template=template.name)
 
 
 @_acted
@@ -150,7 +163,11 @@ def schedule(request: PageRequest, pk: UUID) -> str:
     """Run a template by the clock."""
     template = policy.fetch(ExportTemplate.objects.all(), request.user, "run", pk)
     made = operations.create_schedule(template, _schedule_values(request), by=request.user)
-    return f"“{template.name}” runs next at {made.next_run_at:%Y-%m-%d %H:%M} UTC."
+    return say(
+        "“{template}” runs next at {next_run_at:%Y-%m-%d %H:%M} UTC.",
+        template=template.name,
+        next_run_at=made.next_run_at,
+    )
 
 
 def _schedule_values(request: PageRequest) -> dict[str, Any]:
@@ -177,7 +194,9 @@ def _schedule_values(request: PageRequest) -> dict[str, Any]:
 def switch_schedule(request: PageRequest, pk: UUID) -> str:
     found = _schedule(request, pk)
     changed = operations.update_schedule(found, {"is_enabled": not found.is_enabled}, by=request.user)
-    return f"“{found.template.name}” is switched {'on' if changed.is_enabled else 'off'}."
+    if changed.is_enabled:
+        return say("“{template}” is switched on.", template=found.template.name)
+    return say("“{template}” is switched off.", template=found.template.name)
 
 
 @_acted
@@ -185,14 +204,14 @@ def run_schedule(request: PageRequest, pk: UUID) -> str:
     with transaction.atomic():
         job = operations.run_now(_schedule(request, pk))
         announce(job)
-    return f"Export {job.number} is queued; the plan is not moved."
+    return say("Export {job} is queued; the plan is not moved.", job=job.number)
 
 
 @_acted
 def delete_schedule(request: PageRequest, pk: UUID) -> str:
     found = _schedule(request, pk)
     found.delete()
-    return f"“{found.template.name}” does not run by the clock any more."
+    return say("“{template}” does not run by the clock any more.", template=found.template.name)
 
 
 def _schedule(request: PageRequest, pk: UUID) -> ExportSchedule:

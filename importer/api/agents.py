@@ -18,6 +18,7 @@ from importer.operations.agent_choices import AS_STRATEGY, Said
 from importer.operations.agents import Agent, list_agents
 from servicevault.api.documents import envelope, page_of
 from servicevault.api.views import PageParameters, listed
+from servicevault.wording import say, say_count
 
 MOST_SAID = 5_000
 STATES = ("trouble", "suggested", "chosen", "matched", "new", "stand_in", "left_out")
@@ -64,7 +65,7 @@ class AgentShape(serializers.Serializer[Any]):
 class SaidBody(serializers.Serializer[Any]):
     external_id = serializers.CharField(max_length=255)
     entity = serializers.CharField(max_length=64, required=False, allow_blank=True, default="")
-    action = serializers.ChoiceField([*AgentAction.choices, (AS_STRATEGY, "As the strategy says")])
+    action = serializers.ChoiceField([*AgentAction.choices, (AS_STRATEGY, say("As the strategy says"))])
     user_id = serializers.UUIDField(required=False, allow_null=True, default=None)
 
 
@@ -126,7 +127,9 @@ class Agents(ImportApi):
                 agent_choices.set_strategy(profile, strategy, by=request.user, stand_in=stand_in)
             if given["accept_suggestions"]:
                 changed += agent_choices.accept_suggestions(profile, by=request.user)
-        return Response({"message": f"{changed} choices changed.", "changed": changed})
+        return Response(
+            {"message": say_count("{count} choice changed.", "{count} choices changed.", changed), "changed": changed}
+        )
 
 
 def _shape(agent: Agent) -> dict[str, Any]:

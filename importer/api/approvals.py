@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from importer.api.jobs import STARTED, JobApi, shown
 from permissions import approvals, policy
+from servicevault.wording import say
 
 
 class DecisionBody(serializers.Serializer[Any]):
@@ -33,11 +34,11 @@ class Approve(Decide):
     @extend_schema(operation_id="approve_job", request=DecisionBody, responses={200: STARTED}, tags=["approvals"])
     def post(self, request: Request, pk: UUID) -> Response:
         """Let the job run; it is queued at once. Nobody approves what they asked for themselves."""
-        return self.decided(request, pk, approve=True, words="The job is approved and queued.")
+        return self.decided(request, pk, approve=True, words=say("The job is approved and queued."))
 
 
 class Reject(Decide):
     @extend_schema(operation_id="reject_job", request=DecisionBody, responses={200: STARTED}, tags=["approvals"])
     def post(self, request: Request, pk: UUID) -> Response:
         """Cancel the job; the notes say why."""
-        return self.decided(request, pk, approve=False, words="The job is rejected and cancelled.")
+        return self.decided(request, pk, approve=False, words=say("The job is rejected and cancelled."))

@@ -23,6 +23,7 @@ from importer.tasks import announce
 from permissions import policy
 from servicevault.api.documents import envelope
 from servicevault.api.idempotency import once
+from servicevault.wording import say, say_count
 
 
 class Criteria(serializers.Serializer[Any]):
@@ -44,7 +45,7 @@ class Selection(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs.get("record_ids") and not attrs.get("criteria"):
-            raise serializers.ValidationError("Choose records by record_ids or criteria.")
+            raise serializers.ValidationError(say("Choose records by record_ids or criteria."))
         return attrs
 
 
@@ -136,9 +137,9 @@ class ReleaseHeld(JobApi):
                 announce(done.job)
         return Response(
             {
-                "message": "The held rows are imported."
+                "message": say("The held rows are imported.")
                 if done.job
-                else "None of these records can be put to work again.",
+                else say("None of these records can be put to work again."),
                 "job": shapes.JobSummary(done.job).data if done.job else None,
                 "selected": done.selected,
                 "not_applicable": done.not_applicable,
@@ -163,7 +164,7 @@ class BulkApi(JobApi):
 
     def answer(self, done: Done, missing: list[UUID], words: str) -> Response:
         """Counts of everything selected, and what became of the first five hundred (R13)."""
-        gone = [Told(pk, "not_found", message="There is no such record, or you may not see it.") for pk in missing]
+        gone = [Told(pk, "not_found", message=say("There is no such record, or you may not see it.")) for pk in missing]
         results = [*done.results, *gone][:MOST_TOLD]
         return Response(
             {
@@ -203,14 +204,14 @@ class BulkRetry(BulkApi):
         try:
             mode = mode_of(str(Mode.CREATE if options.get("skip_duplicates") else wanted))
         except ValueError:
-            raise serializers.ValidationError({"retry_options.mode": ["Use create, update or upsert."]}) from None
+            raise serializers.ValidationError({"retry_options.mode": [say("Use create, update or upsert.")]}) from None
         records, missing = self.chosen(given)
         more = {"batch_size": options["batch_size"]} if options.get("batch_size") else {}
         with transaction.atomic():
             done = retry_records(records, by=request.user, mode=mode, options=more)
             if done.job is not None:
                 announce(done.job)
-        words = "The rows are tried again." if done.job else "None of these records can be put to work again."
+        words = say("The rows are tried again.") if done.job else say("None of these records can be put to work again.")
         return self.answer(done, missing, words)
 
 
@@ -241,8 +242,8 @@ class BulkApprove(BulkApi):
             done = approve(records, said, by=request.user)
             if done.job is not None:
                 announce(done.job)
-        words = "The decisions are carried out by the job." if done.job else "The decisions are written down."
-        return self.answer(done, missing, words if done.count("queued", "skipped") else "Nothing was decided.")
+        words = say("The decisions are carried out by the job.") if done.job else say("The decisions are written down.")
+        return self.answer(done, missing, words if done.count("queued", "skipped") else say("Nothing was decided."))
 
 
 class BulkDelete(BulkApi):
@@ -256,8 +257,18 @@ class BulkDelete(BulkApi):
         policy.require(request.user, MANAGE)
         given = self.body(DeleteBody)
         if given["rollback_target"]:
-            message = "Imported rows cannot be rolled back yet. Leave rollback_target out to hide the records only."
+            message = say(
+                "Imported rows cannot be rolled back yet. Leave rollback_target out to hide the records only."
+            )
             raise serializers.ValidationError({"rollback_target": [message]})
         records, missing = self.chosen(given)
         done = hide(records, by=request.user)
-        return self.answer(done, missing, f"{done.selected:,} records are hidden. What they imported stays.")
+        return self.answer(
+            done,
+            missing,
+            say_count(
+                "{count} record is hidden. What it imported stays.",
+                "{count:,} records are hidden. What they imported stays.",
+                done.selected,
+            ),
+        )

@@ -26,6 +26,7 @@ from servicevault.api.documents import envelope, page_of
 from servicevault.api.idempotency import once
 from servicevault.api.views import PageParameters, listed
 from servicevault.jobs.models import JobStatus
+from servicevault.wording import say
 
 STARTED = envelope("JobStarted", message=serializers.CharField(), job=shapes.Job())
 
@@ -55,7 +56,7 @@ def begin(request: Request, profile: ImportProfile, options: dict[str, Any], *, 
         job = operations.start_import(profile, by=request.user, options=options, dry_run=rehearse, trigger="api")
         announce(job)
     job.refresh_from_db()
-    words = "The rehearsal is queued." if rehearse else "The import is queued."
+    words = say("The rehearsal is queued.") if rehearse else say("The import is queued.")
     return Response({"message": words, "job": shown(job, request.user)}, status=202 if rehearse else 201)
 
 
@@ -72,7 +73,7 @@ class Jobs(JobApi):
         found = policy.restrict(ImportJob.objects.all(), request.user)
         if states := [state for state in given.get("status", "").split(",") if state]:
             if unknown := [state for state in states if state not in JobStatus.values]:
-                raise serializers.ValidationError({"status": [f"“{unknown[0]}” is not a state."]})
+                raise serializers.ValidationError({"status": [say("“{unknown}” is not a state.", unknown=unknown[0])]})
             found = found.filter(status__in=states)
         exact = {"profile_id": "profile_id", "kind": "kind", "created_by": "created_by_id"}
         found = found.filter(**{column: given[name] for name, column in exact.items() if name in given})
@@ -119,7 +120,7 @@ class ExecuteQuery(JobApi):
             job = operations.import_once(profile, given["query_config"], by=request.user, options=options)
             announce(job)
         job.refresh_from_db()
-        return Response({"message": "The import is queued.", "job": shown(job, request.user)}, status=201)
+        return Response({"message": say("The import is queued."), "job": shown(job, request.user)}, status=201)
 
 
 class Rehearse(JobApi):
@@ -152,7 +153,7 @@ class Cancel(JobApi):
     def post(self, request: Request, pk: UUID) -> Response:
         """Stop the job after the slice it is in; what is written stays (J5)."""
         job = operations.cancel(self.job(pk, "cancel"))
-        return Response({"message": "The job is being cancelled.", "job": shown(job, request.user)})
+        return Response({"message": say("The job is being cancelled."), "job": shown(job, request.user)})
 
 
 class Resume(JobApi):
@@ -162,7 +163,7 @@ class Resume(JobApi):
         with transaction.atomic():
             job = operations.resume(self.job(pk, "resume"))
             announce(job)
-        return Response({"message": "The job continues.", "job": shown(job, request.user)})
+        return Response({"message": say("The job continues."), "job": shown(job, request.user)})
 
 
 class ErrorParameters(PageParameters):

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from importer import operations
 from importer.api.queries import QueryApi
 from servicevault.api.documents import envelope
+from servicevault.wording import say
 
 LIST = serializers.ListField(child=serializers.DictField())
 TEXTS = serializers.ListField(child=serializers.CharField())
@@ -38,7 +39,7 @@ class AutoMap(QueryApi):
         profile = self.profile(pk, "change")
         given = self.body(AutoMapBody)
         if not given.get("query") and not given.get("columns"):
-            raise serializers.ValidationError({"columns": ["Send columns, or the query so far."]})
+            raise serializers.ValidationError({"columns": [say("Send columns, or the query so far.")]})
         found = operations.auto_map(
             profile, given["target_type"], body=given.get("query"), columns=given.get("columns", ()), by=request.user
         )

@@ -18,6 +18,7 @@ from importer.operations.plans import PlanRow, check_plan, facets_of, groups_of,
 from permissions import policy
 from servicevault.api.documents import Failure, envelope
 from servicevault.api.views import Meta, PageParameters, listed
+from servicevault.wording import say
 
 
 class PlanParameters(PageParameters):
@@ -68,7 +69,7 @@ class Plan(JobApi):
         answer = listed(rows_of(job, given), given, lambda record: _shown(row_of(record)))
         if job.profile is not None:
             rows = len(answer.data["data"])
-            record_shown(job.profile, request.user, f"plan of job {job.number}", rows=rows, revealed=False)
+            record_shown(job.profile, request.user, say("plan of job {job}", job=job.number), rows=rows, revealed=False)
         facets = facets_of(job)
         answer.data["summary"] = {
             **{str(name): count for name, count in job.counters().items() if name in Outcome.values},

@@ -22,6 +22,7 @@ from importer.models import ImportProfile
 from importer.operations.previews import Previewed
 from importer.operations.profile_preview import ProfilePreview, QueryPreview, Simulated, preview_profile, simulate
 from servicevault.api.documents import envelope
+from servicevault.wording import say
 from templates_registry import operations as packs
 
 
@@ -43,7 +44,7 @@ class PreviewQuery(QueryApi):
         body = dict(self.sent())
         limit, steps = body.pop("limit", 10), bool(body.pop("steps", False))
         if not isinstance(limit, int) or isinstance(limit, bool):
-            raise serializers.ValidationError({"limit": ["A whole number from 1 to 100 is expected."]})
+            raise serializers.ValidationError({"limit": [say("A whole number from 1 to 100 is expected.")]})
         reveals = reveals_personal_data(request, self.query(Reveal)["reveal"])
         found = operations.preview_query(profile, body, by=request.user, limit=limit, steps=steps, reveal=reveals)
         return Response(previewed_json(found))

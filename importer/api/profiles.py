@@ -25,6 +25,7 @@ from importer.sources.params import ConnectionParams
 from permissions import policy, roles
 from servicevault.api.documents import Message, envelope, page_of
 from servicevault.api.views import ApiView, PageParameters, listed
+from servicevault.wording import say
 
 RECENT = 3
 
@@ -95,7 +96,9 @@ class Profiles(ImportApi):
         policy.require(request.user, *roles.CONFIGURE)
         values = self.body(shapes.ProfileBody)
         profile = operations.create_profile(values, by=request.user, skip_test=_skips(request))
-        return Response({"message": "The profile is stored.", "profile": shown([profile], request.user)[0]}, status=201)
+        return Response(
+            {"message": say("The profile is stored."), "profile": shown([profile], request.user)[0]}, status=201
+        )
 
 
 class OneProfile(ImportApi):
@@ -136,7 +139,7 @@ class OneProfile(ImportApi):
         changed = operations.update_profile(
             profile, values, by=request.user, version=values.get("version"), skip_test=_skips(request)
         )
-        return Response({"message": "The profile is changed.", "profile": shown([changed], request.user)[0]})
+        return Response({"message": say("The profile is changed."), "profile": shown([changed], request.user)[0]})
 
     @extend_schema(
         operation_id="change_profile",
@@ -152,7 +155,7 @@ class OneProfile(ImportApi):
     def delete(self, request: Request, pk: UUID) -> Response:
         """Take the profile away and erase its password; its jobs and records stay readable."""
         operations.delete_profile(self.profile(pk, "delete"), by=request.user)
-        return Response({"message": "The profile is deleted."})
+        return Response({"message": say("The profile is deleted.")})
 
 
 TESTED = envelope("Tested", connection_test=shapes.ConnectionTested())
@@ -230,7 +233,9 @@ class Duplicate(ImportApi):
             description=given.get("description"),
             new_source=given["source_key"] == "new",
         )
-        return Response({"message": "The profile is copied.", "profile": shown([copy], request.user)[0]}, status=201)
+        return Response(
+            {"message": say("The profile is copied."), "profile": shown([copy], request.user)[0]}, status=201
+        )
 
 
 class ProfileAccess(ImportApi):

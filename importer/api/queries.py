@@ -21,6 +21,7 @@ from importer.operations.queries import SavedQuery
 from importer.sources.schema import Relation
 from servicevault.api.documents import Message, envelope, page_of
 from servicevault.api.views import PageParameters, listed
+from servicevault.wording import say
 
 SAVED = envelope(
     "QuerySaved",
@@ -38,7 +39,7 @@ class QueryApi(ImportApi):
     def sent(self) -> dict[str, Any]:
         """The body as it came: the query language reads it member by member. Raises ValidationError for no object."""
         if not isinstance(self.request.data, dict):
-            raise serializers.ValidationError({"": ["An object is expected."]})
+            raise serializers.ValidationError({"": [say("An object is expected.")]})
         return self.request.data
 
     def stored(self, profile: ImportProfile, key: str) -> ImportQuery:
@@ -51,7 +52,7 @@ class QueryApi(ImportApi):
         body = self.sent()
         version = body.get("version") if key and isinstance(body.get("version"), int) else None
         saved = operations.save_query(profile, body, by=self.request.user, key=key, version=version)
-        return self.answer(saved, "The query is stored." if saved.is_new else "The query is replaced.")
+        return self.answer(saved, say("The query is stored.") if saved.is_new else say("The query is replaced."))
 
     def answer(self, saved: SavedQuery, message: str) -> Response:
         assert saved.judged.compiled is not None
@@ -105,7 +106,7 @@ class OneQuery(QueryApi):
     def delete(self, request: Request, pk: UUID, key: str) -> Response:
         """Take the query out of the profile; what it imported stays."""
         operations.delete_query(self.stored(self.profile(pk, "change"), key))
-        return Response({"message": "The query is deleted."})
+        return Response({"message": say("The query is deleted.")})
 
 
 class Keys(serializers.Serializer[Any]):
@@ -159,7 +160,7 @@ class RestoreVersion(QueryApi):
         """Save an earlier form again, as the newest."""
         query = self.stored(self.profile(pk, "change"), key)
         saved = operations.restore_version(query, number, by=request.user)
-        return self.answer(saved, f"Version {number} is restored.")
+        return self.answer(saved, say("Version {number} is restored.", number=number))
 
 
 class Expected(serializers.Serializer[Any]):
@@ -179,7 +180,9 @@ class ConvertToSql(QueryApi):
         saved = operations.convert_to_sql(
             profile, operations.body_of(query), by=request.user, key=key, version=self.body(Expected).get("version")
         )
-        return self.answer(saved, f"The query is SQL now; its blocks are version {saved.query.version - 1}.")
+        return self.answer(
+            saved, say("The query is SQL now; its blocks are version {version}.", version=saved.query.version - 1)
+        )
 
 
 class Draft(QueryApi):
@@ -265,7 +268,7 @@ class SuggestJoins(QueryApi):
         given = self.body(JoinTables)
         names = [*([given["base_table"]] if given.get("base_table") else []), *given.get("tables", [])]
         if not names:
-            raise serializers.ValidationError({"base_table": ["Name at least one table."]})
+            raise serializers.ValidationError({"base_table": [say("Name at least one table.")]})
         known = schema.source_map(profile).schema
         tables = [schema.table_of(known, name) for name in names]
         found = schema.suggest_joins(profile, [table.full_name for table in tables], refresh=given["refresh"])

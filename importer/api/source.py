@@ -21,6 +21,7 @@ from importer.sources.schema import Column, Table
 from permissions import policy
 from servicevault.api.documents import envelope, page_of
 from servicevault.api.views import PageParameters, listed
+from servicevault.wording import say
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
@@ -228,7 +229,7 @@ def _columns(profile: ImportProfile, roles: tuple[str, ...]) -> Response:
             "table": table.name,
             "column": column.name,
             "role": column.role,
-            "evidence": f"Its name and its type {column.type}.",
+            "evidence": say("Its name and its type {type}.", type=column.type),
         }
         for table, column in schema.columns_with_role(known, roles)
     ]
@@ -286,7 +287,7 @@ def reveals_personal_data(request: Request, asked: bool) -> bool:
     policy.require(request.user, "import.pii.reveal")
     purpose = str(request.query_params.get("purpose") or request.headers.get("X-Purpose", "")).strip()
     if len(purpose) < 3:
-        raise serializers.ValidationError({"purpose": ["Say what you need the unmasked data for."]})
+        raise serializers.ValidationError({"purpose": [say("Say what you need the unmasked data for.")]})
     return True
 
 

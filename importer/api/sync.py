@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from importer.api.profiles import ImportApi
 from importer.operations.sync import FREQUENCIES, NOT_STARTED, OPTIONS, Sync, set_sync, sync_of
 from servicevault.api.documents import envelope
+from servicevault.wording import say
 
 
 class SyncOptions(serializers.Serializer[Any]):
@@ -30,12 +31,12 @@ class SyncOptions(serializers.Serializer[Any]):
     def validate_batch_size(self, value: Any) -> Any:
         if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 10 <= value <= 50_000):
             return value
-        raise serializers.ValidationError("Use auto, or 10 to 50,000.")
+        raise serializers.ValidationError(say("Use auto, or 10 to 50,000."))
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = sorted(set(data) - set(OPTIONS)) if isinstance(data, dict) else []
         if unknown:
-            raise serializers.ValidationError({str(unknown[0])[:100]: ["This is not an option of a sync."]})
+            raise serializers.ValidationError({str(unknown[0])[:100]: [say("This is not an option of a sync.")]})
         return super().to_internal_value(data)
 
 
@@ -54,7 +55,7 @@ class SyncBody(serializers.Serializer[Any]):
     def validate_sync_day_of_month(self, value: Any) -> Any:
         if value == "last" or (isinstance(value, int) and not isinstance(value, bool)):
             return value
-        raise serializers.ValidationError("Use 1 to 28, or last.")
+        raise serializers.ValidationError(say("Use 1 to 28, or last."))
 
 
 SYNC = envelope(

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from importer.models import ImportJob
 from servicevault.jobs.progress import Progress
+from servicevault.wording import say
 
 REPORT_COLUMNS = 116  # characters of a report that goes to a file or a pipe; a terminal has its own width
 
@@ -57,9 +58,13 @@ class BarSink:
 
 def counters_table(job: ImportJob) -> Table:
     """One line a query: rows read and what became of them."""
-    table = Table(title=f"{job} of {job.source_name}: {job.status}", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(
+        title=str(say("{job} of {source_name}: {status}", job=job, source_name=job.source_name, status=job.status)),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+    )
     names = ("read", "created", "updated", "unchanged", "skipped", "failed", "review", "warnings")
-    table.add_column("Query")
+    table.add_column(say("Query"))
     for name in names:
         table.add_column(name.capitalize(), justify="right", no_wrap=True)
     for run in job.runs.all():

@@ -24,6 +24,7 @@ from importer.sources import naming
 from importer.sources.roles import column_role
 from importer.sources.schema import SourceSchema, Table
 from servicevault.catalog import Field, Target
+from servicevault.wording import say
 
 EXACT, SPELLING, SYNONYM, CONTAINED, FUZZY, CONTENT = 1.0, 0.95, 0.85, 0.70, 0.60, 0.50
 TYPE_MALUS = 0.30
@@ -185,7 +186,10 @@ def _proposal(target: Target, field: Field, column: SourceColumn) -> Proposal | 
         confidence, reason = confidence - TYPE_MALUS, f"{reason}; {fit.reason}"
     # A column that is called the same is meant, even when its values are wrong: they are told as errors then.
     if field.type == "column" and confidence < SPELLING and not samples_fit(field, column.samples):
-        confidence, reason = confidence - TYPE_MALUS, f"{reason}; the values are none of {field.sql_type}"
+        confidence, reason = (
+            confidence - TYPE_MALUS,
+            say("{reason}; the values are none of {sql_type}", reason=reason, sql_type=field.sql_type),
+        )
     if round(confidence, 2) < LEAST:
         return None
     return Proposal(column.written, field.name, _transformation(field, column), confidence, reason)
@@ -216,7 +220,7 @@ def _score(target: Target, field: Field, column: SourceColumn) -> tuple[float, s
     certain = _own_score(target, field, with_table)
     plain = _own_score(target, field, replace(column, joined=False, key=False))
     if plain is not None:
-        plain = plain[0] - JOINED_MALUS, f"{plain[1]}; of a joined table"
+        plain = plain[0] - JOINED_MALUS, say("{plain}; of a joined table", plain=plain[1])
     return max((found for found in (certain, plain) if found), default=None)
 
 
@@ -235,7 +239,7 @@ def _own_score(target: Target, field: Field, column: SourceColumn) -> tuple[floa
     rank = next((place for place, synonym in enumerate(synonyms) if any(_same(form, synonym) for form in forms)), None)
     if rank is not None:
         # Of two columns that mean the same, the commoner word wins: user_id before author_id.
-        return SYNONYM - rank / 10_000, f"“{' '.join(synonyms[rank])}” means {field.name}"
+        return SYNONYM - rank / 10_000, say("“{rank}” means {field}", rank=" ".join(synonyms[rank]), field=field.name)
     if column.key or (field.reference is not None and not _is_reference(column)):
         return None
     return _loose_score(field, column, [*map(words, names), *synonyms])
@@ -245,11 +249,11 @@ def _loose_score(field: Field, column: SourceColumn, known: Sequence[Words]) -> 
     parts = words(column.name)
     # The last word says what a thing is: work_email is an e-mail address, email_verified is not.
     if any(len(parts) > len(name) and len("".join(name)) > 2 and _same(parts[-len(name) :], name) for name in known):
-        return CONTAINED, f"ends in a word for {field.name}"
+        return CONTAINED, say("ends in a word for {field}", field=field.name)
     compact = "".join(parts)
     ratio = difflib.SequenceMatcher(None, compact, "".join(words(field.name))).ratio()
     if ratio >= FUZZY_RATIO and len(compact) > 3:
-        return FUZZY, f"{ratio:.0%} like {field.name}"
+        return FUZZY, say("{ratio:.0%} like {field}", ratio=ratio, field=field.name)
     return _content_score(field, column)
 
 
@@ -257,23 +261,23 @@ def _content_score(field: Field, column: SourceColumn) -> tuple[float, str] | No
     """What the values look like, where one field only can take them."""
     role = column_role(column.name, column.type) if column.type else None
     if field.name in {"created_at", "updated_at"} and role == field.name.removesuffix("_at"):
-        return SYNONYM, "name and type of such a time"
+        return SYNONYM, say("name and type of such a time")
     samples = [sample.strip() for sample in column.samples if sample and sample.strip()]
     if not samples:
         return None
     if field.type == "email" and all(MAIL.fullmatch(sample) for sample in samples):
-        return CONTENT, "the values are e-mail addresses"
+        return CONTENT, say("the values are e-mail addresses")
     if (
         field.type == "column"
         and field.must_map
         and field.base in {"date", "timestamp", "timestamptz"}
         and all(DATE.match(sample) for sample in samples)
     ):
-        return CONTENT, "the values are dates"
+        return CONTENT, say("the values are dates")
     if field.must_map and field.type == "timestamptz" and all(DATE.match(sample) for sample in samples):
-        return CONTENT, "the values are dates"
+        return CONTENT, say("the values are dates")
     if field.must_map and field.type in {"integer", "numeric"} and all(_is_number(sample) for sample in samples):
-        return CONTENT, "the values are numbers"
+        return CONTENT, say("the values are numbers")
     return None
 
 
@@ -289,12 +293,12 @@ def _key_score(column: SourceColumn) -> tuple[float, str] | None:
         return EXACT, "same name"
     if column.key:
         return (
-            (EXACT, "the key of the table")
+            (EXACT, say("the key of the table"))
             if own in {("id",), ("uuid",), ("guid",)}
-            else (SPELLING, "a key of the table")
+            else (SPELLING, say("a key of the table"))
         )
     if own in {("id",), ("external", "id"), ("uuid",), ("guid",)}:
-        return SYNONYM, f"“{' '.join(own)}” recognises a row"
+        return SYNONYM, say("“{own}” recognises a row", own=" ".join(own))
     return None
 
 

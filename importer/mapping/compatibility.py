@@ -13,6 +13,7 @@ from importer.query.scope import FAMILIES
 from importer.query.spec import QuerySpec
 from servicevault import catalog
 from servicevault.catalog import Field
+from servicevault.wording import say, say_count
 
 Level = Literal["compatible", "convertible", "incompatible"]
 Kind = Literal["text", "number", "boolean", "moment", "json", "list", "uuid", "interval", "bytes", "unknown"]
@@ -63,7 +64,10 @@ def judge(source_type: str, field: Field) -> Fit:
     """How values of the type fit the field."""
     kind = kind_of(source_type)
     if kind == "bytes":
-        return Fit("incompatible", reason=f"{source_type} holds bytes; {field.name} does not.")
+        return Fit(
+            "incompatible",
+            reason=say("{source_type} holds bytes; {field} does not.", source_type=source_type, field=field.name),
+        )
     if kind == "unknown":
         return _OK
     if field.type == "column":
@@ -71,21 +75,43 @@ def judge(source_type: str, field: Field) -> Fit:
     if field.reference is not None:
         if kind in {"text", "number", "uuid"}:
             return _OK
-        return Fit("incompatible", reason=f"{field.name} takes the id of another row, not {source_type}.")
+        return Fit(
+            "incompatible",
+            reason=say(
+                "{field} takes the id of another row, not {source_type}.", field=field.name, source_type=source_type
+            ),
+        )
     if field.choices:
         if kind in {"text", "number", "boolean"}:
-            return Fit("convertible", "map", f"Each value becomes one of {', '.join(field.choices)}.")
-        return Fit("incompatible", reason=f"{source_type} cannot be one of {', '.join(field.choices)}.")
+            return Fit(
+                "convertible", "map", say("Each value becomes one of {choices}.", choices=", ".join(field.choices))
+            )
+        return Fit(
+            "incompatible",
+            reason=say(
+                "{source_type} cannot be one of {choices}.", source_type=source_type, choices=", ".join(field.choices)
+            ),
+        )
     if field.type == "text":
         if kind in {"list", "json"} and not field.json_key:
-            return Fit("convertible", "", f"{source_type} is stored as its text.")
+            return Fit("convertible", "", say("{source_type} is stored as its text.", source_type=source_type))
         return _OK
     known = _FITS[field.type]
     if kind not in known:
-        return Fit("incompatible", reason=f"{source_type} cannot become {field.name}, which is {_noun(field.type)}.")
+        return Fit(
+            "incompatible",
+            reason=say(
+                "{source_type} cannot become {field}, which is {noun}.",
+                source_type=source_type,
+                field=field.name,
+                noun=_noun(field.type),
+            ),
+        )
     if not known[kind]:
         return _OK
-    return Fit("convertible", known[kind], f"{source_type} is read by “{known[kind]}”.")
+    return Fit(
+        "convertible", known[kind], say("{source_type} is read by “{kind}”.", source_type=source_type, kind=known[kind])
+    )
 
 
 def _of_column(kind: Kind, source_type: str, field: Field) -> Fit:
@@ -93,12 +119,20 @@ def _of_column(kind: Kind, source_type: str, field: Field) -> Fit:
     wanted = kind_of(field.sql_type)
     if kind == "text" or wanted in {kind, "text", "json", "unknown"} or (kind, wanted) == ("number", "boolean"):
         return _OK
-    return Fit("incompatible", reason=f"{source_type} cannot become {field.name}, which is {field.sql_type}.")
+    return Fit(
+        "incompatible",
+        reason=say(
+            "{source_type} cannot become {field}, which is {sql_type}.",
+            source_type=source_type,
+            field=field.name,
+            sql_type=field.sql_type,
+        ),
+    )
 
 
 def _noun(field_type: str) -> str:
-    nouns = {"email": "an e-mail address", "integer": "a whole number", "minutes": "a duration", "numeric": "a number",
-             "boolean": "yes or no", "timestamptz": "a date and time", "uuid": "a UUID"}  # fmt: skip
+    nouns = {"email": say("an e-mail address"), "integer": say("a whole number"), "minutes": say("a duration"), "numeric": say("a number"),
+             "boolean": say("yes or no"), "timestamptz": say("a date and time"), "uuid": say("a UUID")}  # fmt: skip
     return nouns.get(field_type, field_type)
 
 
@@ -121,17 +155,26 @@ def type_problems(
         has_map = bool(spec.value_maps.get(column) or spec.value_maps.get(field.name))
         fit = judge(source_type, field)
         if fit.level == "incompatible" and not steps:
-            found.append(Problem(path, fit.reason, "Choose another column.", "type_mismatch"))
+            found.append(Problem(path, fit.reason, say("Choose another column."), "type_mismatch"))
         elif fit.transformation and not steps and not (fit.transformation == "map" and has_map):
-            hint = f"Add the transformation “{fit.transformation}”; values that do not fit it are reported row by row."
+            hint = say(
+                "Add the transformation “{transformation}”; values that do not fit it are reported row by row.",
+                transformation=fit.transformation,
+            )
             found.append(Problem(path, fit.reason, hint, "type_mismatch", severity="warning"))
         if field.not_empty and (number := (empty or {}).get(column, 0)):
-            message = f"{number:,} of {sampled:,} sampled rows have no {field.name}, which must not be empty."
+            message = say_count(
+                "{number:,} of {count} sampled row has no {field}, which must not be empty.",
+                "{number:,} of {count:,} sampled rows have no {field}, which must not be empty.",
+                sampled,
+                number=number,
+                field=field.name,
+            )
             found.append(
                 Problem(
                     path,
                     message,
-                    "Those rows will fail; give a default or filter them.",
+                    say("Those rows will fail; give a default or filter them."),
                     "required_empty",
                     severity="warning",
                 )

@@ -16,6 +16,7 @@ from importer.pipeline.transforms import Transform, chain
 from importer.query.problems import Problem
 from importer.query.spec import Field, QuerySpec, Reference
 from servicevault import catalog
+from servicevault.wording import say
 
 DEFAULT_ENTITY = "__default__"  # holds the source's default account (E34)
 UNRESOLVED = ("null", "fail", "default", "placeholder")
@@ -34,7 +35,8 @@ def mapped_fields(
         field = target.field(column)
         if field is None:
             raise QueryError(
-                f"“{column}” is not a field of {target.label}.", hint=f"Fields: {', '.join(target.known)}."
+                say("“{column}” is not a field of {target}.", column=column, target=target.label),
+                hint=say("Fields: {known}.", known=", ".join(target.known)),
             )
         source = spec.field_for(column) or Field(column)
         source_type = types.get(column, "text")
@@ -83,7 +85,10 @@ def transforms_of(field: Field) -> tuple[Transform, ...]:
     """
     names = [name for name, _ in field.transformation]
     if "map" in names[:-1]:
-        raise QueryError(f"“map” must be the last transformation of “{field.target}”.", hint="Move it to the end.")
+        raise QueryError(
+            say("“map” must be the last transformation of “{target}”.", target=field.target),
+            hint=say("Move it to the end."),
+        )
     found = chain([(name, dict(params)) for name, params in field.transformation if name != "map"])
     for step in found:
         for parameter in step.kind.parameters:
@@ -116,7 +121,8 @@ def _check_pattern(pattern: str, field: str) -> None:
             cursor.execute("SELECT '' ~ %s", [pattern])
     except DataError as error:
         raise QueryError(
-            f"“{pattern[:80]}” of “{field}” is not a regular expression.", hint=_first_line(error)
+            say("“{pattern}” of “{field}” is not a regular expression.", pattern=pattern[:80], field=field),
+            hint=_first_line(error),
         ) from error
 
 
@@ -124,7 +130,10 @@ def _check_moment(value: Any, field: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_input_is_valid(%s, 'timestamp')", [str(value)])
         if not cursor.fetchone()[0]:
-            raise QueryError(f"“{str(value)[:80]}” is not a date to compare “{field}” with.", hint="Write 2024-12-31.")
+            raise QueryError(
+                say("“{value}” is not a date to compare “{field}” with.", value=str(value)[:80], field=field),
+                hint=say("Write 2024-12-31."),
+            )
 
 
 def _first_line(error: Exception) -> str:
@@ -137,7 +146,9 @@ def _entries(spec: QuerySpec, field: Field, name: str) -> Mapping[str, Any]:
     for step, params in field.transformation:
         given = dict(params).get("values") or {} if step == "map" else {}
         if not isinstance(given, Mapping):
-            raise QueryError(f"“values” of the map of “{field.target}” is an object of source and target value.")
+            raise QueryError(
+                say("“values” of the map of “{target}” is an object of source and target value.", target=field.target)
+            )
         entries = {**given, **entries}
     return entries
 
@@ -148,19 +159,31 @@ def _check_reference(column: str, field: catalog.Field, reference: Reference, en
         return
     if field.reference is None:
         said = reference.by or reference.entity or reference.unresolved
-        raise QueryError(f"“{column}” is no reference to another row; “{said}” says nothing about it.")
+        raise QueryError(
+            say("“{column}” is no reference to another row; “{said}” says nothing about it.", column=column, said=said)
+        )
     keys = [set(catalog.get(kind).natural_keys) for kind in field.reference.types]
     if reference.by and reference.by != "id" and not all(reference.by in known for known in keys):
-        names = ", ".join(sorted(set.intersection(*keys))) or "none"
-        raise QueryError(f"“{column}” cannot be found by “{reference.by}”.", hint=f"Use id, or one of: {names}.")
+        names = ", ".join(sorted(set.intersection(*keys))) or say("none")
+        raise QueryError(
+            say("“{column}” cannot be found by “{by}”.", column=column, by=reference.by),
+            hint=say("Use id, or one of: {names}.", names=names),
+        )
     if reference.entity and reference.entity not in entities:
         raise QueryError(
-            f"“{column}” is looked for in the entity “{reference.entity}”, which no query feeds.",
-            hint=f"Entities: {', '.join(sorted(set(entities) - {DEFAULT_ENTITY})) or 'none'}.",
+            say(
+                "“{column}” is looked for in the entity “{entity}”, which no query feeds.",
+                column=column,
+                entity=reference.entity,
+            ),
+            hint=say(
+                "Entities: {entities}.", entities=", ".join(sorted(set(entities) - {DEFAULT_ENTITY})) or say("none")
+            ),
         )
     if reference.unresolved and reference.unresolved not in UNRESOLVED:
         raise QueryError(
-            f"“{reference.unresolved}” is no answer to an unresolved reference.", hint=f"Use {', '.join(UNRESOLVED)}."
+            say("“{unresolved}” is no answer to an unresolved reference.", unresolved=reference.unresolved),
+            hint=say("Use {unresolved}.", unresolved=", ".join(UNRESOLVED)),
         )
 
 

@@ -14,6 +14,7 @@ from importer.mapping.sampling import first_rows, prepared_values
 from importer.pipeline.rehearsal import Plan, TrialLoader
 from importer.sources.session import SourceSession
 from servicevault import catalog
+from servicevault.wording import say
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ def match_people(connection: psycopg.Connection, target_type: str, people: Itera
         if target_id is None:
             found.append(PersonMatch(person))
         else:
-            confidence, reason = (100.0, "same address") if by == "address" else (60.0, "the only one with this name")
+            confidence, reason = (
+                (100.0, say("same address")) if by == "address" else (60.0, say("the only one with this name"))
+            )
             found.append(PersonMatch(person, target_id, name, email, confidence, reason))
     return found
 

@@ -34,6 +34,7 @@ from importer.pipeline.tables.plan import TablePlan, kept
 from importer.pipeline.trial import Busy
 from importer.sources.session import SourceSession
 from servicevault.catalog import Field
+from servicevault.wording import say
 
 MOST_ROWS = 200  # X5
 MAX_ROW_BYTES = 8 * 1024 * 1024
@@ -102,7 +103,9 @@ def sample(source: SourceSession, plan: Plan, *, connect: Callable[[], psycopg.C
             stored = _stored(inside, load, records)
             values = prepared_values(inside, load, rows)
         except errors.LockNotAvailable as error:
-            raise Busy("Somebody else writes the same rows just now.", hint="Look again in a minute.") from error
+            raise Busy(
+                say("Somebody else writes the same rows just now."), hint=say("Look again in a minute.")
+            ) from error
         finally:
             inside.rollback()
     found = tuple(_row(load, row, records[_place(row)], stored, value) for row, value in zip(rows, values, strict=True))

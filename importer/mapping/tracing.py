@@ -17,6 +17,7 @@ from importer.pipeline.binding import Bind, name, slot
 from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.prepare import early_steps, prepared, step_sql, stored_type
 from importer.pipeline.transforms import Transform
+from servicevault.wording import say
 
 TIMEOUT = "SET LOCAL statement_timeout = '2s'"
 
@@ -66,11 +67,17 @@ def trace(plan: LoadPlan, row: str) -> tuple[FieldTrace, ...]:
                 for mapped in plan.mapped
             )
     except DataError as error:
-        raise ImporterError("The mapping cannot be carried out with this row.") from error
+        raise ImporterError(
+            say("The mapping cannot be carried out with this row."),
+            hint=say("Mend the mapping, or look at another row."),
+        ) from error
     except OperationalError as error:
         if not isinstance(error.__cause__, QueryCanceled):
             raise
-        raise ImporterError("The steps take too long to be shown for this row.") from error
+        raise ImporterError(
+            say("The steps take too long to be shown for this row."),
+            hint=say("Look at another row, or take transformations away."),
+        ) from error
 
 
 def _values(cursor: Any, plan: LoadPlan, row: str, made: str | None) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from importer.query.preview import Session
 from importer.query.spec import Field, QuerySpec
 from importer.sources.schema import SourceSchema
 from servicevault.catalog import Field as TargetField
+from servicevault.wording import say
 
 MOST_VALUES = 500  # E33c
 READ_ROWS = 100_000  # of the source; a table may have a billion
@@ -96,7 +97,11 @@ def frequencies(
     """Rows (value, count, a key that has it, rows looked at) of what feeds a field; raises as `observe`."""
     mapped = _fed_by(spec, target_field)
     if mapped is None:
-        raise QueryError(f"No field of the query feeds “{target_field}”.", hint="Map it first.", where="fields")
+        raise QueryError(
+            say("No field of the query feeds “{target_field}”.", target_field=target_field),
+            hint=say("Map it first."),
+            where="fields",
+        )
     identified = _fed_by(spec, spec.source_identifier)
     key = _named(identified, "key") if identified else Field("key", Number("1"))
     narrowed = QuerySpec(
@@ -142,12 +147,12 @@ def _meaning(text: str, choices: Sequence[str]) -> tuple[str, float, str] | None
     meant = [choice for choice in choices if plain in MEANINGS.get(choice, "").split("|")]
     if meant:
         choice = preferred if preferred in meant else meant[0]
-        return choice, 0.85, f"“{plain}” usually means {choice}"
+        return choice, 0.85, say("“{plain}” usually means {choice}", plain=plain, choice=choice)
     parts = plain.split()
     for choice in choices:
         known = [choice.replace("_", " "), *MEANINGS.get(choice, "").split("|")]
         if len(parts) > 1 and any(word and word in parts for word in known):
-            return choice, 0.70, f"a word for {choice} is in it"
+            return choice, 0.70, say("a word for {choice} is in it", choice=choice)
     close = difflib.get_close_matches(plain, choices, n=1, cutoff=0.8)
     return (close[0], 0.60, f"spelled like {close[0]}") if close and not plain.isdigit() else None
 

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
+from servicevault.wording import say
+
 from .profiles import ImportProfile, ImportQuery
 
 
@@ -29,7 +31,7 @@ class QueryDraft(models.Model):
         constraints = [models.UniqueConstraint(fields=["profile", "user", "key"], name="querydraft_one_a_person")]
 
     def __str__(self) -> str:
-        return f"{self.key} of {self.user}"
+        return str(say("{key} of {user}", key=self.key, user=self.user))
 
 
 class QueryVersion(models.Model):
@@ -49,4 +51,4 @@ class QueryVersion(models.Model):
         constraints = [models.UniqueConstraint(fields=["query", "number"], name="queryversion_unique")]
 
     def __str__(self) -> str:
-        return f"{self.query} version {self.number}"
+        return str(say("{query} version {number}", query=self.query, number=self.number))

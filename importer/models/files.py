@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from importer.file_bounds import Bounds
 from servicevault import catalog
 from servicevault.stored_files import Stored
+from servicevault.wording import say
 
 from .jobs import ImportJob
 
@@ -59,7 +60,7 @@ class FileImport(models.Model):
         named = [(self.target_type, self.table_name)]
         if self.parts is not None:
             named = [(part["target_type"], part["table_name"]) for part in self.parts]
-        return ", ".join(dict.fromkeys(catalog.get(kind).label if kind else table for kind, table in named))
+        return ", ".join(dict.fromkeys(str(catalog.get(kind).label) if kind else table for kind, table in named))
 
     @property
     def page_query(self) -> str:
@@ -154,7 +155,9 @@ class TableRule(models.Model):
     column = models.CharField(max_length=63, blank=True)
     rule = models.CharField(max_length=20)
     value = models.JSONField(null=True, blank=True)
-    severity = models.CharField(max_length=8, choices=[("error", "Error"), ("warning", "Warning")], default="error")
+    severity = models.CharField(
+        max_length=8, choices=[("error", say("Error")), ("warning", say("Warning"))], default="error"
+    )
     message = models.CharField(max_length=255, blank=True)
     is_active = models.BooleanField(default=True)
 

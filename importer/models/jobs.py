@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from importer.modes import Mode, Outcome
 from servicevault.jobs.models import ACTIVE, Job
+from servicevault.wording import say
 
 from .profiles import ImportProfile, MappingVersion, SourceEntity
 
@@ -47,7 +48,7 @@ class ImportJob(Job):
         indexes = [models.Index(fields=["-created_at"], name="importjob_newest")]
 
     def __str__(self) -> str:
-        return f"Job {self.number}"
+        return str(say("Job {number}", number=self.number))
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Remember whether a person made the job."""
@@ -143,7 +144,7 @@ class QueryRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} of {self.job_id}"
+        return str(say("{name} of {job_id}", name=self.name, job_id=self.job_id))
 
     @property
     def percent(self) -> int | None:

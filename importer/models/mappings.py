@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
+from servicevault.wording import say
+
 
 class MappingMemory(models.Model):
     """One source column that somebody mapped to a target field, for this source or for files with these headers."""
@@ -21,7 +23,7 @@ class MappingMemory(models.Model):
     )
 
     class Meta:
-        verbose_name_plural = "mapping memories"
+        verbose_name_plural = say("mapping memories")
         constraints = [
             models.UniqueConstraint(fields=["source", "target_type", "target_field"], name="mappingmemory_unique")
         ]

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower, Now
 
 from importer.modes import AccountStrategy, AgentStrategy, Mode
+from servicevault.wording import say
 
 
 class SSLMode(models.TextChoices):
@@ -30,7 +31,7 @@ class Visibility(models.TextChoices):
 
 def one_line(value: str) -> None:
     if any(ord(character) < 32 for character in value):
-        raise ValidationError("Control characters are not allowed here.")
+        raise ValidationError(say("Control characters are not allowed here."))
 
 
 class ImportProfile(models.Model):
@@ -52,7 +53,7 @@ class ImportProfile(models.Model):
     password_set_at = models.DateTimeField(null=True, blank=True, editable=False)
     ssl_mode = models.CharField(max_length=16, choices=SSLMode.choices, default=SSLMode.PREFER)
     ssl_root_cert = models.TextField(blank=True)
-    source_key = models.SlugField(max_length=64, help_text="Profiles with the same key share external ids.")
+    source_key = models.SlugField(max_length=64, help_text=say("Profiles with the same key share external ids."))
     source_timezone = models.CharField(max_length=64, default="UTC")
     timezone_confirmed = models.BooleanField(default=False)
     import_mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.UPSERT)
@@ -90,7 +91,7 @@ class ImportProfile(models.Model):
 
     class Meta:
         ordering = ["name"]
-        permissions = [("execute_importprofile", "Can run imports of the profile")]
+        permissions = [("execute_importprofile", say("Can run imports of the profile"))]
         constraints = [
             models.UniqueConstraint(Lower("name"), condition=Q(deleted_at=None), name="importprofile_name_unique"),
         ]
@@ -132,7 +133,7 @@ class ImportQuery(models.Model):
 
     class Meta:
         ordering = ["position", "key"]
-        verbose_name_plural = "import queries"
+        verbose_name_plural = say("import queries")
         constraints = [models.UniqueConstraint(fields=["profile", "key"], name="importquery_key_unique")]
 
     def __str__(self) -> str:
@@ -147,7 +148,7 @@ class SourceEntity(models.Model):
     target_type = models.CharField(max_length=128)
 
     class Meta:
-        verbose_name_plural = "source entities"
+        verbose_name_plural = say("source entities")
         constraints = [models.UniqueConstraint(fields=["source_key", "entity"], name="sourceentity_unique")]
 
     def __str__(self) -> str:

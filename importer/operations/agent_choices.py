@@ -16,6 +16,7 @@ from importer.modes import AgentAction, AgentStrategy
 from importer.operations.agents import Agent, Listed, list_agents, people_here, shown
 from importer.operations.failures import InvalidFields, VersionConflict
 from permissions import audit, policy
+from servicevault.wording import say
 
 AS_STRATEGY = "strategy"
 
@@ -68,9 +69,13 @@ def set_strategy(profile: ImportProfile, strategy: str, *, by: Any, stand_in: An
     Raises InvalidFields for an unknown strategy and a stand-in who is no agent.
     """
     if strategy not in AgentStrategy.values:
-        raise InvalidFields({"agent_strategy": [f"Use one of {', '.join(AgentStrategy.values)}."]})
+        raise InvalidFields(
+            {"agent_strategy": [say("Use one of {strategies}.", strategies=", ".join(AgentStrategy.values))]}
+        )
     if stand_in is not None and not is_agent(stand_in):
-        raise InvalidFields({"stand_in": [f"{stand_in.name} is a customer here, no agent. Choose an agent."]})
+        raise InvalidFields(
+            {"stand_in": [say("{stand_in} is a customer here, no agent. Choose an agent.", stand_in=stand_in.name)]}
+        )
     profile = ImportProfile.objects.select_for_update(of=("self",)).get(pk=profile.pk)
     before = profile.agent_strategy, profile.placeholder_agent_id
     profile.agent_strategy, profile.placeholder_agent = strategy, stand_in
@@ -90,7 +95,7 @@ def person_with(by: Any, pk: UUID | None) -> Any:
         return None
     found = policy.restrict(get_user_model().objects.all(), by).filter(pk=pk).first()
     if found is None:
-        raise InvalidFields({"stand_in": [f"There is nobody here with the id {pk}. Choose another agent."]})
+        raise InvalidFields({"stand_in": [say("There is nobody here with the id {pk}. Choose another agent.", pk=pk)]})
     return found
 
 
@@ -108,8 +113,24 @@ def person_called(by: Any, text: str) -> Any:
             return people[0]
         if people:
             several = "; ".join(shown(person) for person in people[:5])
-            raise InvalidFields({"person": [f"Several agents here fit “{wanted}”: {several}. Write the address."]})
-    raise InvalidFields({"person": [f"No agent here is called “{wanted}”. Search by another part of name or address."]})
+            raise InvalidFields(
+                {
+                    "person": [
+                        say(
+                            "Several agents here fit “{wanted}”: {several}. Write the address.",
+                            wanted=wanted,
+                            several=several,
+                        )
+                    ]
+                }
+            )
+    raise InvalidFields(
+        {
+            "person": [
+                say("No agent here is called “{wanted}”. Search by another part of name or address.", wanted=wanted)
+            ]
+        }
+    )
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
@@ -141,7 +162,9 @@ def _store(
             continue
         agent = known.get(key)
         if agent is None:
-            text = f"The source has no agent with the id {item.external_id}. Take one of the list."
+            text = say(
+                "The source has no agent with the id {external_id}. Take one of the list.", external_id=item.external_id
+            )
             errors.setdefault(field, []).append(text)
             continue
         places[key] = field
@@ -152,8 +175,13 @@ def _store(
     for choice, other in _double(wanted.values()):
         field = places.get(_key(choice)) or places.get(_key(other)) or "choices"
         errors.setdefault(field, []).append(
-            f"{named(other.name, other.external_id)} and {named(choice.name, choice.external_id)} cannot both be "
-            f"{choice.person_name}. Choose the placeholder for one of them, with {choice.person_name} standing in."
+            say(
+                "{one} and {other} cannot both be "
+                "{person_name}. Choose the placeholder for one of them, with {person_name} standing in.",
+                one=named(other.name, other.external_id),
+                other=named(choice.name, choice.external_id),
+                person_name=choice.person_name,
+            )
         )
     if errors:
         raise InvalidFields(errors)
@@ -165,7 +193,13 @@ def _choice(profile: ImportProfile, agent: Agent, said: Said, by: Any) -> AgentC
     who = named(agent.name, agent.external_id)
     if said.action not in AgentAction.values:
         known = ", ".join((*AgentAction.values, AS_STRATEGY))
-        raise InvalidFields({"action": [f"{who}: “{said.action}” is no choice. Use one of {known}."]})
+        raise InvalidFields(
+            {
+                "action": [
+                    say("{who}: “{action}” is no choice. Use one of {known}.", who=who, action=said.action, known=known)
+                ]
+            }
+        )
     action, person = AgentAction(said.action), None
     wanted = said.person
     if wanted is None and action is AgentAction.MATCH and agent.likeness is not None:
@@ -176,14 +210,36 @@ def _choice(profile: ImportProfile, agent: Agent, said: Said, by: Any) -> AgentC
         )
         person = visible.filter(pk=wanted).first()
         if person is None:
-            raise InvalidFields({"person": [f"{who}: there is nobody here with the id {wanted}. Choose again."]})
+            raise InvalidFields(
+                {
+                    "person": [
+                        say("{who}: there is nobody here with the id {wanted}. Choose again.", who=who, wanted=wanted)
+                    ]
+                }
+            )
         if not is_agent(person):
-            text = f"{who}: {person.name} is a customer here, no agent. Choose an agent, or “create”."
+            text = say(
+                "{who}: {person} is a customer here, no agent. Choose an agent, or “create”.",
+                who=who,
+                person=person.name,
+            )
             raise InvalidFields({"person": [text]})
         if action is AgentAction.MATCH and not person.is_visible:
-            raise InvalidFields({"person": [f"{who}: {person.name} only stands in for others. Choose “placeholder”."]})
+            raise InvalidFields(
+                {
+                    "person": [
+                        say(
+                            "{who}: {person} only stands in for others. Choose “placeholder”.",
+                            who=who,
+                            person=person.name,
+                        )
+                    ]
+                }
+            )
     if action is AgentAction.MATCH and person is None:
-        raise InvalidFields({"person": [f"{who}: say whom they are here, or choose “create” or “placeholder”."]})
+        raise InvalidFields(
+            {"person": [say("{who}: say whom they are here, or choose “create” or “placeholder”.", who=who)]}
+        )
     return AgentChoice(
         profile=profile,
         entity=agent.entity,

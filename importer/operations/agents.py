@@ -27,6 +27,7 @@ from importer.runner import connect_target
 from importer.sources.session import SourceSession
 from permissions import policy
 from servicevault import catalog
+from servicevault.wording import say
 
 AGENTS, TICKETS = "agents", "tickets"
 MOST_PEOPLE = 5_000
@@ -78,12 +79,21 @@ class Agent:
             return broken
         who, fate = named(self.name, self.external_id), self.fate
         if fate.action == "defer":
-            return f"{who} has the address of another agent of the source. Say who each of them is."
+            return say("{who} has the address of another agent of the source. Say who each of them is.", who=who)
         if self.claimed_by and self.choice is None and fate.match.confidence >= 100:
-            return f"{who} fits {fate.match.target_name}, and so does {self.claimed_by}. Say who each of them is."
+            return say(
+                "{who} fits {target_name}, and so does {claimed_by}. Say who each of them is.",
+                who=who,
+                target_name=fate.match.target_name,
+                claimed_by=self.claimed_by,
+            )
         if fate.code == "unique_conflict":
             here = fate.match.target_name or "somebody"
-            return f"{here} here has the address of {who}. Match the two, or let a placeholder stand in."
+            return say(
+                "{here} here has the address of {who}. Match the two, or let a placeholder stand in.",
+                here=here,
+                who=who,
+            )
         if fate.action in ("failed", "review") and fate.code != "unmatched_agent":
             return f"{who}: {fate.message or fate.code.replace('_', ' ')}"
         return ""

@@ -17,6 +17,7 @@ from permissions.models import Approval
 from servicevault import catalog
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import JobStatus
+from servicevault.wording import say
 
 SUBJECT = "import"
 PEOPLE = {"customer_users", "agents"}
@@ -42,7 +43,7 @@ def ask_if_needed(job: ImportJob, *, by: Any, of_tables: bool = False) -> bool:
     )
     if job.kind != JobKind.IMPORT or not wanted:
         return False
-    lifecycle.await_approval(ImportJob, job.pk, "Waiting for an approval")
+    lifecycle.await_approval(ImportJob, job.pk, say("Waiting for an approval"))
     specs = planning.specs_of_job(job)
     try:
         approvals.request(
@@ -74,7 +75,7 @@ def hold_if_changed(job_id: Any) -> bool:
     is_waiting = ImportJob.objects.filter(pk=job_id, status=JobStatus.PENDING).exists()
     if not is_waiting or approvals.still_holds(job_id):
         return False
-    lifecycle.await_approval(ImportJob, job_id, "Changed since the approval: waiting for a new one")
+    lifecycle.await_approval(ImportJob, job_id, say("Changed since the approval: waiting for a new one"))
     return True
 
 
@@ -109,7 +110,14 @@ def sees(user: Any, approval: Approval) -> bool:
 
 def _summary(job: ImportJob, specs: list[QuerySpec]) -> str:
     labels = ", ".join(dict.fromkeys(catalog.get(spec.target_type).label.lower() for spec in specs)) or "nothing"
-    return f"Job {job.number} imports {labels} from “{job.source_profile.name}” ({job.source_profile.host}), mode {job.mode}."
+    return say(
+        "Job {job} imports {labels} from “{source_profile}” ({host}), mode {mode}.",
+        job=job.number,
+        labels=labels,
+        source_profile=job.source_profile.name,
+        host=job.source_profile.host,
+        mode=job.mode,
+    )
 
 
 def _risks(job: ImportJob, specs: list[QuerySpec]) -> set[str]:

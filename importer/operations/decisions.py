@@ -24,6 +24,7 @@ from importer.operations.jobs import MOST_ROWS, again
 from permissions import audit
 from servicevault import catalog
 from servicevault.jobs.models import JobStatus
+from servicevault.wording import say
 
 DOUBTS = ("uncertain_match", "ambiguous_match", "unique_conflict")  # what a person can decide
 MOST_TOLD = 500  # results of single records in one answer
@@ -79,7 +80,7 @@ def approve(records: QuerySet[ImportRecord], said: Approval, *, by: Any) -> Done
     with transaction.atomic():
         chosen = _locked(records)
         if (said.target_id or said.target_version) and len(chosen) != 1:
-            raise InvalidFields({"target_id": ["A target is named for one record at a time."]})
+            raise InvalidFields({"target_id": [say("A target is named for one record at a time.")]})
         return decide(records, {record.pk: said for record in chosen}, by=by)
 
 
@@ -161,9 +162,9 @@ class _Desk:
         """The result and the sentence for one record; a match is noted in `targets`."""
         verdict = self.verdicts.get(record.pk)
         if verdict and verdict.decision and not (verdict.job and verdict.job.status in _UNDONE):
-            return "not_applicable", f"It was decided already: {verdict.decision}."
+            return "not_applicable", say("It was decided already: {decision}.", decision=verdict.decision)
         if record.run.job.kind != JobKind.IMPORT or record.run.entity_id is None:
-            return "not_applicable", "Only rows that an import of a database left can be decided."
+            return "not_applicable", say("Only rows that an import of a database left can be decided.")
         if record.action == Outcome.REVIEW and record.code in DOUBTS:
             return self.doubt(record)
         said = self.said[record.pk]
@@ -180,27 +181,31 @@ class _Desk:
         said = self.said[record.pk]
         match said.decision:
             case Decision.SKIP:
-                return "skipped", "It is left out."
+                return "skipped", say("It is left out.")
             case Decision.NEW if record.code == "unique_conflict":
-                column = (record.matching or {}).get("field") or "A value"
-                return "failed", f"{column} must be unique and another record has it: match it, or skip it."
+                column = (record.matching or {}).get("field") or say("A value")
+                return "failed", say(
+                    "{column} must be unique and another record has it: match it, or skip it.", column=column
+                )
             case Decision.NEW:
                 return self.narrowed(record)
             case _ if record.code == "ambiguous_match" and not said.target_id:
-                return "failed", "Several records fit equally well: say which one with target_id."
+                return "failed", say("Several records fit equally well: say which one with target_id.")
         return self.matched(record)
 
     def matched(self, record: ImportRecord) -> tuple[str, str]:
         target = self.candidate(record)
         version = self.versions.get(target) if target else None
         if target is None or version is None:
-            return "failed", f"There is no such record of {record.run.target_type} any more."
+            return "failed", say(
+                "There is no such record of {target_type} any more.", target_type=record.run.target_type
+            )
         seen = self.said[record.pk].target_version
         if seen and seen != version:
-            return "stale", "The record was changed since it was shown. Look at it again."
+            return "stale", say("The record was changed since it was shown. Look at it again.")
         linked = self.linked.get((record.run.entity_id or 0, record.source_identifier))
         if linked is not None and linked != target:
-            return "failed", "This row of the source has become another record meanwhile."
+            return "failed", say("This row of the source has become another record meanwhile.")
         result, message = self.narrowed(record)
         if result == "queued":
             self.targets[record.pk] = target
@@ -209,14 +214,16 @@ class _Desk:
     def narrowed(self, record: ImportRecord) -> tuple[str, str]:
         """Queued, unless the row cannot be read by itself."""
         if (record.run.job.profile_id, record.run.key) in self.read_whole:
-            return "failed", "Its query is written in SQL and is read whole: import the query instead."
-        return "queued", "A job brings it in."
+            return "failed", say("Its query is written in SQL and is read whole: import the query instead.")
+        return "queued", say("A job brings it in.")
 
 
 def _why_not(record: ImportRecord) -> str:
     if record.code == "unmapped_value":
-        return "It waits for a value map: map the value, then release the held rows."
-    return f"A row that was {record.action}{f' ({record.code})' if record.code else ''} is not decided this way."
+        return say("It waits for a value map: map the value, then release the held rows.")
+    if record.code:
+        return say("A row that was {action} ({code}) is not decided this way.", action=record.action, code=record.code)
+    return say("A row that was {action} is not decided this way.", action=record.action)
 
 
 def retry_records(
@@ -233,9 +240,11 @@ def retry_records(
         fitting = records.filter(pk__in=failed)
         put = again(fitting, by=by, applicable={Outcome.FAILED: None}, mode=mode, options=options)
         results = [
-            Told(record.pk, "queued", record.action, record.target_id, "It is read and imported again.")
+            Told(record.pk, "queued", record.action, record.target_id, say("It is read and imported again."))
             if put.job and record.pk in failed
-            else Told(record.pk, "not_applicable", record.action, record.target_id, "Only failed rows are tried again.")
+            else Told(
+                record.pk, "not_applicable", record.action, record.target_id, say("Only failed rows are tried again.")
+            )
             for record in chosen
         ]
         done = Done(len(chosen), results, put.job)
@@ -292,7 +301,9 @@ def _locked(records: QuerySet[ImportRecord]) -> list[ImportRecord]:
         .select_for_update(of=("self",))[: MOST_ROWS + 1]
     )
     if len(found) > MOST_ROWS:
-        raise Conflict(f"These are more than {MOST_ROWS:,} records.", hint="Narrow the criteria.")
+        raise Conflict(
+            say("These are more than {most_rows:,} records.", most_rows=MOST_ROWS), hint=say("Narrow the criteria.")
+        )
     return found
 
 

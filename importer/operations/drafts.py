@@ -13,6 +13,7 @@ from importer.models import ImportProfile, ImportQuery, QueryDraft
 from importer.operations.failures import InvalidFields
 from importer.operations.previews import body_of
 from importer.operations.queries import SavedQuery, convert_to_sql, save_query
+from servicevault.wording import say
 
 STEPS = 50
 MOST_DRAFTS = 200  # of one person
@@ -71,7 +72,7 @@ def change_draft(draft: QueryDraft, body: Mapping[str, Any]) -> QueryDraft:
     if dict(body) == body_in(draft):
         return draft
     if len(str(body)) > MOST_BYTES:
-        raise InvalidFields({"": ["The query is too large to be kept."]})
+        raise InvalidFields({"": [say("The query is too large to be kept.")]})
     steps = [*draft.steps[: draft.place + 1], dict(body)]
     # The first step is what is saved; it stays to compare with.
     draft.steps = [steps[0], *steps[1:][-STEPS:]]

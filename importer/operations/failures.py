@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 
 from importer.errors import ImporterError
 from importer.models import ImportProfile
+from servicevault.wording import say, say_count
 
 
 class ProfileBusy(ImporterError):
@@ -19,8 +20,12 @@ class ProfileBusy(ImporterError):
 
     def __init__(self, profile: ImportProfile, running_jobs: list[int]) -> None:
         super().__init__(
-            f"“{profile.name}” has an unfinished job: {', '.join(map(str, running_jobs)) or 'just started'}.",
-            hint="Wait for it, cancel it, or resume it.",
+            say(
+                "“{profile}” has an unfinished job: {running_jobs}.",
+                profile=profile.name,
+                running_jobs=", ".join(map(str, running_jobs)) or say("just started"),
+            ),
+            hint=say("Wait for it, cancel it, or resume it."),
         )
         self.running_jobs = running_jobs
 
@@ -37,7 +42,10 @@ class TooManyJobs(ImporterError):
     code = "rate_limited"
 
     def __init__(self, count: int) -> None:
-        super().__init__(f"You have {count} unfinished jobs.", hint="Wait until one ends, or cancel one.")
+        super().__init__(
+            say_count("You have {count} unfinished job.", "You have {count} unfinished jobs.", count),
+            hint=say("Wait until one ends, or cancel one."),
+        )
 
 
 class VersionConflict(Conflict):
@@ -48,9 +56,12 @@ class VersionConflict(Conflict):
     def __init__(self, name: str, *, changed_by: Any, changed_at: datetime | None) -> None:
         self.changed_by = str(changed_by) if changed_by else ""
         self.changed_at = changed_at
-        who = f" by {self.changed_by}" if self.changed_by else ""
+        by = self.changed_by
         super().__init__(
-            f"“{name}” was changed{who} meanwhile.", hint="Reload it and apply your change again, or overwrite it."
+            say("“{name}” was changed by {by} meanwhile.", name=name, by=by)
+            if by
+            else say("“{name}” was changed meanwhile.", name=name),
+            hint=say("Reload it and apply your change again, or overwrite it."),
         )
 
 
@@ -62,7 +73,7 @@ class InvalidFields(ImporterError):
     def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
         self.errors = {name: list(texts) for name, texts in errors.items()}
         name, texts = next(iter(self.errors.items()))
-        super().__init__(texts[0] if texts else "This value is not acceptable.", where=name)
+        super().__init__(texts[0] if texts else say("This value is not acceptable."), where=name)
 
     @classmethod
     def of(cls, error: ValidationError) -> InvalidFields:

@@ -26,6 +26,7 @@ from permissions.models import Decision
 from servicevault.jobs import lifecycle
 from servicevault.jobs.limits import MOST_UNFINISHED, take_turns, unfinished_of
 from servicevault.jobs.models import ACTIVE, JobStatus
+from servicevault.wording import say
 
 MOST_ROWS = 10_000  # R12
 
@@ -76,7 +77,9 @@ def _start(
         wanted = str(given.pop("mode", None) or "")
         chosen = mode_of(mode or wanted or profile.import_mode)
     except ValueError:
-        raise InvalidOption(f"“{mode}” is not a mode.", hint="Use create, update or upsert.") from None
+        raise InvalidOption(
+            say("“{mode}” is not a mode.", mode=mode), hint=say("Use create, update or upsert.")
+        ) from None
     specs = _check_queries(profile, given)
     try:
         with transaction.atomic():
@@ -129,14 +132,14 @@ def resume(job: ImportJob) -> ImportJob:
     if job.status not in ACTIVE and job.profile is not None:
         check_active(job.profile)
     if job.awaits_start:
-        raise Conflict("This file was never started.", hint="Upload it again.")
+        raise Conflict(say("This file was never started."), hint=say("Upload it again."))
     if job.kind == JobKind.REHEARSAL:
-        raise Conflict("A rehearsal leaves nothing to resume.", hint="Rehearse again.")
+        raise Conflict(say("A rehearsal leaves nothing to resume."), hint=say("Rehearse again."))
     asked = approvals.of_job(job.pk)
     if asked is not None and asked.status != Decision.APPROVED:
         raise Conflict(
-            f"Job {job.number} was not approved.",
-            hint="Start a new import, which asks again.",
+            say("Job {job} was not approved.", job=job.number),
+            hint=say("Start a new import, which asks again."),
             code="approval_required",
         )
     try:
@@ -151,7 +154,10 @@ def resume(job: ImportJob) -> ImportJob:
         raise ProfileBusy(job.profile, list(running)) from None
     job.refresh_from_db()
     if not requeued and job.status not in (JobStatus.PENDING, JobStatus.RUNNING):
-        raise Conflict(f"Job {job.number} is {job.status}.", hint="Only failed and cancelled jobs can be resumed.")
+        raise Conflict(
+            say("Job {job} is {status}.", job=job.number, status=job.status),
+            hint=say("Only failed and cancelled jobs can be resumed."),
+        )
     return job
 
 
@@ -162,17 +168,21 @@ def retry(job: ImportJob, *, by: Any, scope: str = "failed") -> ImportJob:
     `start_import` raises.
     """
     if not job.is_finished:
-        raise Conflict(f"Job {job.number} is {job.status}.", hint="Cancel it or wait for its end.")
+        raise Conflict(
+            say("Job {job} is {status}.", job=job.number, status=job.status), hint=say("Cancel it or wait for its end.")
+        )
     if job.profile is None:
-        raise Conflict("The rows of a file are retried from the file.", hint="Use the files' own retry.")
+        raise Conflict(say("The rows of a file are retried from the file."), hint=say("Use the files' own retry."))
     if scope not in ("failed", "all"):
-        raise InvalidFields({"scope": ["Use failed or all."]})
+        raise InvalidFields({"scope": [say("Use failed or all.")]})
     options = {name: value for name, value in job.options.items() if name != "rows"}
     if scope == "failed":
         failed = ImportRecord.objects.filter(run__job=job, action=Outcome.FAILED)
         options["rows"] = _rows_by_query(failed)
         if not options["rows"]:
-            raise Conflict(f"Job {job.number} has no failed row.", hint="Start a new import, or retry all rows.")
+            raise Conflict(
+                say("Job {job} has no failed row.", job=job.number), hint=say("Start a new import, or retry all rows.")
+            )
     is_rehearsal = job.kind == JobKind.REHEARSAL  # what wrote nothing writes nothing the second time
     return _start(job.profile, options, by=by, mode=job.mode, trigger="retry", retry_of=job, dry_run=is_rehearsal)
 
@@ -209,7 +219,7 @@ def again(
     fitting = records.filter(chosen)
     profiles = list(ImportProfile.objects.filter(jobs__runs__records__in=fitting).distinct()[:2])
     if len(profiles) > 1:
-        raise Conflict("The records belong to several profiles.", hint="Choose records of one profile.")
+        raise Conflict(say("The records belong to several profiles."), hint=say("Choose records of one profile."))
     rows = _rows_by_query(fitting)
     if not rows:
         return Again(None, selected, selected)
@@ -241,11 +251,11 @@ def release_held(job: ImportJob, *, by: Any) -> Again:
     """
     if job.kind == JobKind.REHEARSAL:
         raise Conflict(
-            f"Job {job.number} is a rehearsal: it imported nothing, so no row of it waits.",
-            hint="Map the values, then rehearse again or run the import.",
+            say("Job {job} is a rehearsal: it imported nothing, so no row of it waits.", job=job.number),
+            hint=say("Map the values, then rehearse again or run the import."),
         )
     if not job.is_finished:
-        raise Conflict(f"Job {job.number} is {job.status}.", hint="Wait for its end.")
+        raise Conflict(say("Job {job} is {status}.", job=job.number, status=job.status), hint=say("Wait for its end."))
     records = ImportRecord.objects.filter(run__job=job)
     return again(records, by=by, applicable={Outcome.REVIEW: (HELD,)}, mode=job.mode)
 
@@ -263,7 +273,10 @@ def _rows_by_query(records: QuerySet[ImportRecord]) -> dict[str, list[str]]:
     pairs = records.order_by("run_id", "id").values_list("run__key", "source_identifier").distinct()
     for number, (key, identifier) in enumerate(pairs.iterator()):
         if number >= MOST_ROWS:
-            raise Conflict(f"These are more than {MOST_ROWS:,} rows.", hint="Start an import of the whole query.")
+            raise Conflict(
+                say("These are more than {most_rows:,} rows.", most_rows=MOST_ROWS),
+                hint=say("Start an import of the whole query."),
+            )
         found.setdefault(key, []).append(identifier)
     return found
 
@@ -277,7 +290,10 @@ def cancel(job: ImportJob) -> ImportJob:
             approvals.withdraw(job.pk)
     if not stopped:
         job.refresh_from_db()
-        raise Conflict(f"Job {job.number} is already {job.status}.")
+        raise Conflict(
+            say("Job {job} is already {status}.", job=job.number, status=job.status),
+            hint=say("Reload the page to see its state."),
+        )
     job.refresh_from_db()
     return job
 

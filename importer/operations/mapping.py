@@ -32,6 +32,7 @@ from importer.sources.session import SourceSession
 from permissions import audit
 from servicevault import catalog
 from servicevault.catalog import Field, Target
+from servicevault.wording import say
 
 LACKS_ANOTHER_ROW = frozenset({"blocked_by_parent", "unresolved_reference"})
 
@@ -231,12 +232,23 @@ def set_value_map(query: ImportQuery, field: str, entries: Mapping[str, Any], *,
     target = catalog.get(query.target_type)
     known = target.field(field)
     if known is None:
-        raise InvalidFields({"field": [f"“{field}” is not a field of {target.label}."]})
+        raise InvalidFields({"field": [say("“{field}” is not a field of {target}.", field=field, target=target.label)]})
     wrong = [
         str(value) for value in entries.values() if value is not None and known.choices and value not in known.choices
     ]
     if wrong:
-        raise InvalidFields({"entries": [f"“{wrong[0]}” is no value of {field}: {', '.join(known.choices)}."]})
+        raise InvalidFields(
+            {
+                "entries": [
+                    say(
+                        "“{wrong}” is no value of {field}: {choices}.",
+                        wrong=wrong[0],
+                        field=field,
+                        choices=", ".join(known.choices),
+                    )
+                ]
+            }
+        )
     # Another person may be setting another field's map at this moment.
     query.refresh_from_db(from_queryset=ImportQuery.objects.select_for_update())
     query.value_maps = {**query.value_maps, known.name: dict(entries)}

@@ -12,6 +12,7 @@ from importer.query.spec import Field, QuerySpec
 from importer.sources.roles import column_role
 from importer.sources.schema import SourceSchema
 from permissions import audit
+from servicevault.wording import say_count
 
 HIDDEN = "•••"
 MADE_OF = "made of"  # an expression over personal data: a part of it may be any part of the original
@@ -77,6 +78,8 @@ def _hidden(value: Any, role: str) -> Any:
         case "phone":
             return f"{HIDDEN}{text[-2:]}"
         case "body":
-            return f"{HIDDEN} ({len(text):,} characters)"
+            return say_count(
+                "{hidden} ({count} character)", "{hidden} ({count:,} characters)", len(text), hidden=HIDDEN
+            )
         case _:
             return " ".join(f"{part[0]}{HIDDEN}" for part in text.split())

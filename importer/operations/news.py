@@ -9,6 +9,7 @@ from importer.operations.progress import view_of
 from servicevault.jobs.models import JobStatus
 from servicevault.notifications.models import Kind
 from servicevault.notifications.telling import News
+from servicevault.wording import say
 
 KINDS = {
     JobStatus.COMPLETED: Kind.JOB_COMPLETED,
@@ -22,9 +23,9 @@ def ended(job: ImportJob) -> News | None:
     view = view_of(job)
     body = view.sentence
     if job.status == JobStatus.FAILED:
-        body = " ".join(filter(None, [job.error_message, view.remedy, f"({job.error_code})"]))
-    what = "Rehearsal" if job.kind == JobKind.REHEARSAL else "Import"
-    title = f"{what} of {_named(job)}: {view.state.word.lower()}"
+        body = " ".join(filter(None, [job.error_message, str(view.remedy), f"({job.error_code})"]))
+    pattern = say("Rehearsal of {name}: {state}") if job.kind == JobKind.REHEARSAL else say("Import of {name}: {state}")
+    title = pattern.format(name=_named(job), state=str(view.state.word).lower())
     return News(KINDS[JobStatus(job.status)], title, page_of(job), body)
 
 
@@ -35,4 +36,4 @@ def page_of(job: ImportJob) -> str:
 def _named(job: ImportJob) -> str:
     if job.kind == JobKind.FILE:
         return job.file.original_filename
-    return f"“{job.profile.name}”" if job.profile else f"job {job.number}"
+    return f"“{job.profile.name}”" if job.profile else say("job {number}", number=job.number)

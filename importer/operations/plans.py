@@ -21,6 +21,7 @@ from importer.operations.masking import MADE_OF, masked, role_of_target
 from servicevault.tabular import formats
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.options import WriteOptions
+from servicevault.wording import say
 
 FORMATS = ("csv", "xlsx", "json")
 COLUMNS = ("query", "source_identifier", "action", "reason", "target_id", "field", "was", "becomes", "message")
@@ -71,7 +72,9 @@ class Group:
 def check_plan(job: ImportJob) -> ImportJob:
     """The job, if it is a rehearsal; raises Conflict for one that wrote."""
     if job.kind != JobKind.REHEARSAL:
-        raise Conflict(f"Job {job.number} is no rehearsal and has no plan.", hint="Look at its records.")
+        raise Conflict(
+            say("Job {job} is no rehearsal and has no plan.", job=job.number), hint=say("Look at its records.")
+        )
     return job
 
 
@@ -148,7 +151,10 @@ def import_as_rehearsed(job: ImportJob, *, by: Any) -> ImportJob:
     """
     check_plan(job)
     if not job.is_finished or job.profile is None:
-        raise Conflict(f"Job {job.number} is {job.status}.", hint="Wait for the end of the rehearsal.")
+        raise Conflict(
+            say("Job {job} is {status}.", job=job.number, status=job.status),
+            hint=say("Wait for the end of the rehearsal."),
+        )
     profile = ImportProfile.objects.get(pk=job.profile.pk)
     return start_import(profile, by=by, mode=job.mode, options=job.options)
 
@@ -159,7 +165,7 @@ def plan_file(job: ImportJob, given: Mapping[str, Any], format_name: str, target
     Raises InvalidFields for a format that is none of csv, xlsx and json.
     """
     if format_name not in FORMATS:
-        raise InvalidFields({"format": [f"Use one of {', '.join(FORMATS)}."]})
+        raise InvalidFields({"format": [say("Use one of {formats}.", formats=", ".join(FORMATS))]})
     try:
         writer = formats.writable(format_name)
     except OptionRefused as error:

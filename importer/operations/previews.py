@@ -32,6 +32,7 @@ from importer.sources.schema import SourceSchema, Table
 from importer.sources.session import SourceSession
 from permissions import policy
 from servicevault import catalog
+from servicevault.wording import say
 
 RAW_SQL = "import.raw_sql"
 SLOW_ROWS, WIDE_OPEN_ROWS = 10_000, 1_000  # X7
@@ -69,7 +70,7 @@ class Judged:
     def accepted(self) -> tuple[QuerySpec, CompiledQuery]:
         """The query and its statement. Raises QueryProblems when there is an error."""
         if self.errors or self.spec is None or self.compiled is None:
-            raise QueryProblems(self.errors or [Problem("", "The query cannot be compiled.")])
+            raise QueryProblems(self.errors or [Problem("", say("The query cannot be compiled."))])
         return self.spec, self.compiled
 
 

@@ -37,6 +37,7 @@ from importer.query.spec import QuerySpec
 from importer.sources.schema import SourceSchema
 from importer.sources.session import SourceSession
 from servicevault.jobs.models import JobStatus
+from servicevault.wording import say, say_count
 
 KEPT_SECONDS = 600
 Kind = Literal["query", "template"]
@@ -128,7 +129,10 @@ def preview_profile(
     chosen_mode = str(mode_of(mode or profile.import_mode))
     queries = [query for query in profile_queries(profile) if query.enabled]
     if not queries:
-        raise Conflict(f"“{profile.name}” has nothing configured.", hint="Apply a template or build a query first.")
+        raise Conflict(
+            say("“{profile}” has nothing configured.", profile=profile.name),
+            hint=say("Apply a template or build a query first."),
+        )
     wanted = set(keys)
     schema = source_map(profile, refresh=refresh).schema
     found = []
@@ -240,9 +244,15 @@ def warnings_of(spec: QuerySpec, rows: int) -> list[str]:
     """Sentences about sizes worth a second look (X7)."""
     found = []
     if rows > SLOW_ROWS:
-        found.append(f"{rows:,} rows: this takes a while. Rehearse first.")
+        found.append(
+            say_count(
+                "{count} row: this takes a while. Rehearse first.",
+                "{count:,} rows: this takes a while. Rehearse first.",
+                rows,
+            )
+        )
     if rows > WIDE_OPEN_ROWS and not spec.filters.items and spec.kind == "builder":
-        found.append(f"No filter narrows these {rows:,} rows.")
+        found.append(say_count("No filter narrows this {count} row.", "No filter narrows these {count:,} rows.", rows))
     return found
 
 
@@ -275,7 +285,7 @@ def simulate(
     if isinstance(bodies, Mapping):
         wrong = next((key for key, body in bodies.items() if not isinstance(body, Mapping)), None)
         if wrong is not None:
-            raise InvalidFields({f"configuration.queries.{wrong}": ["An object is expected here."]})
+            raise InvalidFields({f"configuration.queries.{wrong}": [say("An object is expected here.")]})
         given = [{"key": key, **body} for key, body in bodies.items()]
     else:
         given = [dict(configuration)]

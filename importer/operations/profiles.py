@@ -22,6 +22,7 @@ from importer.sources.params import ConnectionParams
 from importer.sources.probe import ConnectionTest, test_connection
 from permissions import audit, policy
 from servicevault.jobs.models import ACTIVE
+from servicevault.wording import say
 
 CONNECTION = ("host", "port", "database", "username", "password", "ssl_mode", "ssl_root_cert")
 PLACE = ("host", "port", "database", "username")
@@ -64,7 +65,7 @@ def connection_of(values: Mapping[str, Any]) -> ConnectionParams:
     except ImporterError as error:
         raise InvalidFields({error.where: [error.message]}) from None
     if not params.password:
-        raise InvalidFields({"password": ["A password is needed."]})
+        raise InvalidFields({"password": [say("A password is needed.")]})
     return params
 
 
@@ -73,12 +74,13 @@ def check_database_type(value: Any) -> None:
     if value in (None, "", "postgresql", "postgres"):
         return
     if value in NOT_AVAILABLE:
-        sentence = (
-            f"Only PostgreSQL can be connected. Load a staging copy of the {NOT_AVAILABLE[value]} database into "
-            "PostgreSQL, for example with pgloader, and connect to that."
+        sentence = say(
+            "Only PostgreSQL can be connected. Load a staging copy of the {engine} database into "
+            "PostgreSQL, for example with pgloader, and connect to that.",
+            engine=NOT_AVAILABLE[value],
         )
     else:
-        sentence = "The database type is postgresql."
+        sentence = say("The database type is postgresql.")
     raise InvalidFields({"database_type": [sentence]})
 
 
@@ -211,7 +213,7 @@ def _changed_connection(profile: ImportProfile, values: Mapping[str, Any]) -> Co
     if not changed and not password:
         return None
     if changed & set(LOGIN) and not password:
-        raise InvalidFields({"password": ["Type the password again: the place or the login was changed."]})
+        raise InvalidFields({"password": [say("Type the password again: the place or the login was changed.")]})
     stored = gateway.params_of(profile) if not password else replace(_without_password(profile), password=password)
     params = replace(stored, **given)
     try:
@@ -233,9 +235,14 @@ def _assign(profile: ImportProfile, values: Mapping[str, Any]) -> None:
         try:
             given["import_mode"] = mode_of(str(given["import_mode"]))
         except ValueError:
-            errors["import_mode"] = ["Use create, update or upsert."]
+            errors["import_mode"] = [say("Use create, update or upsert.")]
     if "source_timezone" in given and given["source_timezone"] not in available_timezones():
-        errors["source_timezone"] = [f"“{given['source_timezone']}” is not a time zone, such as Europe/Berlin."]
+        errors["source_timezone"] = [
+            say(
+                "“{source_timezone}” is not a time zone, such as Europe/Berlin.",
+                source_timezone=given["source_timezone"],
+            )
+        ]
     if given.get("matching"):
         try:
             checked({"matching": given["matching"]})
@@ -260,7 +267,7 @@ def _assign_connection(profile: ImportProfile, params: ConnectionParams) -> None
 def _check(profile: ImportProfile) -> None:
     taken = ImportProfile.objects.filter(name__iexact=profile.name, deleted_at=None).exclude(pk=profile.pk)
     if taken.exists():
-        raise InvalidFields({"name": [f"There is a profile named “{profile.name}” already."]})
+        raise InvalidFields({"name": [say("There is a profile named “{profile}” already.", profile=profile.name)]})
     try:
         profile.full_clean(exclude=["created_by", "changed_by", "template"], validate_constraints=False)
     except ValidationError as error:
@@ -271,7 +278,13 @@ def _check_source_key(profile: ImportProfile, by: Any) -> None:
     """Profiles with one key share external ids, so one may write what another imported: only who may change all."""
     others = ImportProfile.objects.filter(source_key=profile.source_key, deleted_at=None).exclude(pk=profile.pk)
     if by is not None and not all(policy.can(by, "change", other) for other in others):
-        raise InvalidFields({"source_key": [f"“{profile.source_key}” is the key of a source you may not change."]})
+        raise InvalidFields(
+            {
+                "source_key": [
+                    say("“{source_key}” is the key of a source you may not change.", source_key=profile.source_key)
+                ]
+            }
+        )
 
 
 def save_connection(profile: ImportProfile, params: ConnectionParams) -> ImportProfile:
@@ -347,7 +360,7 @@ def duplicate_profile(
         copy.secret = crypto.seal(crypto.reveal(profile.secret, owner=profile.pk), owner=copy.pk)
         copy.password_set_at = timezone.now()
     if len(copy.description) > 1000:
-        raise InvalidFields({"description": ["A description of a copy has at most 1,000 characters."]})
+        raise InvalidFields({"description": [say("A description of a copy has at most 1,000 characters.")]})
     _check(copy)
     copy.save()
     ImportQuery.objects.bulk_create(
@@ -385,4 +398,8 @@ def delete_profile(profile: ImportProfile, *, by: Any = None) -> None:
 def check_active(profile: ImportProfile) -> None:
     """Raise Conflict when the profile is switched off or gone (P12)."""
     if not profile.is_active or profile.deleted_at:
-        raise Conflict(f"“{profile.name}” is switched off.", hint="Activate it first.", code="profile_inactive")
+        raise Conflict(
+            say("“{profile}” is switched off.", profile=profile.name),
+            hint=say("Activate it first."),
+            code="profile_inactive",
+        )

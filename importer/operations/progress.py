@@ -17,33 +17,34 @@ from importer.models import ImportJob, JobKind, QueryRun, RunStatus, sum_counter
 from importer.modes import Outcome
 from servicevault.jobs.models import ACTIVE, RESUMABLE, JobStatus
 from servicevault.jobs.states import STATES, STOPPING, State
+from servicevault.wording import say
 
 STARTING_SECONDS = 1  # U26
 LATE_SECONDS = 20  # twice what a waiting job takes to be handed to a worker again (importer.tasks.wake_jobs)
 
 REMEDIES = {  # by the code of a failed job (C16)
-    "timeout": "Resume it with a longer timeout.",
-    "source_lost": "See that the source runs and can be reached, then resume: it goes on where it stopped.",
-    "source_limit": "Narrow the query with a filter, or ask for a higher limit.",
-    "query_failed": "Mend the query in the builder, then start again.",
-    "error_threshold": "Look at the failed rows, mend mapping or source, then retry them.",
-    "drift_detected": "The source was changed: look at the queries, then start again.",
-    "counter_mismatch": "Tell whoever runs this installation: the counts do not add up.",
-    "target_unavailable": "See that this installation's database runs, then resume.",
-    "storage_full": "Make room on the disk of this installation, then resume.",
-    "permission_denied": "Ask for the permission that is missing, then start again.",
-    "internal_error": "Resume it. If it fails again, tell whoever runs this installation the number of the job.",
+    "timeout": say("Resume it with a longer timeout."),
+    "source_lost": say("See that the source runs and can be reached, then resume: it goes on where it stopped."),
+    "source_limit": say("Narrow the query with a filter, or ask for a higher limit."),
+    "query_failed": say("Mend the query in the builder, then start again."),
+    "error_threshold": say("Look at the failed rows, mend mapping or source, then retry them."),
+    "drift_detected": say("The source was changed: look at the queries, then start again."),
+    "counter_mismatch": say("Tell whoever runs this installation: the counts do not add up."),
+    "target_unavailable": say("See that this installation's database runs, then resume."),
+    "storage_full": say("Make room on the disk of this installation, then resume."),
+    "permission_denied": say("Ask for the permission that is missing, then start again."),
+    "internal_error": say("Resume it. If it fails again, tell whoever runs this installation the number of the job."),
 }
 
 
-COMPLETED_WITH_FAILURES = State("Completed with failures", "alert-triangle", "amber")
-COMPLETED_WITH_REVIEW = State("Completed, some rows wait", "user-check", "violet")
+COMPLETED_WITH_FAILURES = State(say("Completed with failures"), "alert-triangle", "amber")
+COMPLETED_WITH_REVIEW = State(say("Completed, some rows wait"), "user-check", "violet")
 RUN_STATES = {
-    RunStatus.PENDING: State("Waiting", "clock", "grey"),
-    RunStatus.RUNNING: State("Running", "player-play", "blue"),
-    RunStatus.DONE: State("Done", "check", "green"),
-    RunStatus.FAILED: State("Failed", "circle-x", "red"),
-    RunStatus.OFF: State("Off", "ban", "grey"),
+    RunStatus.PENDING: State(say("Waiting"), "clock", "grey"),
+    RunStatus.RUNNING: State(say("Running"), "player-play", "blue"),
+    RunStatus.DONE: State(say("Done"), "check", "green"),
+    RunStatus.FAILED: State(say("Failed"), "circle-x", "red"),
+    RunStatus.OFF: State(say("Off"), "ban", "grey"),
 }
 OUTCOMES = {
     Outcome.CREATED: ("plus", "green"),
@@ -187,23 +188,28 @@ class JobView:
         """How the job ended, in one sentence; empty while it goes on (U32)."""
         if self.is_active:
             return ""
-        took = f" in {spoken(self.elapsed)}" if self.elapsed else ""
         parts = ", ".join(_spoken_outcome(counter) for counter in self.outcomes if counter.count)
-        would = "; nothing was written" if self.is_rehearsal else ""
+        ended = _ended(self)
         if self.is_complete:
-            verb = "Rehearsed" if self.is_rehearsal else "Finished"
-            return f"{verb}{took}: {parts or 'the source had no rows'}{would}."
-        ended = "Cancelled" if self.job.status == JobStatus.CANCELLED else "Stopped by an error"
-        kept = "" if self.is_rehearsal else "; what is written stays"
-        return f"{ended}{' after' + took[3:] if took else ''}: {parts or 'no rows were read'}{would or kept}."
+            parts = parts or say("the source had no rows")
+            if self.is_rehearsal:
+                return say("{ended}: {parts}; nothing was written.", ended=ended, parts=parts)
+            return say("{ended}: {parts}.", ended=ended, parts=parts)
+        parts = parts or say("no rows were read")
+        if self.is_rehearsal:
+            return say("{ended}: {parts}; nothing was written.", ended=ended, parts=parts)
+        return say("{ended}: {parts}; what is written stays.", ended=ended, parts=parts)
 
     @property
     def announcement(self) -> str:
         """What a screen reader is told; changes with the state and at every tenth percent only (U4)."""
         if not self.is_active:
             return f"{self.state.word}. {self.sentence}"
-        tenth = "" if self.percent is None else f", {self.percent // 10 * 10} percent"
-        return f"Job {self.job.number}: {self.state.word.lower()}{tenth}"
+        state = str(self.state.word).lower()
+        if self.percent is None:
+            return say("Job {job}: {state}", job=self.job.number, state=state)
+        tenth = self.percent // 10 * 10
+        return say("Job {job}: {state}, {tenth} percent", job=self.job.number, state=state, tenth=tenth)
 
 
 def view_of(job: ImportJob) -> JobView:
@@ -246,12 +252,16 @@ def spoken(duration: timedelta | None) -> str:
         return ""
     seconds = max(0, round(duration.total_seconds()))
     if seconds < 1:
-        return "less than 1 s"
+        return say("less than 1 s")
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{intcomma(hours)} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+        return say("{hours} h {minutes} min", hours=intcomma(hours), minutes=minutes)
+    return (
+        say("{minutes} min {seconds} s", minutes=minutes, seconds=seconds)
+        if minutes
+        else say("{seconds} s", seconds=seconds)
+    )
 
 
 def _run_view(run: QueryRun) -> RunView:
@@ -283,6 +293,18 @@ def _outcomes(counters: dict[str, int], length: int) -> tuple[Counter, ...]:
     return tuple(parts)
 
 
+def _ended(view: JobView) -> str:
+    """The beginning of the sentence about an ended job."""
+    took = spoken(view.elapsed) if view.elapsed else ""
+    if view.is_complete and view.is_rehearsal:
+        return say("Rehearsed in {took}", took=took) if took else say("Rehearsed")
+    if view.is_complete:
+        return say("Finished in {took}", took=took) if took else say("Finished")
+    if view.job.status == JobStatus.CANCELLED:
+        return say("Cancelled after {took}", took=took) if took else say("Cancelled")
+    return say("Stopped by an error after {took}", took=took) if took else say("Stopped by an error")
+
+
 def _total(runs: list[QueryRun]) -> int | None:
     if not runs or any(run.total is None and run.status in (RunStatus.PENDING, RunStatus.RUNNING) for run in runs):
         return None
@@ -292,7 +314,7 @@ def _total(runs: list[QueryRun]) -> int | None:
 def _equation(read: int, outcomes: Iterable[Counter]) -> str:
     """ "10 read = 8 created + 2 failed": every row has one outcome (J18)."""
     parts = " + ".join(f"{intcomma(counter.count)} {counter.name}" for counter in outcomes if counter.count)
-    return f"{intcomma(read)} read = {parts or '0'}"
+    return say("{rows} read = {parts}", rows=intcomma(read), parts=parts or "0")
 
 
 def _is_balanced(counters: dict[str, int]) -> bool:
@@ -300,7 +322,7 @@ def _is_balanced(counters: dict[str, int]) -> bool:
 
 
 _SENTENCES = {
-    Outcome.REVIEW: ("waits for you", "wait for you"),
+    Outcome.REVIEW: (say("waits for you"), say("wait for you")),
 }
 
 

@@ -20,6 +20,7 @@ from importer.query.plain_sql import as_sql
 from importer.query.problems import QueryProblems
 from importer.query.spec import QuerySpec
 from permissions import audit, policy
+from servicevault.wording import say
 
 KEPT_VERSIONS = 50  # Q26
 
@@ -73,7 +74,7 @@ def store_query(
         spec.key != query.key
         and ImportQuery.objects.filter(profile=profile, key=spec.key).exclude(pk=query.pk).exists()
     ):
-        raise InvalidFields({"key": [f"There is a query “{spec.key}” already."]})
+        raise InvalidFields({"key": [say("There is a query “{key}” already.", key=spec.key)]})
     query.key, query.name = spec.key, spec.name or spec.key.replace("_", " ").capitalize()
     query.target_type = spec.target_type
     query.spec = dump_spec(replace(spec, name=query.name, entity=query.entity, value_maps={}))
@@ -103,12 +104,21 @@ def convert_to_sql(
     with looking(profile, by) as session:
         built, compiled = judge(session, profile, body, schema, by=by).accepted()
         if built.kind == "sql":
-            raise Conflict(f"“{built.name or built.key}” is written in SQL already.", hint="Edit its text.")
+            raise Conflict(
+                say("“{built}” is written in SQL already.", built=built.name or built.key), hint=say("Edit its text.")
+            )
         judged = judge(session, profile, dump_spec(as_sql(built, compiled)), schema, by=by)
     if judged.errors:
         reason = judged.errors[0]
         raise QueryProblems(
-            [replace(reason, path="sql", message=f"It cannot go on as SQL of its own: {reason.message}", position=None)]
+            [
+                replace(
+                    reason,
+                    path="sql",
+                    message=say("It cannot go on as SQL of its own: {reason}", reason=reason.message),
+                    position=None,
+                )
+            ]
         )
     written, _ = judged.accepted()
     with transaction.atomic():
@@ -155,7 +165,11 @@ def restore_version(query: ImportQuery, number: int, *, by: Any) -> SavedQuery:
     """Save an earlier form again, as the newest (Q26). Raises QueryError when it is no longer kept."""
     version = QueryVersion.objects.filter(query=query, number=number).first()
     if version is None:
-        raise QueryError(f"Version {number} of “{query.name}” is not kept.", code="not_found")
+        raise QueryError(
+            say("Version {number} of “{query}” is not kept.", number=number, query=query.name),
+            hint=say("Choose one of the versions that are listed."),
+            code="not_found",
+        )
     body = {**version.spec, "key": query.key, "entity": query.entity, "value_maps": version.value_maps}
     return save_query(query.profile, body, by=by, key=query.key)
 
@@ -170,7 +184,13 @@ def reorder_queries(profile: ImportProfile, keys: Sequence[str]) -> list[str]:
     known = list(profile.queries.order_by("position", "key").values_list("key", flat=True))
     unknown = [key for key in keys if key not in known]
     if unknown or len(set(keys)) != len(keys):
-        raise InvalidFields({"keys": [f"“{unknown[0]}” is not a query." if unknown else "A key is named twice."]})
+        raise InvalidFields(
+            {
+                "keys": [
+                    say("“{unknown}” is not a query.", unknown=unknown[0]) if unknown else say("A key is named twice.")
+                ]
+            }
+        )
     order = [*keys, *(key for key in known if key not in keys)]
     profile.priority_order = order
     profile.save(update_fields=["priority_order", "updated_at"])
@@ -199,7 +219,7 @@ def rename_query(query: ImportQuery, name: str, *, by: Any) -> ImportQuery:
     """Give the query another name for people; its key and entity stay."""
     name = name.strip()
     if not name or len(name) > 255:
-        raise InvalidFields({"name": ["A name has 1 to 255 characters."]})
+        raise InvalidFields({"name": [say("A name has 1 to 255 characters.")]})
     query.name, query.changed_by = name, by
     query.spec = {**query.spec, "name": name}
     query.version += 1

@@ -20,6 +20,7 @@ from importer.planning import stored_spec
 from importer.query.spec import QuerySpec
 from servicevault import catalog
 from servicevault.jobs.models import ACTIVE, JobStatus
+from servicevault.wording import say, say_count
 
 StepState = Literal["done", "todo", "problem", "optional"]
 REMEMBERED_SECONDS = 30 * 24 * 3600
@@ -141,7 +142,7 @@ def _steps(profile: ImportProfile, found: Readiness) -> tuple[Step, ...]:
         _template(profile, found),
         _mapping(found),
         _values(found),
-        Step("matching", "Matching and writing", "done" if found.enabled else "optional", summary_of(profile)),
+        Step("matching", say("Matching and writing"), "done" if found.enabled else "optional", summary_of(profile)),
         _preview(found),
         _run(found),
     )
@@ -150,79 +151,109 @@ def _steps(profile: ImportProfile, found: Readiness) -> tuple[Step, ...]:
 def _connect(profile: ImportProfile, found: Readiness) -> Step:
     result = profile.last_test_result
     if not profile.has_password:
-        return Step("connect", "Connect", "problem", "No password is stored.")
+        return Step("connect", say("Connect"), "problem", say("No password is stored."))
     if result is None and found.last and found.last.status == JobStatus.COMPLETED:
-        return Step("connect", "Connect", "done", f"It worked for job {found.last.number}.")
+        return Step("connect", say("Connect"), "done", say("It worked for job {last}.", last=found.last.number))
     if result is None:
-        return Step("connect", "Connect", "todo", "Not tested yet.")
+        return Step("connect", say("Connect"), "todo", say("Not tested yet."))
     if not result.get("success"):
-        return Step("connect", "Connect", "problem", str(result.get("message") or "The last test failed."))
+        return Step("connect", say("Connect"), "problem", str(result.get("message") or say("The last test failed.")))
     server = result.get("server")
-    return Step("connect", "Connect", "done", f"PostgreSQL {server} answers." if server else "The connection works.")
+    return Step(
+        "connect",
+        say("Connect"),
+        "done",
+        say("PostgreSQL {server} answers.", server=server) if server else say("The connection works."),
+    )
 
 
 def _template(profile: ImportProfile, found: Readiness) -> Step:
-    title = "What is it?"
+    title = say("What is it?")
     if profile.template:
         return Step("template", title, "done", f"{profile.template.name} {profile.template_version}".strip())
     if found.entities:
-        return Step("template", title, "done", "Queries of your own.")
-    return Step("template", title, "todo", "Pick a template, or build queries.")
+        return Step("template", title, "done", say("Queries of your own."))
+    return Step("template", title, "todo", say("Pick a template, or build queries."))
 
 
 def _mapping(found: Readiness) -> Step:
     missing = sum(len(entity.missing) for entity in found.entities if entity.query.enabled)
     broken = sum(bool(entity.problem) for entity in found.entities if entity.query.enabled)
     if not found.enabled:
-        return Step("mapping", "Map fields", "todo", "No query is switched on." if found.entities else "No query yet.")
+        return Step(
+            "mapping",
+            say("Map fields"),
+            "todo",
+            say("No query is switched on.") if found.entities else say("No query yet."),
+        )
     if broken or missing:
-        note = f"{missing} required field{'s' if missing != 1 else ''} to map." if missing else "A query is broken."
-        return Step("mapping", "Map fields", "problem", note)
-    return Step("mapping", "Map fields", "done", f"{found.enabled} quer{'y' if found.enabled == 1 else 'ies'} mapped.")
+        note = (
+            say_count("{count} required field to map.", "{count} required fields to map.", missing)
+            if missing
+            else say("A query is broken.")
+        )
+        return Step("mapping", say("Map fields"), "problem", note)
+    return Step(
+        "mapping",
+        say("Map fields"),
+        "done",
+        say_count("{count} query mapped.", "{count} queries mapped.", found.enabled),
+    )
 
 
 def _values(found: Readiness) -> Step:
-    title = "Value maps"
+    title = say("Value maps")
     counts = [entity.open_values for entity in found.entities if entity.query.enabled]
     known = sum(count for count in counts if count is not None)
     if known:
         return Step(
-            "values", title, "problem", f"{intcomma(known)} value{'s' if known != 1 else ''} without a meaning."
+            "values",
+            title,
+            "problem",
+            say_count(
+                "{shown} value without a meaning.", "{shown} values without a meaning.", known, shown=intcomma(known)
+            ),
         )
     if not counts or None in counts:
-        return Step("values", title, "todo" if counts else "optional", "Not looked at yet.")
-    return Step("values", title, "done", "Every value has a meaning.")
+        return Step("values", title, "todo" if counts else "optional", say("Not looked at yet."))
+    return Step("values", title, "done", say("Every value has a meaning."))
 
 
 def _preview(found: Readiness) -> Step:
-    title = "Preview and rehearse"
+    title = say("Preview and rehearse")
     if found.rehearsal is None:
         is_late = not found.enabled or (found.last is not None and found.last.status == JobStatus.COMPLETED)
-        return Step("preview", title, "optional" if is_late else "todo", "Never rehearsed.")
+        return Step("preview", title, "optional" if is_late else "todo", say("Never rehearsed."))
     if found.rehearsal.status in ACTIVE:
-        return Step("preview", title, "todo", f"Rehearsal {found.rehearsal.number} is at work.")
+        return Step(
+            "preview", title, "todo", say("Rehearsal {rehearsal} is at work.", rehearsal=found.rehearsal.number)
+        )
     if not found.rehearsal_is_fresh:
         done = found.rehearsal.status == JobStatus.COMPLETED
-        note = "Changed since the last rehearsal." if done else f"Rehearsal {found.rehearsal.number} did not finish."
+        note = (
+            say("Changed since the last rehearsal.")
+            if done
+            else say("Rehearsal {rehearsal} did not finish.", rehearsal=found.rehearsal.number)
+        )
         return Step("preview", title, "todo", note)
-    return Step("preview", title, "done", f"Rehearsed as job {found.rehearsal.number}.")
+    return Step("preview", title, "done", say("Rehearsed as job {rehearsal}.", rehearsal=found.rehearsal.number))
 
 
 def _run(found: Readiness) -> Step:
-    title = "Run"
+    title = say("Run")
     job = found.last
     if job is None:
-        return Step("run", title, "todo" if found.enabled else "optional", "Never imported.")
+        return Step("run", title, "todo" if found.enabled else "optional", say("Never imported."))
     if job.status in ACTIVE:
-        return Step("run", title, "todo", f"Job {job.number} is at work.")
+        return Step("run", title, "todo", say("Job {job} is at work.", job=job.number))
     state: StepState = "done" if job.status == JobStatus.COMPLETED else "problem"
-    return Step("run", title, state, f"Job {job.number} is {job.status}.")
+    return Step("run", title, state, say("Job {job} is {status}.", job=job.number, status=job.status))
 
 
 _MODES = {
-    Mode.CREATE: "New rows are created; rows that are here already stay as they are",
-    Mode.UPDATE: "Rows that are here already are updated; new ones are left out",
-    Mode.UPSERT: "New rows are created, rows that are here already are updated",
+    Mode.CREATE: say("New rows are created; rows that are here already stay as they are"),
+    Mode.UPDATE: say("Rows that are here already are updated; new ones are left out"),
+    Mode.UPSERT: say("New rows are created, rows that are here already are updated"),
 }
 
 
@@ -231,10 +262,16 @@ def summary_of(profile: ImportProfile) -> str:
     matching = profile.matching or {}
     mode = _MODES[Mode(profile.import_mode)]
     if matching.get("enabled") is False:
-        return f"{mode}. Only rows imported before from this source are recognised."
+        return say("{mode}. Only rows imported before from this source are recognised.", mode=mode)
     given = matching.get("strategy") or matching.get("matching_strategy")
-    how = "by each target's usual fields"
+    how = say("by each target's usual fields")
     if fields := matching.get("primary_fields"):
-        how = f"by {' and '.join(fields)}"
-    exactness = {"exact": ", letter for letter", "case_insensitive": ", whatever their case"}
-    return f"{mode}. Rows are recognised by their old id, then {how}{exactness[strategy_of(given)] if given else ''}."
+        how = say("by {fields}", fields=say(" and ").join(fields))
+    exactness = strategy_of(given) if given else ""
+    if exactness == "exact":
+        said = say("Rows are recognised by their old id, then {how}, letter for letter.", how=how)
+    elif exactness == "case_insensitive":
+        said = say("Rows are recognised by their old id, then {how}, whatever their case.", how=how)
+    else:
+        said = say("Rows are recognised by their old id, then {how}.", how=how)
+    return f"{mode}. {said}"

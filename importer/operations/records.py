@@ -20,18 +20,19 @@ from importer.modes import Outcome
 from importer.pipeline.plan import LoadPlan
 from importer.query.parsing import parse_spec
 from servicevault import catalog
+from servicevault.wording import say
 
 MOST_REFERENCES = 20  # external ids of one target that are looked at for the record before
 _WRITTEN = (Outcome.CREATED, Outcome.UPDATED)
 _SENTENCES = {
-    "exists": "It is here already, and the mode creates only.",
-    "not_found": "It is not here, and the mode updates only.",
-    "target_deleted": "The record it became was deleted here.",
-    "duplicate_in_source": "The query gave this identifier before; a join multiplies its rows.",
-    "unique_conflict": "Another record here has a value that must be unique.",
-    "ambiguous_match": "Several records here could be it.",
-    "uncertain_match": "A record here comes near to it.",
-    "placeholder_agent": "The placeholder agent of the profile stands for it.",
+    "exists": say("It is here already, and the mode creates only."),
+    "not_found": say("It is not here, and the mode updates only."),
+    "target_deleted": say("The record it became was deleted here."),
+    "duplicate_in_source": say("The query gave this identifier before; a join multiplies its rows."),
+    "unique_conflict": say("Another record here has a value that must be unique."),
+    "ambiguous_match": say("Several records here could be it."),
+    "uncertain_match": say("A record here comes near to it."),
+    "placeholder_agent": say("The placeholder agent of the profile stands for it."),
 }
 
 
@@ -65,12 +66,12 @@ def recomputed(record: ImportRecord) -> Recomputed:
         .first()
     )
     if row is None:
-        return Recomputed(reason="The row's data is not kept any more, or the row stands for none of the source.")
+        return Recomputed(reason=say("The row's data is not kept any more, or the row stands for none of the source."))
     try:
         return Recomputed(trace(_plan(record), row))
     except (ImporterError, catalog.UnknownTarget) as error:
         said = error.message if isinstance(error, ImporterError) else error
-        return Recomputed(reason=f"The mapping in force then cannot be repeated: {said}")
+        return Recomputed(reason=say("The mapping in force then cannot be repeated: {said}", said=said))
 
 
 def field_mappings(record: ImportRecord) -> Mapping[str, Any] | None:
@@ -177,10 +178,10 @@ def _plan(record: ImportRecord) -> LoadPlan:
     if run.job.source_kind == "file":
         part = next((each for each in file_parts.parts_of(run.job.file) if each.key == run.key), None)
         if part is None:
-            raise ImporterError("The file has no such part any more.")
+            raise ImporterError(say("The file has no such part any more."))
         return file_staging.plan_of(run.job.file, part, run.job).load
     if run.mapping_version is None:
-        raise ImporterError("No mapping made this row.")
+        raise ImporterError(say("No mapping made this row."))
     mapping = run.mapping_version.mapping
     spec = parse_spec(mapping["spec"], target_types=catalog.names())
     spec = replace(spec, value_maps=mapping.get("value_maps") or spec.value_maps)

@@ -25,6 +25,7 @@ from importer.sources.schema import Column, Relation, SourceSchema, Table
 from importer.sources.session import SourceSession
 from importer.sources.turns import cancel_older
 from permissions import audit
+from servicevault.wording import say
 
 T = TypeVar("T")
 
@@ -138,8 +139,8 @@ def table_of(schema: SourceSchema, name: str, in_schema: str = "") -> Table:
     if table is None:
         closest = nearest(name, schema.names())
         raise QueryError(
-            f"The source has no table “{name}”.",
-            hint=f"Did you mean {closest}?" if closest else "",
+            say("The source has no table “{name}”.", name=name),
+            hint=say("Did you mean {closest}?", closest=closest) if closest else "",
             where="table_name",
             code="not_found",
         )
@@ -156,7 +157,11 @@ def table_samples(
 ) -> list[tuple[Table, list[dict[str, Any]]]]:
     """A few rows of each table, at most 20 tables a call (I5). Raises QueryError for an unknown one."""
     if len(tables) > MOST_TABLES:
-        raise QueryError(f"At most {MOST_TABLES} tables can be looked into at once.", where="tables")
+        raise QueryError(
+            say("At most {most_tables} tables can be looked into at once.", most_tables=MOST_TABLES),
+            hint=say("Ask for fewer."),
+            where="tables",
+        )
     schema = source_map(profile).schema
     chosen = [table_of(schema, name) for name in tables]
     with looking(profile, by) as session:

@@ -12,6 +12,7 @@ from django.db import transaction
 from importer.models import ImportProfile, Visibility
 from importer.operations.failures import InvalidFields
 from permissions import audit, policy
+from servicevault.wording import say
 
 RIGHTS = ("view", "change", "execute", "delete")
 
@@ -38,7 +39,7 @@ def hand_over(profile: ImportProfile, owner_id: UUID, *, by: Any) -> None:
         raise policy.Denied("owner")
     owner = get_user_model().objects.filter(pk=owner_id, is_active=True).first()
     if owner is None:
-        raise InvalidFields({"owner_id": [f"There is no active person {owner_id}."]})
+        raise InvalidFields({"owner_id": [say("There is no active person {owner_id}.", owner_id=owner_id)]})
     before, profile.created_by, profile.changed_by = profile.created_by_id, owner, by
     profile.version += 1
     profile.save(update_fields=["created_by", "changed_by", "version", "updated_at"])
@@ -55,11 +56,11 @@ def set_access(
     Raises InvalidFields for an unknown visibility or person.
     """
     if visibility not in Visibility.values:
-        raise InvalidFields({"visibility": ["Use all or restricted."]})
+        raise InvalidFields({"visibility": [say("Use all or restricted.")]})
     people = {person.pk: person for person in get_user_model().objects.filter(pk__in=grants, is_active=True)}
     unknown = [str(pk) for pk in grants if pk not in people]
     if unknown:
-        raise InvalidFields({"grants": [f"There is no active person {unknown[0]}."]})
+        raise InvalidFields({"grants": [say("There is no active person {unknown}.", unknown=unknown[0])]})
     profile.visibility, profile.changed_by = visibility, by
     profile.version += 1
     profile.save(update_fields=["visibility", "changed_by", "version", "updated_at"])

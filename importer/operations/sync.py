@@ -15,6 +15,7 @@ from importer.models import ImportProfile
 from importer.operations.failures import InvalidFields
 from permissions import audit
 from servicevault.jobs import timing
+from servicevault.wording import say
 
 FREQUENCIES = ("hourly", "daily", "weekly", "monthly", "custom")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -27,7 +28,7 @@ OPTIONS: dict[str, Any] = {
     "max_records_per_run": None, "error_threshold": 10, "notification_on_failure": True, "missed_run": "run_once",
     "incremental": True, "propagate_deletes": "never",
 }  # fmt: skip
-NOT_STARTED = "Imports are not started by the clock yet: next_runs says when they would be."
+NOT_STARTED = say("Imports are not started by the clock yet: next_runs says when they would be.")
 
 
 @dataclass(frozen=True)
@@ -74,20 +75,20 @@ def _canonical(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _check(settings: Mapping[str, Any]) -> None:
     errors: dict[str, list[str]] = {}
     if settings["sync_frequency"] not in FREQUENCIES:
-        errors["sync_frequency"] = [f"Use {', '.join(FREQUENCIES)}."]
+        errors["sync_frequency"] = [say("Use {frequencies}.", frequencies=", ".join(FREQUENCIES))]
     if settings["sync_timezone"] not in available_timezones():
-        errors["sync_timezone"] = ["This is not a time zone, such as Europe/Berlin."]
+        errors["sync_timezone"] = [say("This is not a time zone, such as Europe/Berlin.")]
     if settings["sync_weekday"] not in WEEKDAYS:
-        errors["sync_weekday"] = ["Use monday to sunday, or 1 to 7 with Monday as 1."]
+        errors["sync_weekday"] = [say("Use monday to sunday, or 1 to 7 with Monday as 1.")]
     day = settings["sync_day_of_month"]
     if day != "last" and not (isinstance(day, int) and 1 <= day <= 28):
-        errors["sync_day_of_month"] = ["Use 1 to 28, or last."]
+        errors["sync_day_of_month"] = [say("Use 1 to 28, or last.")]
     try:
         time.fromisoformat(str(settings["sync_time"]))
     except ValueError:
         errors["sync_time"] = ["Use HH:MM, such as 02:00."]
     if settings["sync_frequency"] == "custom" and not settings["cron_expression"]:
-        errors["cron_expression"] = ["A custom frequency needs a cron expression."]
+        errors["cron_expression"] = [say("A custom frequency needs a cron expression.")]
     if not errors:
         try:
             _timing(settings)

@@ -13,6 +13,7 @@ from importer.query.spec import QuerySpec
 from permissions import audit
 from permissions import tables as granted
 from servicevault import catalog, tables
+from servicevault.wording import say
 
 
 def require(target_type: str, by: Any) -> None:
@@ -35,8 +36,10 @@ def check_start(specs: Sequence[QuerySpec], by: Any, *, is_rehearsal: bool) -> N
     found = named(specs)
     if found and is_rehearsal:
         raise Conflict(
-            f"Queries into tables are not rehearsed: {', '.join(found)}.",
-            hint="Their own numbers and triggers could not be taken back. Look at the preview, or rehearse the others.",
+            say("Queries into tables are not rehearsed: {found}.", found=", ".join(found)),
+            hint=say(
+                "Their own numbers and triggers could not be taken back. Look at the preview, or rehearse the others."
+            ),
         )
     for name in found if by is not None else ():
         rights.require(by, name)
@@ -61,7 +64,7 @@ def choices(user: Any) -> list[tuple[str, str]]:
     allowed = granted.importable_tables(user)
     own = {target.table for target in catalog.all_targets()}
     others = [
-        (f"{file_targets.OF_TABLES}:{table.name}", f"Table {table.name}")
+        (f"{file_targets.OF_TABLES}:{table.name}", say("Table {table}", table=table.name))
         for table in tables.listed()
         if table.name not in own and (allowed is None or table.name in allowed)
     ]

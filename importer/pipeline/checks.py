@@ -17,6 +17,7 @@ from importer.pipeline.plan import Check, LoadPlan, Mapped
 from importer.pipeline.prepare import cell, stored_type, value
 from servicevault import catalog
 from servicevault.catalog import Target
+from servicevault.wording import say
 
 URL = r"^https?://[^\s/?#<>\"]+([/?#]\S*)?$"
 ORDERED = {"integer", "numeric", "timestamptz"}  # of the types `prepare` gives
@@ -45,13 +46,22 @@ def check(
     kind = KINDS.get(check_name)
     if kind is None:
         known = ", ".join(sorted([*KINDS, *target.rules]))
-        raise QueryError(f"“{check_name}” is not a validation.", hint=f"Known: {known}.")
+        raise QueryError(
+            say("“{check_name}” is not a validation.", check_name=check_name), hint=say("Known: {known}.", known=known)
+        )
     given = dict(params)
     unknown = sorted(set(given) - ({"value", "key"} if kind.parameter == "lookup" else {"value"}))
     if unknown:
-        raise QueryError(f"The validation “{check_name}” has no parameter “{unknown[0]}”.", hint="It is called value.")
+        raise QueryError(
+            say(
+                "The validation “{check_name}” has no parameter “{unknown}”.", check_name=check_name, unknown=unknown[0]
+            ),
+            hint=say("It is called value."),
+        )
     if fault := _fault(kind, given, target, field):
-        raise QueryError(f"The validation “{check_name}” of “{field}” {fault}.")
+        raise QueryError(
+            say("The validation “{check_name}” of “{field}” {fault}.", check_name=check_name, field=field, fault=fault)
+        )
     return Check(check_name, given, warns, message)
 
 
@@ -60,26 +70,26 @@ def _fault(kind: CheckKind, given: Mapping[str, Any], target: Target, field: str
     number = isinstance(wanted, int | float) and not isinstance(wanted, bool)
     match kind.parameter:
         case "" if given:
-            return "takes no parameter"
+            return say("takes no parameter")
         case "whole" if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 0:
-            return "needs a whole number"
+            return say("needs a whole number")
         case "moment" if not number and not (isinstance(wanted, str) and wanted.strip()):
-            return "needs a number or a date"
+            return say("needs a number or a date")
         case "list" if not isinstance(wanted, list | tuple) or not wanted:
-            return "needs a list of values"
+            return say("needs a list of values")
         case "pattern":
-            fault = regex_fault(wanted) if isinstance(wanted, str) else "is no text"
-            return f"needs a pattern; this one: {fault}" if fault else ""
+            fault = regex_fault(wanted) if isinstance(wanted, str) else say("is no text")
+            return say("needs a pattern; this one: {fault}", fault=fault) if fault else ""
         case "field" if not isinstance(wanted, str) or target.field(wanted) is None:
-            return "needs the name of another field of the same target"
+            return say("needs the name of another field of the same target")
         case "lookup":
             found = target.field(field)
             if found is not None and found.reference is not None:
                 return ""
             if wanted not in {lookup.name for lookup in catalog.lookups()}:
-                return f"needs one of {', '.join(lookup.name for lookup in catalog.lookups())}"
+                return say("needs one of {lookups}", lookups=", ".join(lookup.name for lookup in catalog.lookups()))
             if given.get("key", "") not in ("", *catalog.lookup(str(wanted)).keys):
-                return f"can look by {', '.join(catalog.lookup(str(wanted)).keys)}"
+                return say("can look by {keys}", keys=", ".join(catalog.lookup(str(wanted)).keys))
     return ""
 
 
@@ -180,7 +190,7 @@ def _not_unique(plan: LoadPlan, mapped: Mapped, params: Mapping[str, Any], bind:
     elif field.storage and not field.reference:
         stored = sql.SQL("{}::text").format(name("t", field.storage))
     else:
-        raise QueryError(f"“{field.name}” is not stored as it is; “unique” says nothing about it.")
+        raise QueryError(say("“{field}” is not stored as it is; “unique” says nothing about it.", field=field.name))
     scope = sql.SQL("AND {}").format(fragment(plan.target.scope)) if plan.target.scope else sql.SQL("")
     return sql.SQL(
         "btrim({text}) <> '' AND (EXISTS (SELECT FROM {table} t WHERE {stored} = {current} {scope} "
@@ -210,28 +220,53 @@ def _is_missing(plan: LoadPlan, mapped: Mapped, params: Mapping[str, Any], bind:
 def _not_after(plan: LoadPlan, mapped: Mapped, params: Mapping[str, Any], bind: Bind) -> sql.Composable:
     other = plan.target.field(params["value"])
     if other is None or other.name not in plan.fields:
-        raise QueryError(f"“{mapped.field.name}” cannot come after “{params['value']}”, which is not mapped.")
+        raise QueryError(
+            say(
+                "“{field}” cannot come after “{value}”, which is not mapped.",
+                field=mapped.field.name,
+                value=params["value"],
+            ),
+            hint=say("Map it, or remove the validation."),
+        )
     if stored_type(other) != stored_type(mapped.field) or stored_type(other) not in ORDERED:
-        raise QueryError(f"“{mapped.field.name}” and “{other.name}” cannot be compared as times or numbers.")
+        raise QueryError(
+            say(
+                "“{field}” and “{other}” cannot be compared as times or numbers.",
+                field=mapped.field.name,
+                other=other.name,
+            ),
+            hint=say("Compare fields of one type."),
+        )
     return sql.SQL("{} <= {}").format(value(mapped.field.name), value(other.name))
 
 
 _ALL = (
-    CheckKind("required", "Must be filled", "required_empty", "must not be empty", _is_empty),
-    CheckKind("email", "Is an e-mail address", "bad_email", "is not an e-mail address", _unlike(EMAIL)),
-    CheckKind("url", "Is a web address", "bad_url", "is not a web address", _unlike(URL)),
-    CheckKind("date", "Is a date", "bad_date", "is not a date such as 2024-12-31", _no_date),
-    CheckKind("unique", "Is there once only", "not_unique", "is there already", _not_unique),
-    CheckKind("min", "At least", "too_small", "is less than {value}", _beyond("<"), "moment"),
-    CheckKind("max", "At most", "too_large", "is more than {value}", _beyond(">"), "moment"),
+    CheckKind("required", say("Must be filled"), "required_empty", say("must not be empty"), _is_empty),
+    CheckKind("email", say("Is an e-mail address"), "bad_email", say("is not an e-mail address"), _unlike(EMAIL)),
+    CheckKind("url", say("Is a web address"), "bad_url", say("is not a web address"), _unlike(URL)),
+    CheckKind("date", say("Is a date"), "bad_date", say("is not a date such as 2024-12-31"), _no_date),
+    CheckKind("unique", say("Is there once only"), "not_unique", say("is there already"), _not_unique),
+    CheckKind("min", say("At least"), "too_small", say("is less than {value}"), _beyond("<"), "moment"),
+    CheckKind("max", say("At most"), "too_large", say("is more than {value}"), _beyond(">"), "moment"),
     CheckKind(
-        "min_length", "At least so long", "too_short", "has fewer than {value} characters", _length("<"), "whole"
+        "min_length",
+        say("At least so long"),
+        "too_short",
+        say("has fewer than {value} characters"),
+        _length("<"),
+        "whole",
     ),
-    CheckKind("max_length", "At most so long", "too_long", "has more than {value} characters", _length(">"), "whole"),
-    CheckKind("pattern", "Fits a pattern", "pattern_mismatch", "does not fit the pattern", _differs, "pattern"),
-    CheckKind("one_of", "Is one of", "not_one_of", "is not one of the listed values", _not_listed, "list"),
-    CheckKind("exists", "Exists here", "not_found", "names something that is not here", _is_missing, "lookup"),
-    CheckKind("after", "Is after", "not_after", "is not after {value}", _not_after, "field"),
+    CheckKind(
+        "max_length", say("At most so long"), "too_long", say("has more than {value} characters"), _length(">"), "whole"
+    ),
+    CheckKind(
+        "pattern", say("Fits a pattern"), "pattern_mismatch", say("does not fit the pattern"), _differs, "pattern"
+    ),
+    CheckKind("one_of", say("Is one of"), "not_one_of", say("is not one of the listed values"), _not_listed, "list"),
+    CheckKind(
+        "exists", say("Exists here"), "not_found", say("names something that is not here"), _is_missing, "lookup"
+    ),
+    CheckKind("after", say("Is after"), "not_after", say("is not after {value}"), _not_after, "field"),
 )
 
 KINDS: dict[str, CheckKind] = {kind.name: kind for kind in _ALL}

@@ -15,6 +15,7 @@ from psycopg import sql
 from importer.pipeline.binding import Bind, fragment, name, slot
 from importer.pipeline.transforms import dates, numbers
 from servicevault.catalog import Field
+from servicevault.wording import say
 
 WHOLE = {"int2": "smallint", "int4": "integer", "int8": "bigint"}
 FLOATS = {"float4", "float8"}
@@ -251,31 +252,37 @@ def wrong(field: Field, cells: Cells) -> Iterator[tuple[sql.Composable, str, str
     shown = field.sql_type.upper() if '"' not in field.sql_type else field.sql_type
     match field.base:
         case base if base in WHOLE:
-            yield sql.SQL("{} ~ '^[+-]?\\d+$'").format(cell), "out_of_range", f"is outside the range of {shown}"
-            yield sql.SQL("true"), "not_a_number", f"is not a whole number ({shown})"
+            yield (
+                sql.SQL("{} ~ '^[+-]?\\d+$'").format(cell),
+                "out_of_range",
+                say("is outside the range of {shown}", shown=shown),
+            )
+            yield sql.SQL("true"), "not_a_number", say("is not a whole number ({shown})", shown=shown)
         case "numeric" | "float4" | "float8":
             number = sql.SQL("{} ~ '^[+-]?(\\d+(\\.\\d*)?|\\.\\d+)$'").format(cell)
-            yield number, "out_of_range", f"does not fit {shown} without loss"
-            yield sql.SQL("true"), "not_a_number", "is not a number"
+            yield number, "out_of_range", say("does not fit {shown} without loss", shown=shown)
+            yield sql.SQL("true"), "not_a_number", say("is not a number")
         case "bool":
-            yield sql.SQL("true"), "not_a_boolean", "is neither yes nor no"
+            yield sql.SQL("true"), "not_a_boolean", say("is neither yes nor no")
         case base if base in MOMENTS:
             if cells.date_format == "auto":
                 both = sql.SQL("{} ~ '^(0?[1-9]|1[0-2])([./-])(0?[1-9]|1[0-2])\\2\\d{{4}}'").format(cell)
-                yield both, "ambiguous_date", "can be two dates. Choose the date format"
-            what = "a date" if field.base == "date" else "a date and time"
-            form = "" if cells.date_format in {"iso", "auto"} else f" of the form {cells.date_format}"
-            yield sql.SQL("true"), "bad_date", f"is not {what}{form}"
+                yield both, "ambiguous_date", say("can be two dates. Choose the date format")
+            what = say("a date") if field.base == "date" else say("a date and time")
+            said = say("is not {what}", what=what)
+            if cells.date_format not in {"iso", "auto"}:
+                said = say("is not {what} of the form {form}", what=what, form=cells.date_format)
+            yield sql.SQL("true"), "bad_date", said
         case base if base in DOCUMENTS:
-            yield sql.SQL("true"), "bad_json", "is not JSON"
+            yield sql.SQL("true"), "bad_json", say("is not JSON")
         case "uuid":
-            yield sql.SQL("true"), "bad_uuid", "is not a UUID"
+            yield sql.SQL("true"), "bad_uuid", say("is not a UUID")
         case base if base.startswith("_"):
-            yield sql.SQL("true"), "bad_list", f"is not a list of {shown.removesuffix('[]')}"
+            yield sql.SQL("true"), "bad_list", say("is not a list of {shown}", shown=shown.removesuffix("[]"))
         case _ if field.labels:
-            yield sql.SQL("true"), "not_one_of", f"is none of {', '.join(field.labels[:20])}"
+            yield sql.SQL("true"), "not_one_of", say("is none of {labels}", labels=", ".join(field.labels[:20]))
         case _:
-            yield sql.SQL("true"), "bad_value", f"is no value of {shown}"
+            yield sql.SQL("true"), "bad_value", say("is no value of {shown}", shown=shown)
 
 
 def oddities(field: Field, year: int) -> Iterator[tuple[sql.Composable, str, str]]:
@@ -285,16 +292,16 @@ def oddities(field: Field, year: int) -> Iterator[tuple[sql.Composable, str, str
         yield (
             sql.SQL("{} ~ '^[+-]?0\\d'").format(cell),
             "leading_zeros",
-            "had leading zeros, which a number does not keep",
+            say("had leading zeros, which a number does not keep"),
         )
         if re.search(r"(^|_)(age|years_old|alter)($|_)", field.name.lower()):
-            yield sql.SQL("{} NOT BETWEEN 0 AND 120").format(value), "unusual_value", "seems unusual for an age"
+            yield sql.SQL("{} NOT BETWEEN 0 AND 120").format(value), "unusual_value", say("seems unusual for an age")
     elif field.base in MOMENTS:
         odd = sql.SQL("({0} < '1900-01-01' OR {0} >= '{1}-01-01')").format(value, sql.SQL(str(year + 11)))
-        yield odd, "unusual_date", "is before 1900 or more than ten years ahead"
+        yield odd, "unusual_date", say("is before 1900 or more than ten years ahead")
     elif field.base in TEXTS:
         yield (
             sql.SQL("position(U&'\\FFFD' in {}) > 0").format(value),
             "replacement_character",
-            ("has characters that were lost, mostly by a wrong encoding"),
+            say("has characters that were lost, mostly by a wrong encoding"),
         )

@@ -16,14 +16,15 @@ from importer.pipeline.findings import Finding, findings_array, row_findings, wi
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.prepare import cell, prepared
 from importer.pipeline.work import Conflicts, renumbered, stored, stored_columns, values
+from servicevault.wording import say
 
 DEFER = "defer"  # taken in the next round of the slice
 
 EXISTING = "existing"  # has a target; not yet compared with it
 
 _WARNING_TEXT = {
-    "unusual_duration": "The duration is not between one minute and one day.",
-    "account_taken_from_ticket": "The account differs from the ticket's; the ticket's account is stored.",
+    "unusual_duration": say("The duration is not between one minute and one day."),
+    "account_taken_from_ticket": say("The account differs from the ticket's; the ticket's account is stored."),
 }
 
 
@@ -76,7 +77,7 @@ def _duplicate(plan: LoadPlan, bind: Bind) -> Finding:
             bind(plan.matching.threshold, "numeric")
         ),
         "duplicate",
-        f"The row is in {plan.target.label} already, or comes twice.",
+        say("The row is in {target} already, or comes twice.", target=plan.target.label),
         "external_id" if "external_id" in plan.fields else next(iter(plan.matching.primary), ""),
         name("p", "key"),
     )

@@ -14,21 +14,22 @@ from importer.pipeline.binding import Bind, name
 from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.prepare import canonical_text, cell, checked_steps, fault, feeds, is_local, stored_type, value
 from servicevault.catalog import Field
+from servicevault.wording import say
 
 SHOWN_CHARACTERS = 200  # of a value in an error message
 
 EMAIL = r"^[^\s@<>(),;:\\" "\\[\\]]+@[^\\s@.<>(),;:\\" "\\[\\]]+(\\.[^\\s@.<>(),;:\\" r"\[\]]+)+$"
 
 _NOT_A = {
-    "integer": ("not_a_number", "is not a whole number"),
-    "minutes": ("bad_duration", "is not a duration such as 90, 1:30 or 1h 30m"),
-    "numeric": ("not_a_number", "is not a number that fits"),
-    "boolean": ("not_a_boolean", "is neither yes nor no"),
-    "timestamptz": ("bad_date", "is not a date and time"),
-    "json": ("bad_json", "is not JSON"),
-    "tags": ("bad_list", "is not a list"),
-    "uuid": ("bad_uuid", "is not a UUID"),
-    "email": ("bad_email", "is not an e-mail address"),
+    "integer": ("not_a_number", say("is not a whole number")),
+    "minutes": ("bad_duration", say("is not a duration such as 90, 1:30 or 1h 30m")),
+    "numeric": ("not_a_number", say("is not a number that fits")),
+    "boolean": ("not_a_boolean", say("is neither yes nor no")),
+    "timestamptz": ("bad_date", say("is not a date and time")),
+    "json": ("bad_json", say("is not JSON")),
+    "tags": ("bad_list", say("is not a list")),
+    "uuid": ("bad_uuid", say("is not a UUID")),
+    "email": ("bad_email", say("is not an e-mail address")),
 }
 
 
@@ -77,11 +78,16 @@ def row_findings(plan: LoadPlan, bind: Bind) -> tuple[list[Finding], list[Findin
         Finding(
             sql.SQL("p.problem = 'nul_byte'"),
             "nul_byte",
-            "The row contains a NUL character, which PostgreSQL cannot store.",
+            say("The row contains a NUL character, which PostgreSQL cannot store."),
         ),
-        Finding(sql.SQL("p.problem = 'row_too_large'"), "row_too_large", "The row is larger than this server accepts."),
         Finding(
-            sql.SQL("p.problem = 'external_id_empty'"), "required_empty", "The row has no external id.", "external_id"
+            sql.SQL("p.problem = 'row_too_large'"), "row_too_large", say("The row is larger than this server accepts.")
+        ),
+        Finding(
+            sql.SQL("p.problem = 'external_id_empty'"),
+            "required_empty",
+            say("The row has no external id."),
+            "external_id",
         ),
     ]
     held: list[Finding] = []
@@ -125,7 +131,7 @@ def _type_findings(mapped: Mapped, bind: Bind) -> list[Finding]:
             Finding(
                 sql.SQL("{} !~ {}").format(text, bind(EMAIL, "text")),
                 "bad_email",
-                f"{field.name} is not an e-mail address.",
+                say("{field} is not an e-mail address.", field=field.name),
                 field.name,
                 text,
             )
@@ -148,7 +154,7 @@ def _type_findings(mapped: Mapped, bind: Bind) -> list[Finding]:
                     value(field.name), bind(sorted(available_timezones()), "text[]")
                 ),
                 "bad_timezone",
-                f"{field.name} is not a time zone such as Europe/Berlin.",
+                say("{field} is not a time zone such as Europe/Berlin.", field=field.name),
                 field.name,
                 text,
             )
@@ -184,7 +190,7 @@ def _field_rules(plan: LoadPlan, bind: Bind) -> Iterator[Finding]:
                 if stored_type(field) != "text"
                 else sql.SQL("({0} IS NULL OR btrim({0}) = '')").format(current),
                 "name_empty" if field.name == "name" and field.type != "column" else "required_empty",
-                f"{field.name} must not be empty.",
+                say("{field} must not be empty.", field=field.name),
                 field.name,
                 text,
             )
@@ -192,7 +198,7 @@ def _field_rules(plan: LoadPlan, bind: Bind) -> Iterator[Finding]:
             yield Finding(
                 sql.SQL("char_length({}) > {}").format(current, bind(field.max_length, "integer")),
                 "too_long",
-                f"{field.name} is longer than {field.max_length} characters.",
+                say("{field} is longer than {max_length} characters.", field=field.name, max_length=field.max_length),
                 field.name,
                 current,
             )
@@ -210,7 +216,7 @@ def _unmapped_values(mapped: Mapped, bind: Bind) -> list[Finding]:
         Finding(
             sql.SQL("{} IS NOT NULL AND NOT {}").format(text, known),
             "unmapped_value",
-            f"{field.name} has a value that the value map does not know.",
+            say("{field} has a value that the value map does not know.", field=field.name),
             field.name,
             text,
         )
@@ -225,7 +231,7 @@ def _value_warnings(plan: LoadPlan, mapped: Mapped, bind: Bind) -> list[Finding]
             Finding(
                 sql.SQL("({0} IS NULL OR btrim({0}) = '')").format(text),
                 "empty_replaced",
-                f"{field.name} was empty; a stand-in is stored.",
+                say("{field} was empty; a stand-in is stored.", field=field.name),
                 field.name,
             )
         )
@@ -238,7 +244,7 @@ def _value_warnings(plan: LoadPlan, mapped: Mapped, bind: Bind) -> list[Finding]
             Finding(
                 sql.SQL("{} AND ({} AT TIME ZONE {}) <> {}").format(night, value(field.name), zone, local),
                 "time_does_not_exist",
-                f"{field.name} falls into the hour that clocks skip; it was moved forward.",
+                say("{field} falls into the hour that clocks skip; it was moved forward.", field=field.name),
                 field.name,
                 text,
             ),
@@ -247,7 +253,7 @@ def _value_warnings(plan: LoadPlan, mapped: Mapped, bind: Bind) -> list[Finding]
                     night, value(field.name), zone, local
                 ),
                 "time_is_ambiguous",
-                f"{field.name} falls into the hour that clocks repeat; standard time was assumed.",
+                say("{field} falls into the hour that clocks repeat; standard time was assumed.", field=field.name),
                 field.name,
                 text,
             ),

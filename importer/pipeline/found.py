@@ -9,12 +9,13 @@ import psycopg
 from psycopg import sql
 
 from importer.pipeline.plan import LoadPlan
+from servicevault.wording import say
 
 COLUMNS = ("part", "position", "row", "record", "place", "column", "field", "code", "message", "value", "severity")
 IN_DOUBT = {  # rows that wait for a person, and say so by their code alone
-    "ambiguous_match": "More than one row here fits; which one is meant is not certain.",
-    "uncertain_match": "A row here is like it, but not certainly the same.",
-    "unique_conflict": "Another row here has a value that only one may have; it may be the same thing.",
+    "ambiguous_match": say("More than one row here fits; which one is meant is not certain."),
+    "uncertain_match": say("A row here is like it, but not certainly the same."),
+    "unique_conflict": say("Another row here has a value that only one may have; it may be the same thing."),
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from importer.query.functions import pattern_fault
+from servicevault.wording import say
 
 MAX_SIZE = 300  # atoms after writing out; with 5,000 characters searched this stays below 100 ms
 _PIECE = re.compile(
@@ -23,7 +24,7 @@ def regex_fault(pattern: str) -> str:
     if fault := pattern_fault(pattern):
         return fault
     if written_out(pattern) > MAX_SIZE:
-        return f"repeats too much: written out it has more than {MAX_SIZE} parts"
+        return say("repeats too much: written out it has more than {max_size} parts", max_size=MAX_SIZE)
     return ""
 
 

@@ -21,6 +21,7 @@ from importer.pipeline.tables.judge import judge
 from importer.pipeline.tables.plan import TablePlan
 from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
+from servicevault.wording import say, say_count
 
 MAX_ROW_BYTES = 32 * 1024 * 1024  # a larger row fails by itself instead of filling the worker's memory
 FETCHED_ROWS = 50  # where nobody says otherwise
@@ -152,9 +153,15 @@ def rows_into(
         count = stage.count_rows(connection, run_id)
         if most is not None and count > most:
             raise JobFailed(
-                f"The query has {count:,} rows; at most {most:,} may be imported into {plan.table.name} at once.",
+                say_count(
+                    "The query has {count} row; at most {most:,} may be imported into {table} at once.",
+                    "The query has {count:,} rows; at most {most:,} may be imported into {table} at once.",
+                    count,
+                    most=most,
+                    table=plan.table.name,
+                ),
                 code="source_limit",
-                hint="Filter it, or ask for a higher limit.",
+                hint=say("Filter it, or ask for a higher limit."),
             )
         judge(connection, plan, run_id)
 

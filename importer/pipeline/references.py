@@ -14,6 +14,7 @@ from importer.pipeline.plan import LoadPlan, Mapped
 from importer.pipeline.prepare import value
 from servicevault import catalog
 from servicevault.catalog import Field, Unresolved
+from servicevault.wording import say
 
 
 def resolved(plan: LoadPlan, bind: Bind) -> sql.Composable:
@@ -53,8 +54,11 @@ def reference_findings(plan: LoadPlan) -> tuple[list[Finding], list[Finding]]:
                 Finding(
                     sql.SQL("({} AND {})").format(missing, doubtful),
                     "ambiguous_reference",
-                    f"{field.name} names an id that several queries of this source gave to different rows; "
-                    "say in the mapping which query is meant.",
+                    say(
+                        "{field} names an id that several queries of this source gave to different rows; "
+                        "say in the mapping which query is meant.",
+                        field=field.name,
+                    ),
                     field.name,
                     value(field.name),
                 )
@@ -91,16 +95,19 @@ def _is_ambiguous(plan: LoadPlan, mapped: Mapped) -> sql.Composable | None:
     ).format(sql.Literal(list(entities)), value(mapped.field.name))
 
 
+_NOT_IMPORTED: dict[Unresolved, str] = {
+    "blocked": say("{field} names a row that was not imported ({kinds}); retry this row once it is."),
+    "fail": say("{field} names a row that was not imported ({kinds})."),
+    "null": say("{field} names a row that was not imported ({kinds}); left empty."),
+    "default": say("{field} names a row that was not imported ({kinds}); the default is used."),
+    "placeholder": say("{field} names a row that was not imported ({kinds}); the placeholder is used."),
+}
+
+
 def _sentence(field: Field, action: Unresolved) -> str:
-    kinds = " or ".join(catalog.get(kind).label.lower() for kind in field.reference.types) if field.reference else ""
-    found = f"{field.name} names a row that was not imported ({kinds})"
-    return {
-        "blocked": f"{found}; retry this row once it is.",
-        "fail": f"{found}.",
-        "null": f"{found}; left empty.",
-        "default": f"{found}; the default is used.",
-        "placeholder": f"{found}; the placeholder is used.",
-    }[action]
+    types = field.reference.types if field.reference else ()
+    values = {"field": field.name, "kinds": " or ".join(catalog.get(kind).label.lower() for kind in types)}
+    return _NOT_IMPORTED[action].format(**values)
 
 
 def _lookup(plan: LoadPlan, mapped: Mapped, bind: Bind) -> sql.Composable:

@@ -20,6 +20,7 @@ from importer.pipeline.readers import Reader
 from importer.pipeline.slices import Counts
 from importer.pipeline.tables.load import TableLoader
 from importer.pipeline.tables.plan import TablePlan
+from servicevault.wording import say
 
 WAIT_SECONDS = 0.2  # before looking again for a chunk that others hold
 
@@ -101,9 +102,9 @@ class Worker:
                         self._plan(run_id, reader, sql_hash)
                     elif planned != sql_hash and status == "running":
                         raise JobFailed(
-                            "The query or the source's structure changed since this job began.",
+                            say("The query or the source's structure changed since this job began."),
                             code="drift_detected",
-                            hint="Start a new import; rows that are already here are recognised.",
+                            hint=say("Start a new import; rows that are already here are recognised."),
                         )
                     return
             if self.stop.wait(WAIT_SECONDS):

@@ -23,6 +23,7 @@ from importer.modes import Outcome
 from importer.pipeline import chunks
 from importer.pipeline.binding import Bind
 from importer.pipeline.faults import fail_point
+from servicevault.wording import say
 
 Counts = Counter[str]
 Rows = TypeVar("Rows")
@@ -122,9 +123,9 @@ class SliceLoader(ABC, Generic[Rows]):
                 self.connection.rollback()
                 if attempt == RETRIES:
                     raise JobFailed(
-                        "Somebody else holds a lock on rows this job must write.",
+                        say("Somebody else holds a lock on rows this job must write."),
                         code="target_unavailable",
-                        hint="Find the long transaction in pg_stat_activity, end it, then resume.",
+                        hint=say("Find the long transaction in pg_stat_activity, end it, then resume."),
                     ) from error
                 time.sleep(min(16, 2**attempt) * 0.1 * random.uniform(1, 2))  # noqa: S311 - jitter
             except (*_FULL, *_MEMORY) as error:
@@ -133,11 +134,14 @@ class SliceLoader(ABC, Generic[Rows]):
             except errors.InsufficientPrivilege as error:
                 self.connection.rollback()
                 raise JobFailed(
-                    f"PostgreSQL does not let this import write: {error.diag.message_primary}.",
+                    say(
+                        "PostgreSQL does not let this import write: {message_primary}.",
+                        message_primary=error.diag.message_primary,
+                    ),
                     code="permission_denied",
-                    hint=f"Imports write as the role {self.role}, which may not do what this one needs."
+                    hint=say("Imports write as the role {role}, which may not do what this one needs.", role=self.role)
                     if self.role
-                    else "Grant it to the service's role, then resume.",
+                    else say("Grant it to the service's role, then resume."),
                 ) from error
             except BaseException:
                 with contextlib.suppress(psycopg.Error):  # the first error is the one that counts
@@ -199,12 +203,14 @@ def refusal(error: psycopg.Error) -> str:
 def exhausted(error: BaseException | None) -> JobFailed | None:
     """The failure of a job whose target has no space or memory left; None when the error says something else."""
     if isinstance(error, _FULL):
-        return JobFailed("The target database has no space left.", code="storage_full", hint="Free some, then resume.")
+        return JobFailed(
+            say("The target database has no space left."), code="storage_full", hint=say("Free some, then resume.")
+        )
     if isinstance(error, _MEMORY):
         return JobFailed(
-            "The target database has too little memory.",
+            say("The target database has too little memory."),
             code="target_unavailable",
-            hint="Give it more or end what else it does, then resume.",
+            hint=say("Give it more or end what else it does, then resume."),
         )
     return None
 
@@ -214,17 +220,29 @@ def explain(error: psycopg.Error) -> tuple[str, str, str | None]:
     info = error.diag
     constraint, column = info.constraint_name, info.column_name
     if isinstance(error, errors.UniqueViolation):
-        return "unique_conflict", f"Another row already has this value (rule {constraint}).", column
+        return (
+            "unique_conflict",
+            say("Another row already has this value (rule {constraint}).", constraint=constraint),
+            column,
+        )
     if isinstance(error, errors.ForeignKeyViolation):
-        return "foreign_key", f"A row it points to does not exist any more (rule {constraint}).", column
+        return (
+            "foreign_key",
+            say("A row it points to does not exist any more (rule {constraint}).", constraint=constraint),
+            column,
+        )
     if isinstance(error, errors.NotNullViolation):
-        return "required_empty", f"{column} must not be empty.", column
+        return "required_empty", say("{column} must not be empty.", column=column), column
     if isinstance(error, errors.CheckViolation):
-        return "check_violation", f"The database refuses the value (rule {constraint}).", column
+        return (
+            "check_violation",
+            say("The database refuses the value (rule {constraint}).", constraint=constraint),
+            column,
+        )
     if isinstance(error, _SIZE):
-        said = info.message_primary or "larger than the database can take"
-        return "row_too_large", f"The database cannot store the row: {said[:200]}.", column
-    return "rejected", (info.message_primary or "The database refuses the row.")[:300], column
+        said = info.message_primary or say("larger than the database can take")
+        return "row_too_large", say("The database cannot store the row: {said}.", said=said[:200]), column
+    return "rejected", (info.message_primary or say("The database refuses the row."))[:300], column
 
 
 def uuid_counter(kind: str) -> dict[str, Any]:

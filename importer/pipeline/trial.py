@@ -25,6 +25,7 @@ from importer.pipeline.tables.judge import judge
 from importer.pipeline.tables.load import TableLoader
 from importer.pipeline.tables.plan import TablePlan
 from importer.pipeline.yielding import GaveWay, Yielding
+from servicevault.wording import say
 
 
 class Busy(ImporterError):
@@ -61,7 +62,9 @@ def attempt(
         with Yielding(connect, inside.info.backend_pid):
             return _attempted(outside, inside, parts, batch_rows=batch_rows, on_slice=on_slice)
     except (GaveWay, errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure) as error:
-        raise Busy("Somebody else imports the same rows just now.", hint="Check the file again in a minute.") from error
+        raise Busy(
+            say("Somebody else imports the same rows just now."), hint=say("Check the file again in a minute.")
+        ) from error
 
 
 def _attempted(

@@ -11,6 +11,7 @@ from importer.pipeline.binding import fragment, literal, name
 from importer.pipeline.findings import Finding
 from importer.pipeline.plan import LoadPlan
 from servicevault.catalog import UniqueKey
+from servicevault.wording import say
 
 Conflicts = Sequence[tuple[UniqueKey, sql.Composable]]
 
@@ -118,7 +119,10 @@ def renumbered(key: UniqueKey, index: int) -> Finding:
     return Finding(
         sql.SQL("btrim({}) <> '' AND {}").format(fragment(key.value), _taken(index)),
         "number_taken",
-        f"{key.column} is used by another row; a new one was given and the original is kept with the reference.",
+        say(
+            "{column} is used by another row; a new one was given and the original is kept with the reference.",
+            column=key.column,
+        ),
         key.column,
         fragment(key.value),
     )

@@ -12,6 +12,7 @@ from types import TracebackType
 import psycopg
 
 from importer.errors import JobFailed
+from servicevault.wording import say
 
 LOOK_SECONDS = 0.1
 
@@ -21,9 +22,9 @@ class GaveWay(JobFailed):
 
     def __init__(self) -> None:
         super().__init__(
-            "People kept working on the rows this rehearsal looks at, and it gave way each time.",
+            say("People kept working on the rows this rehearsal looks at, and it gave way each time."),
             code="target_unavailable",
-            hint="Rehearse again when fewer people work here, or rehearse fewer rows.",
+            hint=say("Rehearse again when fewer people work here, or rehearse fewer rows."),
         )
 
 

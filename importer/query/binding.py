@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from importer.sources.schema import PackView, SourceSchema, Table
+from servicevault.wording import say
 
 from . import nodes
 from .functions import CAST_TYPES
@@ -102,8 +103,10 @@ class _Binder:
             shown = f"{ref.schema}.{ref.name}" if ref.schema else ref.name
             names = [table.full_name for table in self.schema.tables] if ref.schema else self.schema.names()
             closest = nearest(shown, names)
-            hint = f"Closest: `{closest}`." if closest else ""
-            self.problems.append(Problem(path, f"Table `{shown}` does not exist.", hint, "unknown_table"))
+            hint = say("Closest: `{closest}`.", closest=closest) if closest else ""
+            self.problems.append(
+                Problem(path, say("Table `{shown}` does not exist.", shown=shown), hint, "unknown_table")
+            )
             return None
         columns = {column.name: type_without_modifier(column.type) for column in source.columns}
         table_schema = source.schema if isinstance(source, Table) else ""
@@ -122,7 +125,9 @@ class _Binder:
         for index, relation in enumerate(relations):
             if relation.scope.alias in seen:
                 path = f"joins[{index - 1}].alias"
-                self.problems.append(Problem(path, f"The alias `{relation.scope.alias}` is used twice."))
+                self.problems.append(
+                    Problem(path, say("The alias `{scope}` is used twice.", scope=relation.scope.alias))
+                )
             seen.add(relation.scope.alias)
 
     # -- names

@@ -13,6 +13,7 @@ from psycopg import sql
 from psycopg.sql import Composable
 
 from importer.errors import QueryError
+from servicevault.wording import say
 
 from .composing import binary, call, cast, fragment, identifier, operator
 from .raw import RawQuery
@@ -142,7 +143,11 @@ class CompiledQuery:
         ordered: Composable = sql.SQL("")
         if order is not None:
             if order[0] not in self.columns:
-                raise QueryError(f"The query has no column `{order[0]}` to order by.", where="order_by")
+                raise QueryError(
+                    say("The query has no column `{order}` to order by.", order=order[0]),
+                    hint=say("Order by a field that is mapped."),
+                    where="order_by",
+                )
             way = sql.SQL("DESC NULLS LAST" if order[1] == "desc" else "ASC")
             ordered = sql.SQL(" ORDER BY q.{} {}").format(identifier(order[0]), way)
         composed = sql.SQL("SELECT * FROM ({}) AS q{} LIMIT {}").format(
@@ -201,12 +206,12 @@ class CompiledQuery:
         """
         if self.columns and self.identifier not in self.columns:
             raise QueryError(
-                f"The query has no column `{self.identifier}` to recognise its rows by.",
-                hint="Map a field to it.",
+                say("The query has no column `{identifier}` to recognise its rows by.", identifier=self.identifier),
+                hint=say("Map a field to it."),
                 code="missing_external_id",
             )
         if self.key is None and (lo is not None or hi is not None):
-            raise QueryError("This query cannot be cut into ranges: its rows have no single unique key.")
+            raise QueryError(say("This query cannot be cut into ranges: its rows have no single unique key."))
         conditions, params = self._range(lo, hi)
         order = None
         if self.key is not None:
@@ -269,7 +274,7 @@ class CompiledQuery:
         Raises QueryError when the query has no key.
         """
         if self.key is None:
-            raise QueryError("This query cannot be cut into ranges: its rows have no single unique key.")
+            raise QueryError(say("This query cannot be cut into ranges: its rows have no single unique key."))
         number = binary(
             sql.SQL("(pg_catalog.row_number() OVER (ORDER BY {}))").format(self._boundary_key),
             "-",

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from importer.errors import QueryError
 from importer.sources.schema import PackView, SourceSchema, Table
+from servicevault.wording import say
 
 from . import nodes
 from .binding import BoundQuery, Relation, bind, moment_type
@@ -66,13 +67,25 @@ def restrict(
     """
     if (date_from or date_to) and _dated(spec) is None:
         raise QueryError(
-            f"Query `{spec.name or spec.key}` has neither a watermark nor a created_at field to restrict by date.",
+            say(
+                "Query `{spec}` has neither a watermark nor a created_at field to restrict by date.",
+                spec=spec.name or spec.key,
+            ),
+            hint=say("Map created_at, or leave the dates out."),
             where="import_filters",
         )
     if ids and _identified(spec) is None:
-        raise QueryError(f"Query `{spec.name or spec.key}` has no field `{spec.source_identifier}`.", where="ids")
+        raise QueryError(
+            say(
+                "Query `{spec}` has no field `{source_identifier}`.",
+                spec=spec.name or spec.key,
+                source_identifier=spec.source_identifier,
+            ),
+            hint=say("Map a field to it."),
+            where="ids",
+        )
     if limit is not None and limit < 1:
-        raise QueryError("The limit is a whole number from 1.", where="import_filters.limit")
+        raise QueryError(say("The limit is a whole number from 1."), where="import_filters.limit")
     return replace(spec, restriction=Restriction(date_from, date_to, limit, tuple(ids)))
 
 
@@ -120,7 +133,12 @@ class _Compiler:
         if not columns and isinstance(self.bound.base.source, RawQuery):
             columns = self.bound.base.source.columns
         if len(set(columns)) != len(columns):
-            raise QueryError("Two fields have the same target.", where="fields", code="duplicate_target")
+            raise QueryError(
+                say("Two fields have the same target."),
+                hint=say("Remove one of them."),
+                where="fields",
+                code="duplicate_target",
+            )
         parts = Parts(self.views(), self.head(columns), self.conditions(), self.tail())
         raw = self.bound.base.source if isinstance(self.bound.base.source, RawQuery) else None
         return CompiledQuery(
@@ -146,7 +164,10 @@ class _Compiler:
 
     def view(self, view: PackView) -> sql.Composable:
         if fault := view_fault(view.sql):
-            raise QueryError(f"The view `{view.name}` of the pack cannot be used. {fault}", where="base_table")
+            raise QueryError(
+                say("The view `{view}` of the pack cannot be used. {fault}", view=view.name, fault=fault),
+                where="base_table",
+            )
         inline = self.schema.server_version >= NOT_MATERIALIZED_SINCE
         # The line break ends a comment that the text may close with.
         return sql.SQL("{} AS {}({}\n)").format(

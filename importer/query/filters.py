@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
+from servicevault.wording import say
+
 from . import spec
 from .functions import pattern_fault
 from .operators import DATE_TRUNC_UNITS, FILTER_OPERATORS, MAX_VALUES, FilterOperator, filter_operator
@@ -39,18 +41,27 @@ class _Reader:
         op = members.choice("op", ("and", "or", "not"), "and")
         items = self.items(members.items("items", spec.MAX_CONDITIONS), members.at("items"), level)
         if not items and not (root and op == "and") and not self.problems:
-            members.fault("items", "A group of filters needs at least one filter.", code="empty_group")
+            members.fault("items", say("A group of filters needs at least one filter."), code="empty_group")
         return FilterGroup(cast(Any, op), items)
 
     def items(self, data: list[Any], path: str, level: int) -> tuple[FilterGroup | Condition, ...]:
         if level > spec.MAX_FILTER_DEPTH:
-            self.problems.append(Problem(path, f"Filters are nested at most {spec.MAX_FILTER_DEPTH} deep."))
+            self.problems.append(
+                Problem(
+                    path,
+                    say("Filters are nested at most {max_filter_depth} deep.", max_filter_depth=spec.MAX_FILTER_DEPTH),
+                )
+            )
             return ()
         found: list[FilterGroup | Condition] = []
         for index, item in enumerate(data):
             self.count += 1
             if self.count == spec.MAX_CONDITIONS + 1:
-                self.problems.append(Problem(path, f"A query has at most {spec.MAX_CONDITIONS} filters."))
+                self.problems.append(
+                    Problem(
+                        path, say("A query has at most {max_conditions} filters.", max_conditions=spec.MAX_CONDITIONS)
+                    )
+                )
                 break
             members = Members({"field": item} if isinstance(item, str) else item, f"{path}[{index}]", self.problems)
             if "items" in members.data or "op" in members.data:
@@ -68,12 +79,21 @@ class _Reader:
         operator = filter_operator(written)
         if operator is None:
             closest = nearest(written, FILTER_OPERATORS)
-            hint = f"Did you mean {closest}?" if closest else f"Use one of {', '.join(FILTER_OPERATORS)}."
-            members.fault("operator", f"`{written[:40]}` is not an operator.", hint=hint, code="unknown_operator")
+            hint = (
+                say("Did you mean {closest}?", closest=closest)
+                if closest
+                else say("Use one of {filter_operators}.", filter_operators=", ".join(FILTER_OPERATORS))
+            )
+            members.fault(
+                "operator",
+                say("`{written}` is not an operator.", written=written[:40]),
+                hint=hint,
+                code="unknown_operator",
+            )
             return None
         if field is None:
             if not members.has("field"):
-                members.fault("field", "The filter has no field.")
+                members.fault("field", say("The filter has no field."))
             return None
         values, unit = _values(members, operator)
         return None if values is None else Condition(field, operator.name, values, unit)
@@ -95,10 +115,14 @@ def _values(members: Members, operator: FilterOperator) -> tuple[tuple[Value, ..
     if operator.arity == "pair":
         items = list(given) if isinstance(given, list | tuple) else [given, members.data.get("value2")]
     if operator.arity == "pair" and len(items) != 2:
-        members.fault("value", f"{operator.name} needs two values.")
+        members.fault("value", say("{operator} needs two values.", operator=operator.name))
         return None, ""
     if not items or len(items) > MAX_VALUES:
-        members.fault("value", f"{operator.name} needs 1 to {MAX_VALUES:,} values.", code="value_count")
+        members.fault(
+            "value",
+            say("{operator} needs 1 to {max_values:,} values.", operator=operator.name, max_values=MAX_VALUES),
+            code="value_count",
+        )
         return None, ""
     values = tuple(_value(members, item, operator) for item in items)
     if operator.shape == "pattern" and isinstance(values[0], str) and (fault := pattern_fault(values[0])):
@@ -132,7 +156,7 @@ def _value(members: Members, item: object, operator: FilterOperator) -> Value:
     if isinstance(item, Mapping):
         text = item.get("relative")
         if set(item) != {"relative"} or not isinstance(text, str):
-            members.fault("value", 'A value is a text, a number, true, false or {"relative": "-6 months"}.')
+            members.fault("value", say('A value is a text, a number, true, false or {"relative": "-6 months"}.'))
             return None
         if fault := relative_fault(text):
             members.fault("value", fault)
@@ -141,5 +165,9 @@ def _value(members: Members, item: object, operator: FilterOperator) -> Value:
         members.fault("value", fault)
         return None
     if item is None:
-        members.fault("value", f"{operator.name} needs a value.", hint="To find empty fields use IS NULL.")
+        members.fault(
+            "value",
+            say("{operator} needs a value.", operator=operator.name),
+            hint=say("To find empty fields use IS NULL."),
+        )
     return cast("Value", item)

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from servicevault.wording import say
+
 ParameterKind = Literal[
     "text",  # a text literal is bound as text
     "value",  # a text literal is bound without a type: PostgreSQL takes the one that fits
@@ -86,14 +88,14 @@ _ALL = (
     _function("UPPER(text)", "text", "text", (1, 1), "text", "UPPER('Anna')", "ANNA"),
     _function("INITCAP(text)", "text", "text", (1, 1), "text", "INITCAP('anna maria')", "Anna Maria"),
     _function("TRIM(text)", "text", "text", (1, 2), "text", "TRIM('  a ')", "a", sql="btrim",
-              note="TRIM(BOTH | LEADING | TRAILING characters FROM text) works too."),
+              note=say("TRIM(BOTH | LEADING | TRAILING characters FROM text) works too.")),
     _function("BTRIM(text, characters)", "text", "text", (1, 2), "text", "BTRIM('xax', 'x')", "a"),
     _function("LTRIM(text, characters)", "text", "text", (1, 2), "text", "LTRIM('xax', 'x')", "ax"),
     _function("RTRIM(text, characters)", "text", "text", (1, 2), "text", "RTRIM('xax', 'x')", "xa"),
     _function("LEFT(text, count)", "text", "text value", (2, 2), "text", "LEFT('ticket', 3)", "tic"),
     _function("RIGHT(text, count)", "text", "text value", (2, 2), "text", "RIGHT('ticket', 3)", "ket"),
     _function("SUBSTRING(text, start, count)", "text", "text value value", (2, 3), "text",
-              "SUBSTRING('ticket', 2, 3)", "ick", note="SUBSTRING(text FROM start FOR count) works too."),
+              "SUBSTRING('ticket', 2, 3)", "ick", note=say("SUBSTRING(text FROM start FOR count) works too.")),
     _function("REPLACE(text, old, new)", "text", "text text replacement", (3, 3), "text",
               "REPLACE('a@b', '@', ' at ')", "a at b", grows=True),
     _function("REGEXP_REPLACE(text, pattern, new, flags)", "text", "text pattern replacement flags", (3, 4), "text",
@@ -124,7 +126,7 @@ _ALL = (
               "TO_DATE('01.02.2024', 'DD.MM.YYYY')", "2024-02-01"),
     _function("TO_TIMESTAMP(text, format)", "dates", "value format", (1, 2), "timestamp",
               "TO_TIMESTAMP('2024-02-01 10:00', 'YYYY-MM-DD HH24:MI') = TIMESTAMP '2024-02-01 10:00'", "true",
-              note="TO_TIMESTAMP(seconds) reads a number of seconds since 1970."),
+              note=say("TO_TIMESTAMP(seconds) reads a number of seconds since 1970.")),
     _function("DATE_TRUNC(unit, value)", "dates", "unit value", (2, 2), "timestamp",
               "DATE_TRUNC('month', TIMESTAMP '2024-02-15 10:00')", "2024-02-01 00:00:00"),
     _function("DATE_PART(field, value)", "dates", "unit value", (2, 2), "number",
@@ -139,7 +141,7 @@ _ALL = (
     _function("MD5(text)", "other", "text", (1, 1), "text", "MD5('a')", "0cc175b9c0f1b6a831c399e269772661"),
     _function("ARRAY_TO_STRING(array, separator, for_null)", "other", "value text", (2, 3), "text", "", ""),
     _function("CARDINALITY(array)", "other", "value", (1, 1), "number", "", ""),
-    _function("COUNT(value)", "aggregates", "text", (0, 1), "number", "", "", note="COUNT(*) counts rows."),
+    _function("COUNT(value)", "aggregates", "text", (0, 1), "number", "", "", note=say("COUNT(*) counts rows.")),
     _function("SUM(number)", "aggregates", "value", (1, 1), "number", "", ""),
     _function("MIN(value)", "aggregates", "text", (1, 1), "", "", ""),
     _function("MAX(value)", "aggregates", "text", (1, 1), "", "", ""),
@@ -203,22 +205,26 @@ def literal_fault(kind: ParameterKind, value: str) -> str:
     if kind == "pattern":
         return pattern_fault(value)
     if kind == "flags" and not set(value) <= REGEX_FLAGS:
-        return f"The flags of a pattern are letters of {', '.join(sorted(REGEX_FLAGS))}."
+        return say("The flags of a pattern are letters of {regex_flags}.", regex_flags=", ".join(sorted(REGEX_FLAGS)))
     if kind == "replacement" and len(value) > MAX_REPLACEMENT:
-        return f"A replacement has at most {MAX_REPLACEMENT} characters."
+        return say("A replacement has at most {max_replacement} characters.", max_replacement=MAX_REPLACEMENT)
     if kind == "format" and len(value) > MAX_FORMAT:
-        return f"A format has at most {MAX_FORMAT} characters."
+        return say("A format has at most {max_format} characters.", max_format=MAX_FORMAT)
     if kind == "unit" and value.lower() not in EXTRACT_FIELDS:
-        return f"'{value[:40]}' is not a date part; use one of {', '.join(sorted(EXTRACT_FIELDS))}."
+        return say(
+            "'{value}' is not a date part; use one of {extract_fields}.",
+            value=value[:40],
+            extract_fields=", ".join(sorted(EXTRACT_FIELDS)),
+        )
     return ""
 
 
 def pattern_fault(pattern: str) -> str:
     """What is wrong with a regular expression; "" when it may be sent to a source."""
     if len(pattern) > MAX_PATTERN:
-        return f"A pattern has at most {MAX_PATTERN} characters."
+        return say("A pattern has at most {max_pattern} characters.", max_pattern=MAX_PATTERN)
     if re.search(r"\\[1-9]", pattern):
-        return "A pattern cannot refer back to a group (\\1): such patterns can take hours."
+        return say("A pattern cannot refer back to a group (\\1): such patterns can take hours.")
     if len(re.findall(r"\{[0-9]", pattern)) > 4:
-        return "A pattern has at most 4 counted repetitions ({n,m})."
+        return say("A pattern has at most 4 counted repetitions ({n,m}).")
     return ""

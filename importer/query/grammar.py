@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importer.errors import ExpressionError
+from servicevault.wording import say
 
 from . import nodes
 from .functions import CAST_ALIASES, CAST_TYPES, EXTRACT_FIELDS, FUNCTIONS, TYPED_TEXTS, cast_type
@@ -15,10 +16,10 @@ from .words import COMPARISON, INFIX, INFIX_WORDS, IS, NOT, RANGE, RESERVED, SIG
 MAX_RECURSION = 60  # parentheses make no nodes, so they are counted apart from MAX_DEPTH
 
 _EXPLAINED = {
-    "SELECT": "Subqueries are not allowed in an expression. Join the table instead.",
-    "OVER": "Window functions are not allowed in an expression.",
-    "FILTER": "FILTER is not allowed in an expression.",
-    "EXISTS": "Subqueries are not allowed in an expression. Join the table instead.",
+    "SELECT": say("Subqueries are not allowed in an expression. Join the table instead."),
+    "OVER": say("Window functions are not allowed in an expression."),
+    "FILTER": say("FILTER is not allowed in an expression."),
+    "EXISTS": say("Subqueries are not allowed in an expression. Join the table instead."),
 }
 
 
@@ -77,18 +78,23 @@ class _Parser:
         token = self.token
         if token.word in _EXPLAINED:
             return self.error(_EXPLAINED[token.word], token)
-        found = "the end of the expression" if token.kind == "end" else f"'{token.value[:40]}'"
-        return self.error(f"Expected {wanted} before {found}." if wanted else f"Did not expect {found} here.", token)
+        found = say("the end of the expression") if token.kind == "end" else f"'{token.value[:40]}'"
+        return self.error(
+            say("Expected {wanted} before {found}.", wanted=wanted, found=found)
+            if wanted
+            else say("Did not expect {found} here.", found=found),
+            token,
+        )
 
     def error(self, message: str, token: Token, suggestion: str = "") -> ExpressionError:
-        hint = f"Did you mean {suggestion}?" if suggestion else ""
+        hint = say("Did you mean {suggestion}?", suggestion=suggestion) if suggestion else ""
         return ExpressionError(message, position=token.position, token=token.value, suggestion=suggestion, hint=hint)
 
     # -- expressions
 
     def parse(self) -> Node:
         if len(self.tokens) == 1:
-            raise self.error("The expression is empty.", self.token)
+            raise self.error(say("The expression is empty."), self.token)
         node = self.expression()
         if self.index < len(self.tokens) - 1:
             raise self.unexpected()
@@ -98,13 +104,16 @@ class _Parser:
         """An expression whose operators all bind tighter than `power`."""
         self.level += 1
         if self.level > MAX_RECURSION:
-            raise self.error(f"The expression is nested deeper than {MAX_RECURSION} levels.", self.token)
+            raise self.error(
+                say("The expression is nested deeper than {max_recursion} levels.", max_recursion=MAX_RECURSION),
+                self.token,
+            )
         left = self.prefix()
         while (binding := self.infix_power()) > power:
             left = self.infix(left, binding)
             # Comparisons, ranges and IS do not chain: a = b = c means nothing.
             if binding in (COMPARISON, RANGE, IS) and self.infix_power() == binding:
-                raise self.error("Use parentheses: these operators cannot follow each other.", self.token)
+                raise self.error(say("Use parentheses: these operators cannot follow each other."), self.token)
         self.level -= 1
         return left
 
@@ -231,12 +240,12 @@ class _Parser:
         names = [self.advance().value]
         while self.take_operator("."):
             if self.token.kind not in ("name", "quoted"):
-                raise self.unexpected("a column name")
+                raise self.unexpected(say("a column name"))
             names.append(self.advance().value)
         if self.token.kind == "operator" and self.token.value == "(":
-            raise self.error("Only functions of the language can be called, by their plain name.", start)
+            raise self.error(say("Only functions of the language can be called, by their plain name."), start)
         if len(names) > 3:
-            raise self.error("A column is written as table.column.", start)
+            raise self.error(say("A column is written as table.column."), start)
         schema, table, name = ["", "", *names][-3:]
         return nodes.Column(name, table, schema)
 
@@ -272,7 +281,9 @@ class _Parser:
             if name in _EXPLAINED:
                 raise self.error(_EXPLAINED[name], token)
             raise self.error(
-                f"The function {token.value[:60]} is not allowed.", token, nearest(token.value, [*FUNCTIONS, "CAST"])
+                say("The function {token} is not allowed.", token=token.value[:60]),
+                token,
+                nearest(token.value, [*FUNCTIONS, "CAST"]),
             )
         if name == "COUNT" and self.take_operator("*"):
             self.expect_operator(")")
@@ -312,19 +323,19 @@ class _Parser:
         if CAST_TYPES[name].modifiers and self.take_operator("("):
             while True:
                 if self.token.kind != "number" or "." in self.token.value:
-                    raise self.unexpected("a whole number")
+                    raise self.unexpected(say("a whole number"))
                 modifiers.append(int(self.advance().value))
                 if not self.take_operator(","):
                     break
             self.expect_operator(")")
         if not modifiers_valid(name, tuple(modifiers)):
-            raise self.error(f"The size of {name} is out of range.", start)
+            raise self.error(say("The size of {name} is out of range.", name=name), start)
         return nodes.Cast(operand, name, tuple(modifiers))
 
     def type_name(self) -> str:
         start = self.token
         if not start.word:
-            raise self.error("A type is one plain word.", start, nearest(start.value, CAST_TYPES))
+            raise self.error(say("A type is one plain word."), start, nearest(start.value, CAST_TYPES))
         words = [self.advance().word]
         for phrase in CAST_ALIASES:
             parts = phrase.upper().split()
@@ -336,13 +347,13 @@ class _Parser:
         name = cast_type(" ".join(words))
         if not name:
             suggestion = nearest(start.value, [*CAST_TYPES, *CAST_ALIASES])
-            raise self.error(f"A cast to {start.value[:60]} is not allowed.", start, suggestion)
+            raise self.error(say("A cast to {start} is not allowed.", start=start.value[:60]), start, suggestion)
         return name
 
     def extract_call(self, token: Token) -> Node:
         field = self.token
         if field.word.lower() not in EXTRACT_FIELDS:
-            raise self.error("EXTRACT needs a date part.", field, nearest(field.value, EXTRACT_FIELDS))
+            raise self.error(say("EXTRACT needs a date part."), field, nearest(field.value, EXTRACT_FIELDS))
         self.advance()
         self.expect_word("FROM")
         node = nodes.Extract(field.word.lower(), self.expression())

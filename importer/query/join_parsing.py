@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
+from servicevault.wording import say
+
 from . import nodes, spec
 from .functions import AGGREGATES
 from .nodes import Node
@@ -22,7 +24,9 @@ def parse_base(members: Members, kind: str, aliases: dict[str, None]) -> TableRe
     if kind == "sql" and value is None:
         return TableRef("", alias="query")
     if value is None or value == "":
-        members.fault("base_table", "Choose the table to start from: base_table is missing.", code="missing_base_table")
+        members.fault(
+            "base_table", say("Choose the table to start from: base_table is missing."), code="missing_base_table"
+        )
         return TableRef("")
     if isinstance(value, str):
         return _table(Members({"table": value}, "base_table", members.problems), aliases)
@@ -35,12 +39,14 @@ def _table(members: Members, aliases: dict[str, None], *, exact: bool = False) -
     """The table of `table`, or of `schema.table` unless `exact`; its alias is made unique and added to `aliases`."""
     name, schema = members.text("table", "name"), members.text("schema")
     if not name:
-        members.fault("table", "The table has no name.")
+        members.fault("table", say("The table has no name."))
     if not exact and not schema and "." in name and "schema" not in members.data:
         schema, _, name = name.partition(".")
     alias = members.text("alias", limit=63)
     if alias in aliases:
-        members.fault("alias", f"The alias `{alias}` is used twice.", hint="Give each table its own alias.")
+        members.fault(
+            "alias", say("The alias `{alias}` is used twice.", alias=alias), hint=say("Give each table its own alias.")
+        )
     wanted = alias or name or "table"
     number = 2
     alias = wanted
@@ -59,7 +65,11 @@ def parse_join(members: Members, base: TableRef, aliases: dict[str, None], *, fi
     written = members.text("type") or "left"
     kind = join_type(written)
     if kind is None:
-        members.fault("type", f"`{written[:40]}` is not a join type.", hint="Use INNER, LEFT, RIGHT or FULL.")
+        members.fault(
+            "type",
+            say("`{written}` is not a join type.", written=written[:40]),
+            hint=say("Use INNER, LEFT, RIGHT or FULL."),
+        )
     table = _table(members, aliases)
     conditions, extra = _join_conditions(members, base if first else None, table)
     where = members.expression("where") or members.expression("condition")
@@ -69,7 +79,7 @@ def parse_join(members: Members, base: TableRef, aliases: dict[str, None], *, fi
     if kind is None:
         return None
     if not conditions and not extra:
-        members.fault("on", "A join needs a condition.", hint="Say which columns belong together.")
+        members.fault("on", say("A join needs a condition."), hint=say("Say which columns belong together."))
     return Join(kind, table, tuple(conditions), _all_of(extra), take)
 
 
@@ -95,7 +105,7 @@ def _join_conditions(
     if left and right:
         return [JoinCondition(left, _operator(members), right)], []
     if left or right:
-        members.fault("leftColumn", "A join needs both columns, leftColumn and rightColumn.")
+        members.fault("leftColumn", say("A join needs both columns, leftColumn and rightColumn."))
         return [], []
     on = members.expression("on")
     conditions: list[JoinCondition] = []
@@ -116,12 +126,12 @@ def _stored_conditions(members: Members, table: TableRef) -> list[JoinCondition]
         inner.only("left", "left_tree", "operator", "right", "right_tree")
         left, right = inner.expression("left"), inner.expression("right")
         if left is None or right is None:
-            inner.fault("", "A condition needs left and right.")
+            inner.fault("", say("A condition needs left and right."))
             continue
         found.append(JoinCondition(left, _operator(inner), right))
     on = members.text("on", limit=spec.MAX_BYTES)
     if on and found and on != render_on(tuple(found)) and not members.problems:
-        members.fault("on", "`on` and `conditions` say different things.", hint="Send only one of them.")
+        members.fault("on", "`on` and `conditions` say different things.", hint=say("Send only one of them."))
     return found
 
 
@@ -133,7 +143,11 @@ def render_on(conditions: tuple[JoinCondition, ...]) -> str:
 def _operator(members: Members) -> str:
     operator = members.text("operator") or "="
     if operator not in _JOIN_OPERATORS or operator not in INFIX:
-        members.fault("operator", f"`{operator[:40]}` cannot join two columns.", hint="Use =, <>, <, <=, > or >=.")
+        members.fault(
+            "operator",
+            say("`{operator}` cannot join two columns.", operator=operator[:40]),
+            hint=say("Use =, <>, <, <=, > or >=."),
+        )
         return "="
     return "<>" if operator == "!=" else operator
 
@@ -178,7 +192,11 @@ def _take(members: Members) -> Take:
         inner.only("column", "function", "separator")
         function = inner.text("function").upper()
         if function not in AGGREGATES:
-            inner.fault("function", f"`{function[:40]}` is not an aggregate.", hint=", ".join(sorted(AGGREGATES)))
+            inner.fault(
+                "function",
+                say("`{function}` is not an aggregate.", function=function[:40]),
+                hint=", ".join(sorted(AGGREGATES)),
+            )
         separator = inner.text("separator") if inner.has("separator") else ", "
         columns.append(TakeColumn(inner.text("column"), function, separator))
     return Take(cast(Any, mode), order_items(members), tuple(columns))
@@ -200,7 +218,7 @@ def order_items(members: Members) -> tuple[OrderItem, ...]:
             nulls = inner.choice("nulls", ("", "first", "last"), "")
             node = inner.expression("expression") or inner.expression("column")
             if node is None:
-                inner.fault("expression", "Say what to order by.")
+                inner.fault("expression", say("Say what to order by."))
         if node is not None:
             found.append(OrderItem(node, cast(Any, direction), cast(Any, nulls)))
     return tuple(found)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from importer.errors import QueryError
+from servicevault.wording import say
 
 from . import nodes
 from .binding import BoundQuery, Relation
@@ -32,7 +33,11 @@ class JoinComposer:
         if join.take.mode == "all":
             return sql.SQL(" {} {} ON {}").format(word, self.relation(relation), self.condition(join))
         if join.type in ("right", "full"):
-            raise QueryError(f"A {join.type} join takes all rows.", hint="Use an inner or left join.", where="joins")
+            raise QueryError(
+                say("A {type} join takes all rows.", type=join.type),
+                hint=say("Use an inner or left join."),
+                where="joins",
+            )
         one = self.one_row(join, relation) if join.take.mode in ("first", "last") else self.aggregated(join, relation)
         return sql.SQL(" {} LATERAL ({}) AS {} ON TRUE").format(word, one, identifier(relation.alias))
 
@@ -45,7 +50,11 @@ class JoinComposer:
     def one_row(self, join: Join, relation: Relation) -> sql.Composed:
         if not join.take.order_by:
             raise QueryError(
-                f"Say which row of `{relation.scope.alias}` is the {join.take.mode} one: order_by is missing.",
+                say(
+                    "Say which row of `{scope}` is the {mode} one: order_by is missing.",
+                    scope=relation.scope.alias,
+                    mode=join.take.mode,
+                ),
                 where="joins",
             )
         used = used_columns(self.bound.spec, relation.scope.alias)
@@ -65,8 +74,12 @@ class JoinComposer:
             item = functions.get(name)
             if item is None:
                 raise QueryError(
-                    f"`{relation.scope.alias}.{name}` is used, but the join does not say how its values become one.",
-                    hint="Add an aggregate for it.",
+                    say(
+                        "`{scope}.{name}` is used, but the join does not say how its values become one.",
+                        scope=relation.scope.alias,
+                        name=name,
+                    ),
+                    hint=say("Add an aggregate for it."),
                     where="joins",
                 )
             value = identifier(relation.alias, name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from importer.errors import ExpressionError
+from servicevault.wording import say, say_count
 
 MAX_CHARACTERS = 4_000  # Q28
 MAX_DIGITS = 18  # on each side of the decimal point
@@ -38,10 +39,15 @@ def tokenize(text: str) -> list[Token]:
     Raises ExpressionError for a character, comment, quote or number outside the language.
     """
     if not isinstance(text, str):
-        raise ExpressionError("An expression is a text.", position=0)
+        raise ExpressionError(say("An expression is a text."), position=0)
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(
-            f"The expression has {len(text):,} characters; at most {MAX_CHARACTERS:,} are allowed.",
+            say_count(
+                "The expression has {count} character; at most {max_characters:,} are allowed.",
+                "The expression has {count:,} characters; at most {max_characters:,} are allowed.",
+                len(text),
+                max_characters=MAX_CHARACTERS,
+            ),
             position=MAX_CHARACTERS,
         )
     tokens: list[Token] = []
@@ -60,7 +66,7 @@ def tokenize(text: str) -> list[Token]:
 def _next_token(text: str, position: int) -> Token:
     character = text[position]
     if text.startswith(("--", "/*"), position):
-        raise ExpressionError("Comments are not allowed.", position=position, token=text[position : position + 2])
+        raise ExpressionError(say("Comments are not allowed."), position=position, token=text[position : position + 2])
     if character == "'":
         return _quoted(text, position, "text")
     if character == '"':
@@ -76,7 +82,9 @@ def _next_token(text: str, position: int) -> Token:
         if text.startswith(operator, position):
             return Token("operator", operator, position, position + len(operator))
     shown = character if character.isprintable() else f"U+{ord(character):04X}"
-    raise ExpressionError(f"The character {shown} is not allowed here.", position=position, token=shown)
+    raise ExpressionError(
+        say("The character {shown} is not allowed here.", shown=shown), position=position, token=shown
+    )
 
 
 def _quoted(text: str, start: int, kind: Literal["text", "quoted"]) -> Token:
@@ -86,7 +94,7 @@ def _quoted(text: str, start: int, kind: Literal["text", "quoted"]) -> Token:
     while True:
         closing = text.find(quote, position)
         if closing < 0:
-            raise ExpressionError("The quote is not closed.", position=start, token=quote)
+            raise ExpressionError(say("The quote is not closed."), position=start, token=quote)
         parts.append(text[position:closing])
         position = closing + 1
         if text[position : position + 1] != quote:
@@ -96,14 +104,14 @@ def _quoted(text: str, start: int, kind: Literal["text", "quoted"]) -> Token:
     value = "".join(parts)
     check_characters(value, start)
     if kind == "quoted" and not value:
-        raise ExpressionError('A name between "quotes" cannot be empty.', position=start)
+        raise ExpressionError(say('A name between "quotes" cannot be empty.'), position=start)
     return Token(kind, value, start, position)
 
 
 def check_characters(value: str, position: int) -> None:
     """Raise ExpressionError when PostgreSQL could not hold `value` as a text (NUL, half of a surrogate pair)."""
     if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise ExpressionError("The text holds a character that no database text can hold.", position=position)
+        raise ExpressionError(say("The text holds a character that no database text can hold."), position=position)
 
 
 def _number(text: str, start: int) -> Token:
@@ -120,12 +128,14 @@ def _number(text: str, start: int) -> Token:
         fraction = text[fraction_start:end]
     if len(whole) > MAX_DIGITS or len(fraction) > MAX_DIGITS:
         raise ExpressionError(
-            f"A number has at most {MAX_DIGITS} digits on each side of the point.",
+            say("A number has at most {max_digits} digits on each side of the point.", max_digits=MAX_DIGITS),
             position=start,
             token=text[start:end],
         )
     if end < len(text) and (_continues_name(text[end]) or text[end] == "."):
-        raise ExpressionError(f"{text[start : end + 1]} is not a number.", position=start, token=text[start : end + 1])
+        raise ExpressionError(
+            say("{text} is not a number.", text=text[start : end + 1]), position=start, token=text[start : end + 1]
+        )
     return Token("number", f"{whole or '0'}.{fraction}" if fraction else whole, start, end)
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
+from servicevault.wording import say
+
 from . import nodes, spec
 from .filters import parse_filters
 from .join_parsing import order_items, parse_base, parse_join
@@ -42,7 +44,7 @@ def _size_fault(data: object) -> str:
     while pending:
         value, level = pending.pop()
         if level > spec.MAX_LEVELS:
-            return f"The query is nested deeper than {spec.MAX_LEVELS} levels."
+            return say("The query is nested deeper than {max_levels} levels.", max_levels=spec.MAX_LEVELS)
         size += len(value.encode("utf-8", "replace")) if isinstance(value, str) else 4
         if isinstance(value, Mapping):
             pending.extend((item, level + 1) for key, item in value.items() if not str(key).endswith("_tree"))
@@ -50,7 +52,7 @@ def _size_fault(data: object) -> str:
         elif isinstance(value, list | tuple):
             pending.extend((item, level + 1) for item in value)
         if size > spec.MAX_BYTES:
-            return f"The query is larger than {spec.MAX_BYTES // 1024} KiB."
+            return say("The query is larger than {max_bytes} KiB.", max_bytes=spec.MAX_BYTES // 1024)
     return ""
 
 
@@ -66,10 +68,10 @@ def _query(members: Members, target_types: Collection[str] | None) -> QuerySpec:
     )
     fields = _fields(members)
     if kind == "builder" and not fields and not members.data.get("fields"):
-        members.fault("fields", "Map at least one field.", code="no_fields")
+        members.fault("fields", say("Map at least one field."), code="no_fields")
     key = members.text("key", limit=64) or re.sub(r"[^a-z0-9_-]+", "_", target_type.lower()).strip("_-")[:64]
     if target_type and not _KEY.fullmatch(key):
-        members.fault("key", "A key has 1 to 64 small letters, digits, _ and -.")
+        members.fault("key", say("A key has 1 to 64 small letters, digits, _ and -."))
     watermark = Members(members.data["watermark"], "watermark", members.problems) if members.has("watermark") else None
     if watermark:
         watermark.only("updated_at", "id")
@@ -101,18 +103,25 @@ def _target_type(members: Members, allowed: Collection[str] | None) -> str:
     value = members.text("target_type")
     known = allowed is None or value in allowed or value.startswith("table:")
     if not value:
-        members.fault("target_type", "Say what the rows become: target_type is missing.", code="missing_target_type")
+        members.fault(
+            "target_type", say("Say what the rows become: target_type is missing."), code="missing_target_type"
+        )
     elif not known or not _TARGET_TYPE.fullmatch(value):
         closest = nearest(value, allowed or ())
-        hint = f"Did you mean {closest}?" if closest else ""
-        members.fault("target_type", f"`{value[:60]}` is not a target type.", hint=hint, code="unknown_target_type")
+        hint = say("Did you mean {closest}?", closest=closest) if closest else ""
+        members.fault(
+            "target_type",
+            say("`{value}` is not a target type.", value=value[:60]),
+            hint=hint,
+            code="unknown_target_type",
+        )
     return value
 
 
 def _raw_text(members: Members) -> str:
     text = members.text("sql", limit=spec.MAX_BYTES)
     if not text.strip() and not members.problems:
-        members.fault("sql", "The query has no SQL.")
+        members.fault("sql", say("The query has no SQL."))
     return text
 
 
@@ -122,7 +131,7 @@ def _raw_params(members: Members) -> spec.Params:
         if fault := scalar_fault(value):
             members.fault(f"params.{name[:60]}", fault)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", name):
-            members.fault(f"params.{name[:60]}", "A parameter is named by letters, digits and _.")
+            members.fault(f"params.{name[:60]}", say("A parameter is named by letters, digits and _."))
     return pairs
 
 
@@ -130,7 +139,7 @@ def _value_maps(members: Members) -> dict[str, Mapping[str, object]]:
     maps = dict(members.pairs("value_maps"))
     for name, value in maps.items():
         if not isinstance(value, Mapping):
-            members.fault(f"value_maps.{name[:60]}", "An object of code and value is expected here.")
+            members.fault(f"value_maps.{name[:60]}", say("An object of code and value is expected here."))
     return cast("dict[str, Mapping[str, object]]", maps)
 
 
@@ -144,7 +153,7 @@ def _distinct_on(members: Members) -> spec.DistinctOn | None:
     inner.only("columns", "columns_tree", "order_by")
     columns = inner.expressions("columns", spec.MAX_FIELDS)
     if not columns:
-        inner.fault("columns", "Say which columns make a row distinct.")
+        inner.fault("columns", say("Say which columns make a row distinct."))
     return spec.DistinctOn(columns, order_items(inner))
 
 
@@ -159,7 +168,7 @@ def _fields(members: Members) -> tuple[Field, ...]:
             node = members.one_expression(item, None, path)
             target = node.name if isinstance(node, nodes.Column) else ""
             if node is not None and not target:
-                members.problems.append(Problem(path, "A field given as a text is the name of a column."))
+                members.problems.append(Problem(path, say("A field given as a text is the name of a column.")))
             found.append(Field(target, node))
         else:
             found.append(_field(Members(item, path, members.problems)))
@@ -175,11 +184,11 @@ def _field(members: Members) -> Field:
     sources = members.expressions("sources", spec.MAX_FIELDS) or _concat_parts(members)
     target = members.text("target")
     if (source is None) == (not sources) and not members.problems:
-        members.fault("source", "A field has either a source or sources.")
+        members.fault("source", say("A field has either a source or sources."))
     if not target:
-        members.fault("target", "The field has no target.")
+        members.fault("target", say("The field has no target."))
     elif len(target.encode("utf-8", "replace")) > spec.OUTPUT_BYTES:
-        members.fault("target", f"A target has at most {spec.OUTPUT_BYTES} bytes.")
+        members.fault("target", say("A target has at most {output_bytes} bytes.", output_bytes=spec.OUTPUT_BYTES))
     steps, separator = _transformations(members)
     return Field(
         target=target,
@@ -214,7 +223,7 @@ def _validations(members: Members) -> tuple[spec.Validation, ...]:
         params = inner.pairs("params") or ((("value", inner.data["value"]),) if inner.has("value") else ())
         name = inner.text("name", "rule").strip().lower()
         if not name:
-            inner.fault("name", "The validation has no name.")
+            inner.fault("name", say("The validation has no name."))
         severity = inner.choice("severity", ("error", "warning"), "error")
         found.append(spec.Validation(name, params, cast(Any, severity), inner.text("message")))
     return tuple(found)
@@ -247,6 +256,11 @@ def _transformations(members: Members) -> tuple[tuple[tuple[str, spec.Params], .
             found.append((name, params))
         elif name not in spec.NO_TRANSFORMATION:
             closest = nearest(name, spec.TRANSFORMATIONS)
-            hint = f"Did you mean {closest}?" if closest else ""
-            inner.fault("", f"The transformation `{name[:40]}` is not known.", hint=hint, code="unknown_transformation")
+            hint = say("Did you mean {closest}?", closest=closest) if closest else ""
+            inner.fault(
+                "",
+                say("The transformation `{name}` is not known.", name=name[:40]),
+                hint=hint,
+                code="unknown_transformation",
+            )
     return tuple(found), separator

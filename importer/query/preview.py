@@ -16,6 +16,7 @@ from psycopg import sql
 
 from importer.errors import QueryError, SourceTimeout
 from importer.sources.schema import PackView, SourceSchema, Table
+from servicevault.wording import say, say_count
 
 from .binding import BoundQuery, bind
 from .compiled import CompiledQuery
@@ -75,7 +76,7 @@ class JoinAnalysis:
 def preview(session: Session, compiled: CompiledQuery, limit: int = 10, order: tuple[str, str] | None = None) -> Sample:
     """The first rows of a query, at most `limit` (1-100), by an output column when `order` names one."""
     if not 1 <= limit <= 100:
-        raise QueryError("A preview shows 1 to 100 rows.", where="limit")
+        raise QueryError(say("A preview shows 1 to 100 rows."), where="limit")
     query, params = compiled.sample(limit, order)
     started = time.monotonic()
     columns = tuple((column.name, column.type_name) for column in session.describe(query, params))
@@ -133,11 +134,23 @@ def check_identifier(session: Session, compiled: CompiledQuery) -> list[Problem]
     rows, filled, different = (int(value) for value in session.fetch_all(query, params)[0])
     found = []
     if different < filled:
-        message = f"{filled - different:,} of {rows:,} sampled rows repeat a `{compiled.identifier}`."
-        hint = "A join may give several rows for one: take its first row, or group."
+        message = say_count(
+            "{filled:,} of {count} sampled row repeats a `{identifier}`.",
+            "{filled:,} of {count:,} sampled rows repeat a `{identifier}`.",
+            rows,
+            filled=filled - different,
+            identifier=compiled.identifier,
+        )
+        hint = say("A join may give several rows for one: take its first row, or group.")
         found.append(Problem("source_identifier", message, hint, "non_unique_external_id", severity="warning"))
     if filled < rows:
-        message = f"{rows - filled:,} of {rows:,} sampled rows have no `{compiled.identifier}`."
+        message = say_count(
+            "{rows:,} of {count} sampled row has no `{identifier}`.",
+            "{rows:,} of {count:,} sampled rows have no `{identifier}`.",
+            rows,
+            rows=rows - filled,
+            identifier=compiled.identifier,
+        )
         found.append(Problem("source_identifier", message, "", "missing_external_id", severity="warning"))
     return found
 
@@ -188,9 +201,13 @@ def check_fan_out(
         after = count(session, compile_query(_upto(spec, index + 1), schema), seconds)
         factor = after.rows / before.rows if before.rows else 1.0
         if factor > 1:
-            about = "" if before.exact and after.exact else "about "
-            message = f"The join with `{join.table.alias or join.table.name}` makes {about}{factor:.2f} rows of one."
-            hint = "Take the first or last of them, aggregate them, or keep the rows."
+            exact = say("The join with `{table}` makes {factor:.2f} rows of one.")
+            about = say("The join with `{table}` makes about {factor:.2f} rows of one.")
+            message = (exact if before.exact and after.exact else about).format(
+                table=join.table.alias or join.table.name,
+                factor=factor,
+            )
+            hint = say("Take the first or last of them, aggregate them, or keep the rows.")
             found.append(Problem(f"joins[{index}]", message, hint, "possible_fan_out", severity="warning"))
     return found
 

@@ -15,6 +15,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from servicevault.wording import say
+
 from .functions import FUNCTIONS
 from .problems import Problem, nearest
 
@@ -162,10 +164,10 @@ def view_fault(text: str) -> str:
     try:
         trees = sqlglot.parse(text, read="postgres")
     except _UNREADABLE:
-        return "Its SQL could not be read."
+        return say("Its SQL could not be read.")
     tree = trees[0] if len(trees) == 1 else None
     if not isinstance(tree, exp.Query) or tree.find(exp.DML, exp.Into, exp.Lock, exp.Command) not in (None, tree):
-        return "It must be exactly one SELECT."
+        return say("It must be exactly one SELECT.")
     return ""
 
 
@@ -176,11 +178,11 @@ def _problem(message: str, position: int, hint: str = "") -> Problem:
 def _scan(text: str, problems: list[Problem]) -> list[_Token]:
     """The tokens of `text` without spaces; stops at the first thing that may not be there."""
     refused = {
-        "comment": "Comments are not allowed.",
-        "block": "Comments are not allowed.",
-        "escape": 'Escapes of the form U&"..." are not allowed.',
-        "prefixed": "Texts of the form E'...', B'...', X'...' are not allowed.",
-        "dollar": "Dollar quotes and $ are not allowed.",
+        "comment": say("Comments are not allowed."),
+        "block": say("Comments are not allowed."),
+        "escape": say('Escapes of the form U&"..." are not allowed.'),
+        "prefixed": say("Texts of the form E'...', B'...', X'...' are not allowed."),
+        "dollar": say("Dollar quotes and $ are not allowed."),
     }
     tokens: list[_Token] = []
     position = 0
@@ -188,7 +190,11 @@ def _scan(text: str, problems: list[Problem]) -> list[_Token]:
         match = _TOKEN.match(text, position)
         kind = match.lastgroup if match else None
         if match is None or kind is None:
-            shown = "Only one statement is allowed." if text[position] == ";" else "This character is not allowed."
+            shown = (
+                say("Only one statement is allowed.")
+                if text[position] == ";"
+                else say("This character is not allowed.")
+            )
             problems.append(_problem(shown, position))
             return tokens
         value = match.group()
@@ -197,8 +203,10 @@ def _scan(text: str, problems: list[Problem]) -> list[_Token]:
         backslash = kind == "text" and "\\" in value
         comment = kind == "operator" and ("--" in value or "/*" in value)
         if kind in refused or hidden or backslash or comment:
-            message = refused.get(kind, "This character is not allowed.")
-            problems.append(_problem("Bind texts with a backslash as a parameter." if backslash else message, position))
+            message = refused.get(kind, say("This character is not allowed."))
+            problems.append(
+                _problem(say("Bind texts with a backslash as a parameter.") if backslash else message, position)
+            )
             return tokens
         if kind != "space":
             tokens.append(_Token(kind, value, position))
@@ -208,7 +216,7 @@ def _scan(text: str, problems: list[Problem]) -> list[_Token]:
 
 def _check_words(tokens: list[_Token], problems: list[Problem]) -> None:
     if not tokens or tokens[0].word not in ("select", "with") or tokens[0].kind != "name":
-        problems.append(_problem("The text must be one SELECT, or WITH ... SELECT.", 0))
+        problems.append(_problem(say("The text must be one SELECT, or WITH ... SELECT."), 0))
         return
     names = _cte_names(tokens)
     depth = 0
@@ -217,25 +225,27 @@ def _check_words(tokens: list[_Token], problems: list[Problem]) -> None:
         after = tokens[index + 1] if index + 1 < len(tokens) else None
         depth += (token.value == "(") - (token.value == ")")
         if depth < 0:
-            problems.append(_problem("A parenthesis is closed that was not opened.", token.position))
+            problems.append(_problem(say("A parenthesis is closed that was not opened."), token.position))
             return
         if not token.word:
             continue
         dotted = before is not None and before.value == "."
         if token.kind == "name" and token.word in _FORBIDDEN_WORDS and not dotted:
-            problems.append(_problem(f"{token.value.upper()} is not allowed.", token.position))
+            problems.append(_problem(say("{token} is not allowed.", token=token.value.upper()), token.position))
         if token.word == "for" and after and after.word in ("update", "share", "no", "key"):
-            problems.append(_problem("FOR UPDATE and FOR SHARE are not allowed.", token.position))
+            problems.append(_problem(say("FOR UPDATE and FOR SHARE are not allowed."), token.position))
         if _SYSTEM_SCHEMAS.fullmatch(token.word):
-            problems.append(_problem(f"System objects such as {token.value[:60]} are not allowed.", token.position))
+            problems.append(
+                _problem(say("System objects such as {token} are not allowed.", token=token.value[:60]), token.position)
+            )
         if token.word.lower() in _HIDDEN_COLUMNS and dotted:
-            problems.append(_problem(f"The system column {token.word} is not allowed.", token.position))
+            problems.append(_problem(say("The system column {word} is not allowed.", word=token.word), token.position))
         if token.word in _REG_TYPES:
-            problems.append(_problem(f"The type {token.word} is not allowed.", token.position))
+            problems.append(_problem(say("The type {word} is not allowed.", word=token.word), token.position))
         if after and after.value == "(":
             _check_call(token, dotted=dotted, ctes=names, problems=problems)
     if depth:
-        problems.append(_problem("A parenthesis is not closed.", tokens[-1].position))
+        problems.append(_problem(say("A parenthesis is not closed."), tokens[-1].position))
 
 
 def _cte_names(tokens: list[_Token]) -> set[str]:
@@ -267,8 +277,10 @@ def _check_call(token: _Token, *, dotted: bool, ctes: set[str], problems: list[P
         return
     if dotted or token.kind == "quoted" or name not in ALLOWED_FUNCTIONS:
         closest = nearest(name, ALLOWED_FUNCTIONS)
-        hint = f"Did you mean {closest}?" if closest and name not in ALLOWED_FUNCTIONS else ""
-        problems.append(_problem(f"The function {token.value[:60]} is not allowed.", token.position, hint))
+        hint = say("Did you mean {closest}?", closest=closest) if closest and name not in ALLOWED_FUNCTIONS else ""
+        problems.append(
+            _problem(say("The function {token} is not allowed.", token=token.value[:60]), token.position, hint)
+        )
 
 
 def _check_parameters(tokens: list[_Token], params: Mapping[str, object], problems: list[Problem]) -> None:
@@ -276,9 +288,9 @@ def _check_parameters(tokens: list[_Token], params: Mapping[str, object], proble
         if token.kind != "parameter":
             continue
         if index and tokens[index - 1].value == "[":
-            problems.append(_problem("Write a slice with spaces around the colon.", token.position))
+            problems.append(_problem(say("Write a slice with spaces around the colon."), token.position))
         elif token.value[1:] not in params:
-            problems.append(_problem(f"The parameter {token.value} has no value.", token.position))
+            problems.append(_problem(say("The parameter {token} has no value.", token=token.value), token.position))
 
 
 def _check_tree(text: str, problems: list[Problem]) -> tuple[str, ...]:
@@ -286,18 +298,18 @@ def _check_tree(text: str, problems: list[Problem]) -> tuple[str, ...]:
     try:
         trees = sqlglot.parse(text, read="postgres")
     except _UNREADABLE:
-        problems.append(_problem("The SQL could not be read.", 0, "Check its syntax."))
+        problems.append(_problem(say("The SQL could not be read."), 0, say("Check its syntax.")))
         return ()
     tree = trees[0] if len(trees) == 1 else None
     if not isinstance(tree, exp.Query):
-        problems.append(_problem("The text must be one SELECT, or WITH ... SELECT.", 0))
+        problems.append(_problem(say("The text must be one SELECT, or WITH ... SELECT."), 0))
         return ()
     forbidden = (exp.Into, exp.DML, exp.DDL, exp.Command, exp.Lock)
     if any(isinstance(node, forbidden) and not isinstance(node, exp.Query) for node in tree.walk()):
-        problems.append(_problem("Only reading is allowed.", 0))
+        problems.append(_problem(say("Only reading is allowed."), 0))
         return ()
     if not tree.selects:
-        problems.append(_problem("The SELECT has no columns.", 0))
+        problems.append(_problem(say("The SELECT has no columns."), 0))
     names = tuple(tree.named_selects)
     if "*" in names or "" in names or len(set(names)) != len(names) or tree.find(exp.Star, bfs=True) in tree.selects:
         return ()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from importer.errors import ExpressionError
+from servicevault.wording import say
 
 from .expressions import from_json, parse, render
 from .nodes import Node
@@ -24,7 +25,7 @@ class Members:
         self.problems = problems
         self.data: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
         if not isinstance(data, Mapping):
-            self.fault("", "An object is expected here.")
+            self.fault("", say("An object is expected here."))
 
     def at(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path and name else self.path or name
@@ -37,8 +38,10 @@ class Members:
         for key in self.data:
             if key not in names:
                 closest = nearest(str(key), [name for name in names if not name.endswith("_tree")])
-                hint = f"Did you mean {closest}?" if closest else ""
-                self.fault(str(key)[:80], f"Unknown member `{str(key)[:80]}`.", hint=hint, code="unknown_member")
+                hint = say("Did you mean {closest}?", closest=closest) if closest else ""
+                self.fault(
+                    str(key)[:80], say("Unknown member `{key}`.", key=str(key)[:80]), hint=hint, code="unknown_member"
+                )
 
     def has(self, name: str) -> bool:
         return self.data.get(name) is not None
@@ -50,9 +53,9 @@ class Members:
             if value is None:
                 continue
             if not isinstance(value, str):
-                self.fault(name, "A text is expected here.")
+                self.fault(name, say("A text is expected here."))
             elif len(value) > limit:
-                self.fault(name, f"The text has more than {limit:,} characters.")
+                self.fault(name, say("The text has more than {limit:,} characters.", limit=limit))
             elif fault := text_fault(value):
                 self.fault(name, fault)
             else:
@@ -62,14 +65,21 @@ class Members:
     def flag(self, name: str, *, default: bool) -> bool:
         value = self.data.get(name, default)
         if not isinstance(value, bool):
-            self.fault(name, "true or false is expected here.")
+            self.fault(name, say("true or false is expected here."))
             return default
         return value
 
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
         value = self.text(name) or default
         if value.lower() not in choices:
-            self.fault(name, f"`{value[:40]}` is not one of {', '.join(choice for choice in choices if choice)}.")
+            self.fault(
+                name,
+                say(
+                    "`{value}` is not one of {choices}.",
+                    value=value[:40],
+                    choices=", ".join(choice for choice in choices if choice),
+                ),
+            )
             return default
         return value.lower()
 
@@ -81,10 +91,10 @@ class Members:
         if isinstance(value, str | Mapping):
             return [value]
         if not isinstance(value, list | tuple):
-            self.fault(name, "A list is expected here.")
+            self.fault(name, say("A list is expected here."))
             return []
         if len(value) > limit:
-            self.fault(name, f"At most {limit} are allowed; there are {len(value)}.")
+            self.fault(name, say("At most {limit} are allowed; there are {count}.", limit=limit, count=len(value)))
             return []
         return list(value)
 
@@ -94,7 +104,7 @@ class Members:
         if value is None:
             return ()
         if not isinstance(value, Mapping):
-            self.fault(name, "An object is expected here.")
+            self.fault(name, say("An object is expected here."))
             return ()
         return tuple((str(key), item) for key, item in value.items())
 
@@ -118,7 +128,7 @@ class Members:
         if text is None and tree is None:
             return None
         if text is not None and not isinstance(text, str):
-            self.problems.append(Problem(path, "An expression is a text."))
+            self.problems.append(Problem(path, say("An expression is a text.")))
             return None
         try:
             if tree is not None:
@@ -134,7 +144,7 @@ class Members:
 def text_fault(value: str) -> str:
     """What keeps a database from holding `value`; "" when nothing does."""
     if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        return "The text holds a character that no database text can hold."
+        return say("The text holds a character that no database text can hold.")
     return ""
 
 
@@ -143,9 +153,13 @@ def scalar_fault(value: object) -> str:
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, str):
-        return f"The text has more than {MAX_TEXT:,} characters." if len(value) > MAX_TEXT else text_fault(value)
+        return (
+            say("The text has more than {max_text:,} characters.", max_text=MAX_TEXT)
+            if len(value) > MAX_TEXT
+            else text_fault(value)
+        )
     if isinstance(value, int):
-        return "" if abs(value) < MAX_INTEGER else "The number is too large."
+        return "" if abs(value) < MAX_INTEGER else say("The number is too large.")
     if isinstance(value, float):
-        return "" if math.isfinite(value) else "The number is not finite."
-    return "A text, a number or true/false is expected here."
+        return "" if math.isfinite(value) else say("The number is not finite.")
+    return say("A text, a number or true/false is expected here.")

@@ -17,6 +17,7 @@ from sqlglot.errors import SqlglotError
 
 from importer.errors import ExpressionError
 from importer.sources.schema import SourceSchema
+from servicevault.wording import say
 
 from . import expressions, nodes
 from .node_filters import filter_items
@@ -28,11 +29,11 @@ MAX_CHARACTERS = 64 * 1024
 _JOIN_WORDS = ("LEFT", "RIGHT", "FULL", "INNER", "OUTER", "CROSS", "NATURAL", "LATERAL")
 _CLAUSES = ("SELECT", "FROM", "WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR")
 _NOT_READ = {
-    "WINDOW": "Windows are not part of the language.",
-    "LIMIT": "How many rows are read is said when the import starts.",
-    "OFFSET": "How many rows are read is said when the import starts.",
-    "FETCH": "How many rows are read is said when the import starts.",
-    "FOR": "Rows of the source are never locked.",
+    "WINDOW": say("Windows are not part of the language."),
+    "LIMIT": say("How many rows are read is said when the import starts."),
+    "OFFSET": say("How many rows are read is said when the import starts."),
+    "FETCH": say("How many rows are read is said when the import starts."),
+    "FOR": say("Rows of the source are never locked."),
 }
 
 
@@ -69,23 +70,23 @@ def parse_select(text: str, schema: SourceSchema | None = None) -> ParsedSelect:
 
 def _refusal(text: str) -> str:
     if len(text) > MAX_CHARACTERS:
-        return f"The text is longer than {MAX_CHARACTERS // 1024} KiB."
+        return say("The text is longer than {max_characters} KiB.", max_characters=MAX_CHARACTERS // 1024)
     try:
         trees = [tree for tree in sqlglot.parse(text, read="postgres") if tree is not None]
     except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, IndexError, KeyError):
-        return "This is not an SQL statement that could be read."
+        return say("This is not an SQL statement that could be read.")
     if len(trees) != 1:
-        return "One statement is expected." if trees else "There is no statement."
+        return say("One statement is expected.") if trees else say("There is no statement.")
     tree = trees[0]
     if isinstance(tree, exp.SetOperation):
-        return f"{type(tree).__name__.upper()} of several SELECTs: make a query of each."
+        return say("{tree} of several SELECTs: make a query of each.", tree=type(tree).__name__.upper())
     if not isinstance(tree, exp.Select):
-        return "Only a SELECT can become a query."
+        return say("Only a SELECT can become a query.")
     if tree.args.get("with") or tree.args.get("with_"):
-        return "WITH is not part of the builder: join its tables, or keep the statement as SQL."
+        return say("WITH is not part of the builder: join its tables, or keep the statement as SQL.")
     if tree.find(exp.Into, exp.DML) is not None:
-        return "A query only reads; this statement writes."
-    return "" if tree.args.get("from") or tree.args.get("from_") else "The statement reads no table."
+        return say("A query only reads; this statement writes.")
+    return "" if tree.args.get("from") or tree.args.get("from_") else say("The statement reads no table.")
 
 
 class _Reader:
@@ -137,7 +138,7 @@ class _Reader:
         pieces = split(tokens, lambda place: _starts_join(tokens, place))
         base, *joins = pieces
         for piece in list(split_commas(base))[1:]:
-            self._unsupported(piece, "Tables after a comma need a join with a condition.")
+            self._unsupported(piece, say("Tables after a comma need a join with a condition."))
         self._base(next(iter(split_commas(base)), []))
         self.found.query["joins"] = [read for piece in joins if (read := self._join(piece)) is not None]
 
@@ -149,18 +150,18 @@ class _Reader:
     def _table(self, tokens: list[Token]) -> dict[str, str] | None:
         names, rest = dotted(tokens)
         if not names or len(names) > 2:
-            self._unsupported(tokens, "A table is expected; a SELECT in its place is not part of the builder.")
+            self._unsupported(tokens, say("A table is expected; a SELECT in its place is not part of the builder."))
             return None
         rest = rest[1:] if rest and rest[0].word == "AS" else rest
         if len(rest) > 1 or (rest and rest[0].kind not in {"word", "quoted"}):
-            self._unsupported(tokens, "This table is written in a way the builder does not know.")
+            self._unsupported(tokens, say("This table is written in a way the builder does not know."))
             return None
         name, schema = names[-1], names[0] if len(names) == 2 else ""
         alias = name_of(rest[0]) if rest else name
         if self.schema is not None and not self._columns(schema, name):
             closest = nearest(name, self.schema.names())
-            hint = f" Closest: {closest}." if closest else ""
-            self._unsupported(tokens, f"There is no table “{name}”.{hint}")
+            hint = say("Closest: {closest}.", closest=closest) if closest else ""
+            self._unsupported(tokens, f"{say('There is no table “{name}”.', name=name)} {hint}".strip())
         self.tables.append((schema, name, alias))
         return {"schema": schema, "table": name, "alias": alias}
 
@@ -169,13 +170,15 @@ class _Reader:
         kind = " ".join(token.word for token in tokens[:join]) or "INNER"
         rest = tokens[join + 1 :]
         if "CROSS" in kind or "NATURAL" in kind or (rest and rest[0].word == "LATERAL"):
-            self._unsupported(tokens, "A join needs a table and a condition; CROSS, NATURAL and LATERAL have none.")
+            self._unsupported(
+                tokens, say("A join needs a table and a condition; CROSS, NATURAL and LATERAL have none.")
+            )
             return None
         on = next(
             (place for place, token in enumerate(rest) if not token.depth and token.word in {"ON", "USING"}), None
         )
         if on is None:
-            self._unsupported(tokens, "The join has no condition.")
+            self._unsupported(tokens, say("The join has no condition."))
             return None
         table = self._table(rest[:on])
         if table is None:
@@ -215,14 +218,16 @@ class _Reader:
                 listed = [self._node(piece) for piece in split_commas(tokens[2:close], depth=1)]
                 distinct, tokens = [render(node) for node in listed if node is not None], tokens[close + 1 :]
             else:
-                self._unsupported(head, "DISTINCT: group by the key, or use one row per key (distinct_on).")
+                self._unsupported(head, say("DISTINCT: group by the key, or use one row per key (distinct_on)."))
         if tokens and tokens[0].word == "ALL":
             tokens = tokens[1:]
         for piece in split_commas(tokens):
             self._field(piece)
         targets = [target for target, _ in self.select]
         for target in sorted({name for name in targets if targets.count(name) > 1}):
-            self.found.unsupported.append(Unsupported(target, "Two columns have this name; the later is left out."))
+            self.found.unsupported.append(
+                Unsupported(target, say("Two columns have this name; the later is left out."))
+            )
         kept = dict(reversed(self.select))
         self.found.query["fields"] = [{"source": render(kept[name]), "target": name} for name in dict.fromkeys(targets)]
         return distinct
@@ -240,7 +245,7 @@ class _Reader:
         if node is None:
             return
         if not alias and not isinstance(node, nodes.Column):
-            self._unsupported(body, "The value has no name: write AS and the target field.")
+            self._unsupported(body, say("The value has no name: write AS and the target field."))
             return
         self.select.append((alias or node.name if isinstance(node, nodes.Column) else alias, node))
 
@@ -253,7 +258,7 @@ class _Reader:
             for column in self._columns(schema, name)
         ]
         if not listed:
-            self._unsupported(tokens, "Name the columns: which a star means is not known here.")
+            self._unsupported(tokens, say("Name the columns: which a star means is not known here."))
         known = dict(self.select)
         for node in listed:
             known.setdefault(node.name, node)
@@ -282,7 +287,7 @@ class _Reader:
             # The first ones only repeat the columns that make a row distinct.
             self.found.query["distinct_on"] = {"columns": distinct, "order_by": ordered[len(distinct) :]}
         elif tokens:
-            self._unsupported(tokens, "Rows are read in the order of their key.", before="ORDER BY")
+            self._unsupported(tokens, say("Rows are read in the order of their key."), before="ORDER BY")
 
     def _node(self, tokens: Sequence[Token]) -> nodes.Node | None:
         if not tokens:

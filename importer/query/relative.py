@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from importer.errors import QueryError
+from servicevault.wording import say
 
 _FORM = re.compile(r"([+-]?)\s*(\d{1,5})\s*(minute|hour|day|week|month|quarter|year)s?(?:\s+(ago))?")
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
@@ -18,7 +19,7 @@ def relative_fault(text: str) -> str:
     folded = text.strip().lower()
     if folded in ("now", "today") or _FORM.fullmatch(folded):
         return ""
-    return 'A relative date is written as "-6 months", "now" or "today".'
+    return say('A relative date is written as "-6 months", "now" or "today".')
 
 
 def evaluate(text: str, now: datetime, zone_name: str) -> datetime:
@@ -33,7 +34,8 @@ def evaluate(text: str, now: datetime, zone_name: str) -> datetime:
         zone = ZoneInfo(zone_name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise QueryError(
-            f"The time zone `{zone_name[:60]}` is not known.", hint="Use a name like Europe/Berlin."
+            say("The time zone `{zone_name}` is not known.", zone_name=zone_name[:60]),
+            hint=say("Use a name like Europe/Berlin."),
         ) from error
     local = now.astimezone(zone)
     folded = text.strip().lower()
@@ -49,7 +51,7 @@ def evaluate(text: str, now: datetime, zone_name: str) -> datetime:
     try:
         return _moved(local, amount, unit, zone)
     except (OverflowError, ValueError) as error:
-        raise QueryError(f"`{text}` is outside the calendar.") from error
+        raise QueryError(say("`{text}` is outside the calendar.", text=text)) from error
 
 
 def _moved(local: datetime, amount: int, unit: str, zone: ZoneInfo) -> datetime:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from importer.errors import QueryError
+from servicevault.wording import say
 
 from . import nodes
 from .functions import AGGREGATES, CAST_TYPES, FUNCTIONS, Family
@@ -74,11 +75,16 @@ class Scope:
         written = render(column)
         if len(hits) > 1:
             names = " or ".join(f"`{quote_name(table.alias)}.{quote_name(column.name)}`" for table in hits)
-            return Problem("", f"Column `{written}` is ambiguous.", f"Write {names}.", "ambiguous_name")
+            return Problem(
+                "",
+                say("Column `{written}` is ambiguous.", written=written),
+                say("Write {names}.", names=names),
+                "ambiguous_name",
+            )
         known = {f"{table.alias}.{name}": None for table in self.tables for name in table.columns}
         closest = nearest(f"{column.table}.{column.name}", known) if column.table else self._nearest_bare(column.name)
-        hint = f"Closest: `{closest}`." if closest else ""
-        return Problem("", f"Column `{written}` does not exist.", hint, "unknown_column")
+        hint = say("Closest: `{closest}`.", closest=closest) if closest else ""
+        return Problem("", say("Column `{written}` does not exist.", written=written), hint, "unknown_column")
 
     def _nearest_bare(self, name: str) -> str:
         by_name: dict[str, str] = {}
@@ -117,9 +123,17 @@ def _aggregate_problems(node: Node, scope: Scope) -> Iterator[Problem]:
         if not isinstance(found, nodes.Call) or found.function not in AGGREGATES:
             continue
         if not scope.aggregates:
-            yield Problem("", f"{found.function} is only allowed in a query with group_by.", code="aggregate_misplaced")
+            yield Problem(
+                "",
+                say("{function} is only allowed in a query with group_by.", function=found.function),
+                code="aggregate_misplaced",
+            )
         elif any(is_aggregate(argument) for argument in found.arguments):
-            yield Problem("", f"{found.function} cannot contain another aggregate.", code="aggregate_misplaced")
+            yield Problem(
+                "",
+                say("{function} cannot contain another aggregate.", function=found.function),
+                code="aggregate_misplaced",
+            )
 
 
 def family(node: Node, scope: Scope) -> Family:
@@ -159,7 +173,7 @@ def _type_problems(node: Node, scope: Scope) -> Iterator[Problem]:
             if left and right and left != right and frozenset({left, right}) not in _COMPARABLE:
                 yield Problem(
                     "",
-                    f"`{render(found)}` compares {left} with {right}.",
-                    f"Cast one side, for example `{render(nodes.Cast(found.left, 'text'))}`.",
+                    say("`{found}` compares {left} with {right}.", found=render(found), left=left, right=right),
+                    say("Cast one side, for example `{cast}`.", cast=render(nodes.Cast(found.left, "text"))),
                     "type_mismatch",
                 )

@@ -12,6 +12,7 @@ from typing import Any
 
 from importer.sources.roles import column_role
 from importer.sources.schema import Column, PackView, SourceSchema, Table
+from servicevault.wording import say, say_count
 
 from . import expressions, nodes
 from .compiler import compile_query
@@ -173,9 +174,9 @@ def _recent(columns: Sequence[_Seen], target_type: str) -> Iterator[Suggestion]:
         return
     for months in MONTHS:
         yield Suggestion(
-            "Last month" if months == 1 else f"Last {months} months",
+            say("Last month") if months == 1 else say_count("Last {count} month", "Last {count} months", months),
             {"field": chosen.text, "operator": ">=", "value": {"relative": f"-{months} months"}},
-            f"`{chosen.name}` is a date.",
+            say("`{chosen}` is a date.", chosen=chosen.name),
         )
 
 
@@ -190,7 +191,9 @@ def _active(columns: Sequence[_Seen]) -> Iterator[Suggestion]:
     found = [(name, test) for name, test in tests if test]
     if found:
         names = " and ".join(f"`{name}`" for name, _ in found)
-        yield Suggestion("Active only", _together([test for _, test in found]), f"{names} tell what is in use.")
+        yield Suggestion(
+            say("Active only"), _together([test for _, test in found]), say("{names} tell what is in use.", names=names)
+        )
 
 
 def _billable(columns: Sequence[_Seen]) -> Iterator[Suggestion]:
@@ -199,14 +202,14 @@ def _billable(columns: Sequence[_Seen]) -> Iterator[Suggestion]:
         if NOT_BILLABLE.match(seen.name):
             test = seen.is_not_set()
         if test and seen.kind != "time":
-            yield Suggestion("Billable only", test, f"`{seen.name}` tells what is charged.")
+            yield Suggestion(say("Billable only"), test, say("`{seen}` tells what is charged.", seen=seen.name))
             return
 
 
 def _not_spam(columns: Sequence[_Seen]) -> Iterator[Suggestion]:
     for seen in columns:
         if SPAM.match(seen.name) and (test := seen.is_not_set()):
-            yield Suggestion("Without spam", test, f"`{seen.name}` marks spam.")
+            yield Suggestion(say("Without spam"), test, say("`{seen}` marks spam.", seen=seen.name))
             return
 
 
@@ -220,14 +223,23 @@ def _statuses(
         values = _values(session, schema, spec, seen)
         for value in values:
             yield Suggestion(
-                f"Only {seen.name} “{value}”",
+                say("Only {seen} “{value}”", seen=seen.name, value=value),
                 {"field": seen.text, "operator": "=", "value": value},
-                f"`{seen.name}` holds {len(values)} different values.",
+                say_count(
+                    "`{seen}` holds {count} value.",
+                    "`{seen}` holds {count} different values.",
+                    len(values),
+                    seen=seen.name,
+                ),
             )
         for value in values:
             if isinstance(value, str) and value.strip().lower() in SPAM_VALUES:
                 test = f"{seen.text} IS DISTINCT FROM '{value.replace(chr(39), chr(39) * 2)}'"
-                yield Suggestion(f"Without {seen.name} “{value}”", test, f"`{seen.name}` has the value “{value}”.")
+                yield Suggestion(
+                    say("Without {seen} “{value}”", seen=seen.name, value=value),
+                    test,
+                    say("`{seen}` has the value “{value}”.", seen=seen.name, value=value),
+                )
 
 
 def _values(session: Session, schema: SourceSchema, spec: QuerySpec, seen: _Seen) -> list[str | int | bool]:

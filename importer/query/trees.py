@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from importer.errors import ExpressionError
+from servicevault.wording import say
 
 from . import nodes
 from .functions import CAST_TYPES, EXTRACT_FIELDS, FUNCTIONS, TYPED_TEXTS
@@ -78,18 +79,18 @@ def _without_empty(data: dict[str, Json]) -> dict[str, Json]:
 
 
 def _fault(message: str) -> ExpressionError:
-    return ExpressionError(f"The stored expression is damaged: {message}.", position=0)
+    return ExpressionError(say("The stored expression is damaged: {message}.", message=message), position=0)
 
 
 def _read(data: object, level: int) -> Node:
     if level > nodes.MAX_DEPTH:
-        raise _fault("it is nested too deep")
+        raise _fault(say("it is nested too deep"))
     if not isinstance(data, Mapping):
-        raise _fault("a part is not an object")
+        raise _fault(say("a part is not an object"))
     kind = data.get("node")
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
-        raise _fault("a part has an unknown kind")
+        raise _fault(say("a part has an unknown kind"))
     return reader(_Members(data, level))
 
 
@@ -107,26 +108,26 @@ class _Members:
     def text(self, name: str, *, optional: bool = False) -> str:
         value = self.data.get(name, "" if optional else None)
         if not isinstance(value, str):
-            raise _fault(f"{name} is not a text")
+            raise _fault(say("{name} is not a text", name=name))
         check_characters(value, 0)
         return value
 
     def choice(self, name: str, choices: object) -> str:
         value = self.text(name)
         if value not in choices:  # type: ignore[operator]
-            raise _fault(f"{value[:40]!r} is not a known {name}")
+            raise _fault(say("{value!r} is not a known {name}", value=value[:40], name=name))
         return value
 
     def flag(self, name: str) -> bool:
         value = self.data.get(name)
         if not isinstance(value, bool):
-            raise _fault(f"{name} is not true or false")
+            raise _fault(say("{name} is not true or false", name=name))
         return value
 
     def items(self, name: str) -> list[Json]:
         value = self.data.get(name)
         if not isinstance(value, list) or len(value) > nodes.MAX_NODES:
-            raise _fault(f"{name} is not a list")
+            raise _fault(say("{name} is not a list", name=name))
         return value
 
     def node(self, name: str) -> Node:
@@ -144,7 +145,7 @@ def _column(members: _Members) -> Node:
     name, table = members.text("name"), members.text("table", optional=True)
     schema = members.text("schema", optional=True)
     if not name or (schema and not table):
-        raise _fault("a column has no name")
+        raise _fault(say("a column has no name"))
     return nodes.Column(name, table, schema)
 
 
@@ -159,7 +160,7 @@ def _number(members: _Members) -> Node:
     whole, point, fraction = digits.partition(".")
     parts = [whole, fraction] if point else [whole]
     if not all(part.isascii() and part.isdigit() and len(part) <= MAX_DIGITS for part in parts):
-        raise _fault("a number is not digits")
+        raise _fault(say("a number is not digits"))
     return nodes.Number(digits)
 
 
@@ -222,7 +223,7 @@ def _case(members: _Members) -> Node:
     branches = []
     for item in members.items("branches"):
         if not isinstance(item, Mapping):
-            raise _fault("a branch of CASE is not an object")
+            raise _fault(say("a branch of CASE is not an object"))
         branch = _Members(item, members.level)
         branch.only("when", "then")
         branches.append((branch.node("when"), branch.node("then")))
@@ -236,7 +237,7 @@ def _cast(members: _Members) -> Node:
     type_name = members.choice("type", CAST_TYPES)
     modifiers = members.items("modifiers")
     if not all(type(value) is int for value in modifiers) or not modifiers_valid(type_name, tuple(modifiers)):
-        raise _fault("the size of a type is out of range")
+        raise _fault(say("the size of a type is out of range"))
     return nodes.Cast(members.node("operand"), type_name, tuple(modifiers))
 
 

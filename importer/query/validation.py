@@ -12,6 +12,7 @@ from typing import Literal
 from uuid import UUID
 
 from importer.sources.schema import SourceSchema, Table
+from servicevault.wording import say, say_count
 
 from . import nodes
 from .binding import BoundQuery, bind, moment_type
@@ -92,23 +93,39 @@ def _target_problems(
     for index, field in enumerate(spec.fields):
         path = f"fields[{index}].target"
         if counts[field.target] > 1:
-            yield Problem(path, f"`{field.target}` is filled by more than one field.", code="duplicate_target")
+            yield Problem(
+                path, say("`{target}` is filled by more than one field.", target=field.target), code="duplicate_target"
+            )
         if target_fields and field.target not in target_fields and not field.target.startswith("custom_fields."):
             closest = nearest(field.target, target_fields)
-            hint = f"Closest: `{closest}`." if closest else "Use custom_fields.<name> to keep it."
-            yield Problem(path, f"`{field.target}` is not a field of {spec.target_type}.", hint, "unknown_target")
+            hint = (
+                say("Closest: `{closest}`.", closest=closest)
+                if closest
+                else say("Use custom_fields.<name> to keep it.")
+            )
+            yield Problem(
+                path,
+                say("`{target}` is not a field of {target_type}.", target=field.target, target_type=spec.target_type),
+                hint,
+                "unknown_target",
+            )
     outputs = set(counts)
     if not spec.fields and spec.kind == "sql":
         return  # The columns are known once the source has described them.
     if spec.source_identifier not in outputs:
         yield _warning(
-            "source_identifier", f"No field fills `{spec.source_identifier}`.",
-            "Map the source's key to it, so that a row is recognised again.", "missing_external_id",
+            "source_identifier", say("No field fills `{source_identifier}`.", source_identifier=spec.source_identifier),
+            say("Map the source's key to it, so that a row is recognised again."), "missing_external_id",
         )  # fmt: skip
     for target in must_map:
         stood_in = any(outputs.issuperset(group) for group in alternatives.get(target, ()))
         if target not in outputs and not stood_in and target != spec.source_identifier:
-            yield _warning("fields", f"`{target}` must be mapped.", "Map a field to it.", "unmapped_required")
+            yield _warning(
+                "fields",
+                say("`{target}` must be mapped.", target=target),
+                say("Map a field to it."),
+                "unmapped_required",
+            )
 
 
 def _warning(path: str, message: str, hint: str, code: str) -> Problem:
@@ -122,14 +139,18 @@ def _group_problems(bound: BoundQuery) -> Iterator[Problem]:
     spec = bound.spec
     if not spec.group_by:
         if spec.having.items:
-            yield Problem("having", "having needs group_by.", "Use filters, or group the rows.", "group_by_rule")
+            yield Problem(
+                "having", say("having needs group_by."), say("Use filters, or group the rows."), "group_by_rule"
+            )
         return
     grouped = set(spec.group_by)
     for index, field in enumerate(spec.fields):
         sources = (field.source,) if field.source is not None else field.sources
         if not all(_is_grouped(node, grouped) for node in sources):
-            message = f"`{field.target}` is neither in group_by nor an aggregate."
-            yield Problem(f"fields[{index}].source", message, "Add it to group_by, or use MIN or MAX.", "group_by_rule")
+            message = say("`{target}` is neither in group_by nor an aggregate.", target=field.target)
+            yield Problem(
+                f"fields[{index}].source", message, say("Add it to group_by, or use MIN or MAX."), "group_by_rule"
+            )
 
 
 def _is_grouped(node: Node, grouped: set[Node]) -> bool:
@@ -145,14 +166,16 @@ def _take_problems(bound: BoundQuery) -> Iterator[Problem]:
         path = f"joins[{index}].take"
         take = join.take
         if take.mode != "all" and join.type in ("right", "full"):
-            yield Problem(path, f"A {join.type} join takes all rows.", "Use an inner or left join.")
+            yield Problem(path, say("A {type} join takes all rows.", type=join.type), say("Use an inner or left join."))
         if take.mode in ("first", "last") and not take.order_by:
-            yield Problem(f"{path}.order_by", f"Say which row is the {take.mode} one: order_by is missing.")
+            yield Problem(
+                f"{path}.order_by", say("Say which row is the {mode} one: order_by is missing.", mode=take.mode)
+            )
         if take.mode == "aggregate":
             known = {item.column for item in take.columns}
             for name in used_columns(bound.spec, bound.relation(join).scope.alias, without=join):
                 if name not in known:
-                    yield Problem(f"{path}.columns", f"Say how the values of `{name}` become one.")
+                    yield Problem(f"{path}.columns", say("Say how the values of `{name}` become one.", name=name))
 
 
 # -- values
@@ -166,7 +189,12 @@ def _value_problems(bound: BoundQuery) -> Iterator[Problem]:
         type_name = bound.scope.type_of(condition.field)
         for value in condition.values:
             if not isinstance(value, RelativeDate) and not _fits(value, type_name):
-                message = f"`{render(condition.field)}` is {type_name}; `{str(value)[:60]}` is not a value of it."
+                message = say(
+                    "`{field}` is {type_name}; `{value}` is not a value of it.",
+                    field=render(condition.field),
+                    type_name=type_name,
+                    value=str(value)[:60],
+                )
                 yield Problem(f"{path}.value", message, code="bad_value")
                 break
 
@@ -204,24 +232,30 @@ def _warnings(bound: BoundQuery) -> Iterator[Problem]:
     spec = bound.spec
     if not spec.filters.items and spec.kind == "builder":
         yield _warning(
-            "filters", "The query has no filter: every row is read.", "Add one if not all are wanted.", "no_filter"
+            "filters",
+            say("The query has no filter: every row is read."),
+            say("Add one if not all are wanted."),
+            "no_filter",
         )
     if len(spec.joins) > MANY_JOINS:
         yield _warning(
-            "joins", f"The query joins {len(spec.joins)} tables.", "Check that each is needed.", "many_joins"
+            "joins",
+            say_count("The query joins {count} table.", "The query joins {count} tables.", len(spec.joins)),
+            say("Check that each is needed."),
+            "many_joins",
         )
     for index, join in enumerate(spec.joins):
         alias = bound.relation(join).scope.alias
         if join.type != "inner" and not used_columns(spec, alias, without=join):
             yield _warning(
-                f"joins[{index}]", f"No field and no filter uses `{alias}`.", "Remove the join if it is not needed.",
+                f"joins[{index}]", say("No field and no filter uses `{alias}`.", alias=alias), say("Remove the join if it is not needed."),
                 "unused_join",
             )  # fmt: skip
     for index, field in enumerate(spec.fields):
         if field.source is not None and moment_type(field.source, bound.scope) == "timestamp":
             yield _warning(
-                f"fields[{index}].source", f"`{render(field.source)}` has no time zone.",
-                "It is read in the profile's source time zone; check that this is set.", "naive_timestamp",
+                f"fields[{index}].source", say("`{source}` has no time zone.", source=render(field.source)),
+                say("It is read in the profile's source time zone; check that this is set."), "naive_timestamp",
             )  # fmt: skip
 
 
@@ -235,6 +269,6 @@ def _unindexed_joins(bound: BoundQuery) -> Iterator[Problem]:
         led |= {key[0] for key in table.unique_keys}
         if keys and not led.intersection(keys):
             yield _warning(
-                f"joins[{index}]", f"`{table.full_name}` has no index on {', '.join(keys)}.",
-                "The join may be slow on the source.", "unindexed_join",
+                f"joins[{index}]", say("`{table}` has no index on {keys}.", table=table.full_name, keys=', '.join(keys)),
+                say("The join may be slow on the source."), "unindexed_join",
             )  # fmt: skip

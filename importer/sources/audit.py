@@ -16,17 +16,18 @@ from importer.errors import SourceError
 from importer.sources.catalogue import catalogue_query
 from importer.sources.failures import understood
 from importer.sources.session import SourceSession
+from servicevault.wording import say, say_count
 
 Severity = Literal["privileged", "warning"]
 
 PRIVILEGED: tuple[tuple[str, str], ...] = (
-    ("superuser", "The login is a superuser, or may become one."),
-    ("replication", "The login may replicate the whole server."),
-    ("bypassrls", "The login passes by row-level security."),
-    ("createrole", "The login may create roles and give them rights."),
-    ("read_server_files", "The login may read files of the server."),
-    ("write_server_files", "The login may write files of the server."),
-    ("execute_server_program", "The login may run programs on the server."),
+    ("superuser", say("The login is a superuser, or may become one.")),
+    ("replication", say("The login may replicate the whole server.")),
+    ("bypassrls", say("The login passes by row-level security.")),
+    ("createrole", say("The login may create roles and give them rights.")),
+    ("read_server_files", say("The login may read files of the server.")),
+    ("write_server_files", say("The login may write files of the server.")),
+    ("execute_server_program", say("The login may run programs on the server.")),
 )
 COLUMNS = (
     "superuser", "replication", "bypassrls", "createrole", "createdb", "read_server_files", "write_server_files",
@@ -53,14 +54,22 @@ def audit_role(session: SourceSession) -> list[Finding]:
 def _findings(rights: dict[str, Any]) -> list[Finding]:
     findings = [Finding(code, "privileged", message) for code, message in PRIVILEGED if rights[code]]
     if rights["createdb"]:
-        findings.append(Finding("createdb", "warning", "The login may create databases."))
+        findings.append(Finding("createdb", "warning", say("The login may create databases.")))
     if rights["create_schema"] is not None:
         findings.append(
-            Finding("create_on_schema", "warning", f"The login may create objects in schema {rights['create_schema']}.")
+            Finding(
+                "create_on_schema",
+                "warning",
+                say("The login may create objects in schema {create_schema}.", create_schema=rights["create_schema"]),
+            )
         )
     if rights["writable_count"]:
-        count = f"{rights['writable_count']:,} tables" if rights["writable_count"] > 1 else "1 table"
-        message = f"The login may change {count}, {rights['writable_example']} for example."
+        count = say_count("{count} table", "{count:,} tables", rights["writable_count"])
+        message = say(
+            "The login may change {count}, {writable_example} for example.",
+            count=count,
+            writable_example=rights["writable_example"],
+        )
         findings.append(Finding("write_rights", "warning", message))
     return findings
 
@@ -72,8 +81,8 @@ def require_unprivileged(session: SourceSession) -> None:
     found = [finding for finding in audit_role(session) if finding.severity == "privileged"]
     if found:
         raise SourceError(
-            " ".join(finding.message for finding in found),
-            hint="Use a role that can only read; the connection test shows the SQL that creates one.",
+            " ".join(str(finding.message) for finding in found),
+            hint=say("Use a role that can only read; the connection test shows the SQL that creates one."),
             code="privileged_role",
         )
 

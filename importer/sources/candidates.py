@@ -10,6 +10,7 @@ from importer.sources import naming
 from importer.sources.naming import NameMatch, Stem, Words
 from importer.sources.polymorphic import type_column_of
 from importer.sources.schema import Column, SourceSchema, Table
+from servicevault.wording import say
 
 NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric"})
 TEXTS = frozenset({"text", "character varying", "character", "citext", "public.citext", "name"})
@@ -192,7 +193,7 @@ class Candidates:
         key = parent.column(column.name)
         if key is None or column.name not in parent.single_keys() or family(key) != family(column):
             return None
-        match = NameMatch(SHARED_KEY, "the key has the same name there")
+        match = NameMatch(SHARED_KEY, say("the key has the same name there"))
         return self._candidate(child, column, parent, key, match=match, explicit=True)
 
     def _candidate(
@@ -227,7 +228,7 @@ class Candidates:
                     parent=parent,
                     keys=keys,
                     name_score=naming.QUALIFIED - (OTHER_SCHEMA if child.schema != parent.schema else 0),
-                    reason="the table has every column of that key",
+                    reason=say("the table has every column of that key"),
                     declared_key=True,
                     explicit=True,
                     as_text=any(family(column) == "text" for column in parent.columns if column.name in keys),

@@ -15,6 +15,7 @@ from enum import StrEnum
 import psycopg
 
 from importer.errors import ImporterError, QueryError, SourceError, SourceLost, SourceTimeout
+from servicevault.wording import say
 
 logger = logging.getLogger("servicevault.imports")
 
@@ -38,36 +39,39 @@ class Cause(StrEnum):
 
 
 SENTENCES: dict[Cause, tuple[str, str]] = {
-    Cause.NAME_UNKNOWN: ("The name {place} is not known here.", "Check the spelling, or give the address."),
+    Cause.NAME_UNKNOWN: (say("The name {place} is not known here."), say("Check the spelling, or give the address.")),
     Cause.REFUSED: (
-        "Nothing accepts connections at {place}.",
-        "Check host and port, that PostgreSQL listens on that address, and the firewall.",
+        say("Nothing accepts connections at {place}."),
+        say("Check host and port, that PostgreSQL listens on that address, and the firewall."),
     ),
     Cause.TIMED_OUT: (
-        "{place} did not answer in time.",
-        "Check the host name, and that this server may connect to it.",
+        say("{place} did not answer in time."),
+        say("Check the host name, and that this server may connect to it."),
     ),
     Cause.TLS_FAILED: (
-        "No encrypted connection to {place} came about.",
-        "Switch TLS on at the source, or choose another TLS mode.",
+        say("No encrypted connection to {place} came about."),
+        say("Switch TLS on at the source, or choose another TLS mode."),
     ),
     Cause.CERTIFICATE_NOT_TRUSTED: (
-        "The certificate of {place} is not trusted.",
-        "Give the certificate of the authority that signed it, and the host name it was made for.",
+        say("The certificate of {place} is not trusted."),
+        say("Give the certificate of the authority that signed it, and the host name it was made for."),
     ),
-    Cause.PASSWORD_WRONG: ("{place} refused this user and password.", "Type both again; the case of letters counts."),
-    Cause.DATABASE_MISSING: ("There is no database of this name at {place}.", "Check its spelling and case."),
+    Cause.PASSWORD_WRONG: (
+        say("{place} refused this user and password."),
+        say("Type both again; the case of letters counts."),
+    ),
+    Cause.DATABASE_MISSING: (say("There is no database of this name at {place}."), say("Check its spelling and case.")),
     Cause.NO_PG_HBA_ENTRY: (
-        "{place} does not let this user in from here.",
-        "Add a line for this user, database and address to pg_hba.conf of the source, and reload it.",
+        say("{place} does not let this user in from here."),
+        say("Add a line for this user, database and address to pg_hba.conf of the source, and reload it."),
     ),
     Cause.TOO_MANY_CONNECTIONS: (
-        "{place} has no connection left for us.",
-        "Try again later, or raise the connection limit of the source or of this role.",
+        say("{place} has no connection left for us."),
+        say("Try again later, or raise the connection limit of the source or of this role."),
     ),
     Cause.OTHER: (
-        "{place} did not complete the connection as PostgreSQL does.",
-        "Check host and port, and how passwords are stored there (SCRAM is expected). The log has the details.",
+        say("{place} did not complete the connection as PostgreSQL does."),
+        say("Check host and port, and how passwords are stored there (SCRAM is expected). The log has the details."),
     ),
 }
 
@@ -132,10 +136,11 @@ def classify_statement(error: Exception, *, alive: bool) -> ImporterError:
         return timed_out()
     if sqlstate == "55P03":
         return SourceTimeout(
-            "A table of the source is locked by somebody else.", hint="Try again when its maintenance is over."
+            say("A table of the source is locked by somebody else."),
+            hint=say("Try again when its maintenance is over."),
         )
     if sqlstate == "42501":
-        return _query_error(error, sqlstate, "Grant the import user SELECT on it, and USAGE on its schema.")
+        return _query_error(error, sqlstate, say("Grant the import user SELECT on it, and USAGE on its schema."))
     if sqlstate[:2] in ("42", "22", "21", "0A", "2F", "38", "39", "44", "P0") or sqlstate in (
         "25006",
         "54001",
@@ -144,11 +149,13 @@ def classify_statement(error: Exception, *, alive: bool) -> ImporterError:
         return _query_error(error, sqlstate, "")
     if not sqlstate and isinstance(error, (psycopg.DataError, ValueError, ArithmeticError, RecursionError)):
         return SourceError(
-            "The source sent a value that cannot be read.", hint="Cast the column to text.", code="bad_value"
+            say("The source sent a value that cannot be read."), hint=say("Cast the column to text."), code="bad_value"
         )
     if not sqlstate and isinstance(error, psycopg.ProgrammingError):
-        return SourceQueryError("The query and its parameters do not fit together.", sqlstate="")
-    return SourceError("The source failed in this statement.", hint="The log has the details.", code="source_failed")
+        return SourceQueryError(say("The query and its parameters do not fit together."), sqlstate="")
+    return SourceError(
+        say("The source failed in this statement."), hint=say("The log has the details."), code="source_failed"
+    )
 
 
 @contextlib.contextmanager
@@ -159,8 +166,8 @@ def understood() -> Iterator[None]:
     except (IndexError, KeyError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError):
         logger.warning("source: an answer of unexpected shape", exc_info=True)
         failure = SourceError(
-            "The source answered a question about itself in a way PostgreSQL does not.",
-            hint="Check that it is PostgreSQL, and not a database that only resembles it.",
+            say("The source answered a question about itself in a way PostgreSQL does not."),
+            hint=say("Check that it is PostgreSQL, and not a database that only resembles it."),
             code="bad_answer",
         )
     else:
@@ -170,28 +177,32 @@ def understood() -> Iterator[None]:
 
 def lost() -> SourceLost:
     """The connection broke."""
-    return SourceLost("The connection to the source broke.", hint="Start again; the work goes on where it stopped.")
+    return SourceLost(
+        say("The connection to the source broke."), hint=say("Start again; the work goes on where it stopped.")
+    )
 
 
 def timed_out() -> SourceTimeout:
     """A deadline passed, on the server or here."""
     return SourceTimeout(
-        "The source did not answer within the time allowed.", hint="Narrow the query, or allow more time."
+        say("The source did not answer within the time allowed."), hint=say("Narrow the query, or allow more time.")
     )
 
 
 def snapshot_gone() -> SourceError:
     """The session that exported a snapshot is over."""
     return SourceError(
-        "The snapshot of the source is gone.", hint="The session that held it ended; read again.", code="snapshot_gone"
+        say("The snapshot of the source is gone."),
+        hint=say("The session that held it ended; read again."),
+        code="snapshot_gone",
     )
 
 
 def too_large() -> SourceError:
     """A row, or what came for one chunk, is above its limit."""
     return SourceError(
-        "The source sent more in one row than is accepted.",
-        hint="Leave the large column out, or raise the limit for the size of a row.",
+        say("The source sent more in one row than is accepted."),
+        hint=say("Leave the large column out, or raise the limit for the size of a row."),
         code="too_large",
     )
 
@@ -212,7 +223,7 @@ def escaped(text: str) -> str:
 def _query_error(error: Exception, sqlstate: str, hint: str) -> SourceQueryError:
     """The server's primary message is about the query; DETAIL and CONTEXT may hold rows and are left out."""
     diagnosis = getattr(error, "diag", None)
-    primary = getattr(diagnosis, "message_primary", None) or "The source refused the query."
+    primary = getattr(diagnosis, "message_primary", None) or say("The source refused the query.")
     shown = "".join(character if character.isprintable() else " " for character in primary)[:SHOWN_CHARACTERS]
     position = getattr(diagnosis, "statement_position", None) or ""
     return SourceQueryError(

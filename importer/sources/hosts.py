@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from importer.errors import HostNotAllowed
 from importer.sources.failures import Cause, ConnectionFailed
+from servicevault.wording import say
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -163,7 +164,7 @@ def _carried(address: Address) -> tuple[ipaddress.IPv4Address, ...]:
 
 def _refusal() -> HostNotAllowed:
     return HostNotAllowed(
-        "This host is not allowed as a source.",
-        hint="Ask the administrator to add it to IMPORT_HOST_ALLOWLIST.",
+        say("This host is not allowed as a source."),
+        hint=say("Ask the administrator to add it to IMPORT_HOST_ALLOWLIST."),
         where="host",
     )

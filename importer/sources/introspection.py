@@ -17,6 +17,7 @@ from importer.sources.failures import SourceQueryError, understood
 from importer.sources.roles import column_role
 from importer.sources.schema import Column, ForeignKey, Index, PackView, SourceSchema, Table
 from importer.sources.session import Row, SourceSession, identifier
+from servicevault.wording import say
 
 FREQUENT_SCAN_ROWS = 50_000  # what the most frequent values are counted in; never a whole table
 
@@ -84,7 +85,11 @@ def samples(session: SourceSession, table: Table, limit: int = 3) -> list[dict[s
 def frequent_values(session: SourceSession, table: Table, column: str, limit: int = 5) -> list[tuple[str | None, int]]:
     """Return the most frequent values of a column as text, with their number among the first 50,000 rows."""
     if table.column(column) is None:
-        raise QueryError(f"Table {table.full_name} has no column {column}.", where=column)
+        raise QueryError(
+            say("Table {table} has no column {column}.", table=table.full_name, column=column),
+            hint=say("Look at its columns anew."),
+            where=column,
+        )
     query = sql.SQL(
         "SELECT left(value, 200), count(*) FROM (SELECT {}::text AS value FROM {} LIMIT %s) AS sampled"
         " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s"

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from servicevault.wording import say
+
 Words = tuple[str, ...]
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
@@ -184,21 +186,21 @@ def match_names(stem: Stem, child: Words, parent: Words, *, people: Sequence[Wor
 def _match(stem: Stem, child: Words, parent: Words, people: Sequence[Words]) -> NameMatch | None:
     named = " ".join(parent)
     if same(stem.words, parent):
-        return NameMatch(EXACT, f"the name means {named}")
+        return NameMatch(EXACT, say("the name means {named}", named=named))
     if same(child, parent) and is_self_reference(stem.words):
-        return NameMatch(QUALIFIED, "the name means a row of the same table")
+        return NameMatch(QUALIFIED, say("the name means a row of the same table"))
     if len(stem.words) > len(parent) and same(stem.words[-len(parent) :], parent):
-        return NameMatch(QUALIFIED, f"the name ends in {named}")
+        return NameMatch(QUALIFIED, say("the name ends in {named}", named=named))
     if len(parent) > len(stem.words) and same(parent[-len(stem.words) :], stem.words):
         leading = parent[: -len(stem.words)]
         if same(leading, child) or same(leading, child[:1]) or same(leading, child[-1:]):
-            return NameMatch(OWN_LOOKUP, f"{named} is the list for {' '.join(child)}")
-        return NameMatch(LOOKUP, f"{named} ends in the name") if stem.suffix else None
+            return NameMatch(OWN_LOOKUP, say("{named} is the list for {child}", named=named, child=" ".join(child)))
+        return NameMatch(LOOKUP, say("{named} ends in the name", named=named)) if stem.suffix else None
     if same(child, parent) and stem.words in BOSSES:
-        return NameMatch(LATER_ROLE, "the name means a superior in the same table")
+        return NameMatch(LATER_ROLE, say("the name means a superior in the same table"))
     rank = person_rank(stem.words, parent, people)
     if rank is not None:
-        return NameMatch(ROLE if rank == 0 else LATER_ROLE, f"{' '.join(stem.words)} is a person")
+        return NameMatch(ROLE if rank == 0 else LATER_ROLE, say("{words} is a person", words=" ".join(stem.words)))
     return None
 
 

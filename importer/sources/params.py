@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from importer.errors import SourceError
+from servicevault.wording import say
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 SYSTEM_STORE = "system"
@@ -54,15 +55,15 @@ class ConnectionParams:
         for name in ("host", "database", "username"):
             value = getattr(self, name)
             if not value or len(value) > 255 or "\0" in value:
-                raise _invalid(name, "must have 1 to 255 characters and no NUL.")
+                raise _invalid(name, say("must have 1 to 255 characters and no NUL."))
         if not 1 <= self.port <= 65535:
-            raise _invalid("port", "must lie between 1 and 65535.")
+            raise _invalid("port", say("must lie between 1 and 65535."))
         if len(self.password) > 1024 or "\0" in self.password:
-            raise _invalid("password", "must have at most 1,024 characters and no NUL.")
+            raise _invalid("password", say("must have at most 1,024 characters and no NUL."))
         if self.ssl_mode not in SSL_MODES:
-            raise _invalid("ssl_mode", f"must be one of {', '.join(SSL_MODES)}.")
+            raise _invalid("ssl_mode", say("must be one of {ssl_modes}.", ssl_modes=", ".join(SSL_MODES)))
         if self.ssl_root_cert not in ("", SYSTEM_STORE) and "-----BEGIN CERTIFICATE-----" not in self.ssl_root_cert:
-            raise _invalid("ssl_root_cert", 'must be a PEM certificate, "system" or empty.')
+            raise _invalid("ssl_root_cert", say('must be a PEM certificate, "system" or empty.'))
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,18 @@ def _split(text: str) -> SplitResult:
 
 def _url_invalid() -> SourceError:
     return SourceError(
-        "This is not a PostgreSQL address.",
-        hint="Write postgresql://user:password@host:5432/database, with special characters percent-encoded.",
+        say("This is not a PostgreSQL address."),
+        hint=say("Write postgresql://user:password@host:5432/database, with special characters percent-encoded."),
         code="url_invalid",
     )
 
 
 def _invalid(name: str, sentence: str) -> SourceError:
     return SourceError(
-        f"The field {name} {sentence}", hint="Correct it and try again.", where=name, code="params_invalid"
+        say("The field {name} {sentence}", name=name, sentence=sentence),
+        hint=say("Correct it and try again."),
+        where=name,
+        code="params_invalid",
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from importer.sources import naming
 from importer.sources.evidence import Evidence, Sample
 from importer.sources.schema import Relation, SourceSchema, Table
+from servicevault.wording import say, say_count
 
 TYPE_WORDS = ("type", "kind", "class", "model")
 MOST_VALUES = 8
@@ -91,7 +92,10 @@ def _leads(schema: SourceSchema, evidence: Evidence, pair: _Pair) -> list[_Lead]
 
 
 def _flagged(pair: _Pair, lead: _Lead | None) -> Relation:
-    sentence = f"{pair.column} points at several tables; {pair.type_column} says which"
+    sentence = say(
+        "{column} points at several tables; {type_column} says which.", column=pair.column, type_column=pair.type_column
+    )
+    values = ", ".join(pair.values) or say("none yet")
     bare = Relation(
         schema=pair.table.schema,
         table=pair.table.name,
@@ -101,7 +105,7 @@ def _flagged(pair: _Pair, lead: _Lead | None) -> Relation:
         ref_columns=(),
         source="inferred",
         confidence=50.0,
-        evidence=(f"{sentence}. No table was found for its values: {', '.join(pair.values) or 'none yet'}.",),
+        evidence=(f"{sentence} {say('No table was found for its values: {values}.', values=values)}",),
         multiplicity="unknown",
         polymorphic=True,
         type_column=pair.type_column,
@@ -110,14 +114,24 @@ def _flagged(pair: _Pair, lead: _Lead | None) -> Relation:
     if lead is None:
         return bare
     sample, target = lead.sample, f"{lead.parent.name}.{lead.key}"
-    where = f"where {pair.type_column} is {', '.join(lead.values)}"
+    where = say("where {type_column} is {lead}", type_column=pair.type_column, lead=", ".join(lead.values))
     return replace(
         bare,
         ref_schema=lead.parent.schema,
         ref_table=lead.parent.name,
         ref_columns=(lead.key,),
         confidence=round(100 * (0.5 + 0.4 * sample.containment), 1),
-        evidence=(f"{sentence}.", f"{sample.found:,} of {sample.values:,} sampled values exist in {target} {where}"),
+        evidence=(
+            sentence,
+            say_count(
+                "{found:,} of {count} sampled value exists in {target} {where}",
+                "{found:,} of {count:,} sampled values exist in {target} {where}",
+                sample.values,
+                found=sample.found,
+                target=target,
+                where=where,
+            ),
+        ),
         type_values=lead.values,
     )
 

@@ -17,6 +17,7 @@ from importer.sources.failures import Cause, ConnectionFailed, understood
 from importer.sources.hosts import HostPolicy
 from importer.sources.params import ConnectionParams, SourceLimits
 from importer.sources.session import SourceSession, open_session_at
+from servicevault.wording import say, say_count
 
 Status = Literal["ok", "failed", "skipped"]
 
@@ -73,7 +74,7 @@ def test_connection(params: ConnectionParams, *, policy: HostPolicy, limits: Sou
     probe = _Probe(params, policy, limits, test)
     with contextlib.suppress(_Stopped):
         probe.run()
-        test.success, test.message = True, "The connection works."
+        test.success, test.message = True, say("The connection works.")
     done = {check.name for check in test.checks}
     test.checks += [Check(name, "skipped") for name in STAGES if name not in done]
     test.checks.sort(key=lambda check: STAGES.index(check.name))
@@ -117,7 +118,11 @@ class _Probe:
             self._fail("host_policy", error, started)
         except ConnectionFailed as error:
             self._fail("dns", error, started)
-        self._pass("dns", started, f"{self.params.host} is {address}." if address != self.params.host else "")
+        self._pass(
+            "dns",
+            started,
+            say("{host} is {address}.", host=self.params.host, address=address) if address != self.params.host else "",
+        )
         return address
 
     def _reach(self, address: str) -> None:
@@ -167,12 +172,16 @@ class _Probe:
                 self._fail("version", error, started)
             self._fail("login", error, started)
         self._pass(
-            "tls", started, "The connection is encrypted." if session.encrypted else "The connection is not encrypted."
+            "tls",
+            started,
+            say("The connection is encrypted.") if session.encrypted else say("The connection is not encrypted."),
         )
-        self._pass("login", started, f"Logged in as {self.params.username}.")
+        self._pass("login", started, say("Logged in as {username}.", username=self.params.username))
         if not session.encrypted:
             self._warn(
-                "connection_not_encrypted", "The connection is not encrypted.", "Choose the TLS mode verify-full."
+                "connection_not_encrypted",
+                say("The connection is not encrypted."),
+                say("Choose the TLS mode verify-full."),
             )
         return session
 
@@ -192,31 +201,39 @@ class _Probe:
         self._look_at_role(session)
         self._look_at_tables(tables)
         self._look_at_clock(max(0.0, behind, ahead))
-        self._pass("timezone", time.monotonic(), f"The server's default time zone is {timezone}.")
+        self._pass(
+            "timezone", time.monotonic(), say("The server's default time zone is {timezone}.", timezone=timezone)
+        )
 
     def _look_at_role(self, session: SourceSession) -> None:
         started = time.monotonic()
         findings = audit_role(session)
         for finding in findings:
-            self._warn(finding.code, finding.message, "Use a role that can only read.")
+            self._warn(finding.code, finding.message, say("Use a role that can only read."))
         privileged = [finding for finding in findings if finding.severity == "privileged"]
-        message = " ".join(finding.message for finding in findings) or "The login can only read."
+        message = " ".join(str(finding.message) for finding in findings) or say("The login can only read.")
         if privileged and not self.limits.allow_privileged:
-            error = ImporterError(message, hint="Use a role that can only read.", code="privileged_role")
+            error = ImporterError(message, hint=say("Use a role that can only read."), code="privileged_role")
             self._fail("read_only_role", error, started)
         self._pass("read_only_role", started, message)
 
     def _look_at_tables(self, tables: int) -> None:
         if tables:
-            self._pass("schemas", time.monotonic(), f"{tables:,} tables and views are visible.")
+            self._pass(
+                "schemas",
+                time.monotonic(),
+                say_count("{count} table or view is visible.", "{count:,} tables and views are visible.", tables),
+            )
             return
-        self._warn("no_table_visible", "No table is visible to this login.", self.test.least_privilege_sql)
-        self._pass("schemas", time.monotonic(), "No table is visible to this login.", "Grant it USAGE and SELECT.")
+        self._warn("no_table_visible", say("No table is visible to this login."), self.test.least_privilege_sql)
+        self._pass(
+            "schemas", time.monotonic(), say("No table is visible to this login."), say("Grant it USAGE and SELECT.")
+        )
 
     def _look_at_clock(self, away: float) -> None:
-        message = "Both clocks agree." if away < 1 else f"The clocks differ by {away:,.0f} seconds."
+        message = say("Both clocks agree.") if away < 1 else say("The clocks differ by {away:,.0f} seconds.", away=away)
         if away > CLOCK_TOLERANCE_SECONDS:
-            self._warn("clock_differs", message, "Set both clocks by NTP; incremental reading compares times.")
+            self._warn("clock_differs", message, say("Set both clocks by NTP; incremental reading compares times."))
         self._pass("clock", time.monotonic(), message)
 
     @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import LiteralString
 
 from importer.errors import HostNotAllowed, SourceError
 from importer.sources.params import SourceLimits
+from servicevault.wording import say
 
 OLDEST_VERSION = 100000
 MILLISECONDS = {"": 1, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -55,8 +56,8 @@ def check(wanted: dict[str, str], found: Sequence[object]) -> None:
     for (name, value), answer in zip(wanted.items(), answers, strict=False):
         if _comparable(value) != _comparable(str(answer)):
             raise SourceError(
-                f"The source did not accept the setting {name}.",
-                hint="Connect to PostgreSQL directly, or through a pooler in session mode.",
+                say("The source did not accept the setting {name}.", name=name),
+                hint=say("Connect to PostgreSQL directly, or through a pooler in session mode."),
                 code="settings_refused",
             )
 
@@ -65,8 +66,8 @@ def refuse_own(limits: SourceLimits, identity: object) -> None:
     """Raise HostNotAllowed for the database that keeps our own data, by whatever name it was reached."""
     if limits.own_database and identity == limits.own_database:
         raise HostNotAllowed(
-            "This is the database in which Service Vault keeps its own data.",
-            hint="Give the address of the help desk's database.",
+            say("This is the database in which Service Vault keeps its own data."),
+            hint=say("Give the address of the help desk's database."),
             where="database",
         )
 

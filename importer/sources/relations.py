@@ -15,6 +15,7 @@ from importer.sources.evidence import Evidence, Sample
 from importer.sources.polymorphic import polymorphic_relations
 from importer.sources.schema import Relation, SourceSchema, Table
 from importer.sources.session import SourceSession
+from servicevault.wording import say, say_count
 
 Multiplicity = Literal["1:1", "n:1", "unknown"]
 
@@ -104,7 +105,7 @@ def declared_relations(schema: SourceSchema) -> Iterator[Relation]:
                 ref_columns=key.ref_columns,
                 source="foreign_key",
                 confidence=100.0,
-                evidence=(f"Declared as foreign key {key.name}.",),
+                evidence=(say("Declared as foreign key {key}.", key=key.name),),
                 multiplicity="1:1" if _is_key(table, key.columns) else "n:1",
             )
 
@@ -145,14 +146,28 @@ def _sentences(found: _Weighed) -> Iterator[str]:
     candidate = found.candidate
     target = f"{candidate.parent.name}.{', '.join(candidate.keys)}"
     if found.sample is None:
-        yield "The values were not compared: the time for it was used up, or they cannot be."
+        yield say("The values were not compared: the time for it was used up, or they cannot be.")
     elif found.sample.values == 0:
-        yield "There are no values to compare yet."
+        yield say("There are no values to compare yet.")
     else:
-        yield f"{found.sample.found:,} of {found.sample.values:,} sampled values exist in {target}"
-    yield f"By name: {candidate.reason}."
-    yield f"{target} is {'a declared key' if candidate.declared_key else 'unique in the rows that were sampled'}."
-    yield f"{', '.join(candidate.columns)} is {'indexed' if candidate.indexed else 'not indexed'}."
+        yield say_count(
+            "{found:,} of {count} sampled value exists in {target}",
+            "{found:,} of {count:,} sampled values exist in {target}",
+            found.sample.values,
+            found=found.sample.found,
+            target=target,
+        )
+    yield say("By name: {reason}.", reason=candidate.reason)
+    if candidate.declared_key:
+        yield say("{target} is a declared key.", target=target)
+    else:
+        yield say("{target} is unique in the rows that were sampled.", target=target)
+    columns = ", ".join(candidate.columns)
+    yield (
+        say("{columns} is indexed.", columns=columns)
+        if candidate.indexed
+        else say("{columns} is not indexed.", columns=columns)
+    )
 
 
 def _multiplicity(candidate: Candidate) -> Multiplicity:

@@ -20,6 +20,7 @@ from importer.sources import failures, handshake, recipe, values
 from importer.sources.hosts import HostPolicy
 from importer.sources.params import ConnectionParams, SourceLimits
 from importer.sources.watchdog import Watchdog
+from servicevault.wording import say
 
 Query = sql.SQL | sql.Composed
 Params = Sequence[Any] | Mapping[str, Any]
@@ -233,9 +234,10 @@ class SourceSession:
     def _begin(self, *, snapshot_id: str | None, search_schemas: Sequence[str]) -> None:
         """Settings, transaction, snapshot, then proof that the server did as it was told."""
         if self.server_version < recipe.OLDEST_VERSION:
+            release = self.server_version // 10000
             raise SourceError(
-                f"The source is PostgreSQL {self.server_version // 10000}; 10 is the oldest that is read.",
-                hint="Load a dump of it into a newer server and connect to that.",
+                say("The source is PostgreSQL {release}; 10 is the oldest that is read.", release=release),
+                hint=say("Load a dump of it into a newer server and connect to that."),
                 code="version_not_supported",
             )
         wanted = recipe.settings(self.server_version, self.limits, statement_timeout_seconds=self.timeout_seconds)
@@ -307,7 +309,7 @@ class SourceSession:
         if self._watchdog.flooded:
             return failures.too_large()
         if self._cancelled:
-            return SourceError("The work at the source was cancelled.", code="cancelled")
+            return SourceError(say("The work at the source was cancelled."), code="cancelled")
         return failures.classify_statement(error, alive=self._recover())
 
     def _recover(self) -> bool:

@@ -14,6 +14,7 @@ from importer.web.files.component import component_for
 from importer.web.files.parameters import Parameters
 from servicevault import catalog
 from servicevault.web.tag_values import Names, from_zero, names
+from servicevault.wording import say
 
 register = template.Library()
 
@@ -68,7 +69,11 @@ def _bounds_of(permissions: Mapping[str, Any]) -> Bounds:
     limits = ("max_file_size_mb", "max_rows_per_import", "allowed_formats", "allowed_columns")
     if unknown := [name for name in permissions if name not in (*flags, *limits)]:
         raise template.TemplateSyntaxError(
-            f"data_import: permissions have no “{unknown[0]}”. Known: {', '.join((*flags, *limits))}."
+            say(
+                "data_import: permissions have no “{unknown}”. Known: {value}.",
+                unknown=unknown[0],
+                value=", ".join((*flags, *limits)),
+            )
         )
     return Bounds(
         columns=names(permissions.get("allowed_columns")) or None,  # none listed: all, as in a permission

@@ -25,18 +25,19 @@ from importer.operations.agents import Agent, Listed, list_agents, people_here, 
 from importer.web.way import profile_of, source_page, way_of
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say, say_count
 
 PER_PAGE = 50
 MOST_OFFERED = 50  # of our people, to choose from
 STATES = {
-    "": "All",
-    "trouble": "Need you",
-    "suggested": "With a suggestion",
-    "chosen": "Decided here",
-    "matched": "Are here already",
-    "new": "Are created",
-    "stand_in": "Have a stand-in",
-    "left_out": "Are left out",
+    "": say("All"),
+    "trouble": say("Need you"),
+    "suggested": say("With a suggestion"),
+    "chosen": say("Decided here"),
+    "matched": say("Are here already"),
+    "new": say("Are created"),
+    "stand_in": say("Have a stand-in"),
+    "left_out": say("Are left out"),
 }
 LOOKS = {
     "matched": ("users", "blue"),
@@ -74,7 +75,7 @@ class AgentRow:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@source_page("values", "Agents one by one")
+@source_page("values", say("Agents one by one"))
 def agents_page(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     """Fifty agents a page, those who need a decision first; what is said is stored with the profile."""
     typed: dict[tuple[str, str], Typed] = {}
@@ -174,13 +175,17 @@ def _saved(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     action = request.POST.get("action", "")
     if action == "accept":
         count = agent_choices.accept_suggestions(profile, by=request.user)
-        said = f"{count} suggestion{'s' if count != 1 else ''} taken over."
+        said = say_count("{count} suggestion taken over.", "{count} suggestions taken over.", count)
     elif action == "forget":
         count = agent_choices.forget_choices(profile, by=request.user)
-        said = f"{count} agent{' goes' if count == 1 else 's go'} as the strategy says."
+        said = say_count("{count} agent goes as the strategy says.", "{count} agents go as the strategy says.", count)
     else:
         count = agent_choices.choose_agents(profile, _said(request, profile), by=request.user)
-        said = f"Saved what becomes of {count} agent{'s' if count != 1 else ''}." if count else "Nothing was changed."
+        said = (
+            say_count("Saved what becomes of {count} agent.", "Saved what becomes of {count} agents.", count)
+            if count
+            else say("Nothing was changed.")
+        )
     messages.success(request, said)
     kept = {name: request.POST[name] for name in ("q", "state", "page") if request.POST.get(name)}
     address = reverse("profile_agents", args=[profile.pk]) + (f"?{urlencode(kept)}" if kept else "")

@@ -22,18 +22,19 @@ from importer.web.way import go, profile_of, way_of
 from permissions import policy, roles
 from servicevault.api.limits import spend
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say, say_count
 
 CHECKS = {
-    "host_policy": "Host allowed",
-    "dns": "Name found",
-    "tcp": "Server reached",
-    "tls": "Encryption",
-    "login": "Login",
-    "version": "PostgreSQL version",
-    "read_only_role": "Rights of the login",
-    "schemas": "Tables visible",
-    "clock": "Clocks agree",
-    "timezone": "Time zone",
+    "host_policy": say("Host allowed"),
+    "dns": say("Name found"),
+    "tcp": say("Server reached"),
+    "tls": say("Encryption"),
+    "login": say("Login"),
+    "version": say("PostgreSQL version"),
+    "read_only_role": say("Rights of the login"),
+    "schemas": say("Tables visible"),
+    "clock": say("Clocks agree"),
+    "timezone": say("Time zone"),
 }
 LOOKS = {
     "ok": ("check", "green", "passed"),
@@ -88,7 +89,7 @@ def _answer(request: PageRequest, profile: ImportProfile | None) -> HttpResponse
     except ImporterError as error:
         form.add_error(None, str(error))
         return _page(request, profile, form, status=422)
-    messages.success(request, f"“{saved.name}” is saved.")
+    messages.success(request, say("“{saved}” is saved.", saved=saved.name))
     return go(request, "profile_template" if profile is None else "profile", saved.pk)
 
 
@@ -106,8 +107,8 @@ def _tested(request: PageRequest, profile: ImportProfile | None, values: dict[st
     allowance = spend("connection_test", str(request.user.pk))
     if not allowance.allowed:
         raise ImporterError(
-            f"{allowance.limit} tests a minute are enough.",
-            hint=f"Wait {allowance.reset} seconds.",
+            say("{limit} tests a minute are enough.", limit=allowance.limit),
+            hint=say_count("Wait {count} second.", "Wait {count} seconds.", allowance.reset),
             code="rate_limited",
         )
     if profile is None:

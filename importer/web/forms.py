@@ -9,15 +9,19 @@ from django import forms
 
 from importer.models import SSLMode
 from importer.modes import AccountStrategy, AgentStrategy, Mode, Strategy
+from servicevault.wording import say, say_count
 
-BATCH_SIZES = [("", "Automatic"), *((str(size), f"{size} rows") for size in (25, 50, 100, 250))]
+BATCH_SIZES = [
+    ("", say("Automatic")),
+    *((str(size), say_count("{count} row", "{count} rows", size)) for size in (25, 50, 100, 250)),
+]
 SSL_WORDS = {
-    SSLMode.DISABLE: "disable: never encrypted",
-    SSLMode.ALLOW: "allow: encrypted only if the server insists",
-    SSLMode.PREFER: "prefer: encrypted if possible, nobody is verified",
-    SSLMode.REQUIRE: "require: encrypted, the server is not verified",
-    SSLMode.VERIFY_CA: "verify-ca: encrypted, certificate verified",
-    SSLMode.VERIFY_FULL: "verify-full: encrypted, certificate and host verified",
+    SSLMode.DISABLE: say("disable: never encrypted"),
+    SSLMode.ALLOW: say("allow: encrypted only if the server insists"),
+    SSLMode.PREFER: say("prefer: encrypted if possible, nobody is verified"),
+    SSLMode.REQUIRE: say("require: encrypted, the server is not verified"),
+    SSLMode.VERIFY_CA: say("verify-ca: encrypted, certificate verified"),
+    SSLMode.VERIFY_FULL: say("verify-full: encrypted, certificate and host verified"),
 }
 
 
@@ -25,29 +29,30 @@ class StartForm(forms.Form):
     """How a profile is to be run; an empty mode means the profile's own."""
 
     mode = forms.ChoiceField(
-        choices=[("", "The profile's own"), *Mode.choices],
+        choices=[("", say("The profile's own")), *Mode.choices],
         required=False,
-        error_messages={"invalid_choice": "Choose one of the modes offered."},
+        error_messages={"invalid_choice": say("Choose one of the modes offered.")},
     )
     strategy = forms.ChoiceField(
-        choices=[("", "The profile's own"), *Strategy.choices],
+        choices=[("", say("The profile's own")), *Strategy.choices],
         required=False,
-        error_messages={"invalid_choice": "Choose one of the strategies offered."},
+        error_messages={"invalid_choice": say("Choose one of the strategies offered.")},
     )
     batch_size = forms.IntegerField(
         min_value=1,
         max_value=50_000,
         required=False,
-        label="Batch size",
-        error_messages=dict.fromkeys(("min_value", "max_value", "invalid"), "A batch has 1 to 50,000 rows."),
+        label=say("Batch size"),
+        error_messages=dict.fromkeys(("min_value", "max_value", "invalid"), say("A batch has 1 to 50,000 rows.")),
     )
     on_error = forms.ChoiceField(
-        choices=[("", "Go on, keep each bad row aside"), ("stop", "Stop at the first bad row")], required=False
+        choices=[("", say("Go on, keep each bad row aside")), ("stop", say("Stop at the first bad row"))],
+        required=False,
     )
     max_errors = forms.IntegerField(
         min_value=0,
         required=False,
-        error_messages=dict.fromkeys(("min_value", "invalid"), "Give a number of bad rows."),
+        error_messages=dict.fromkeys(("min_value", "invalid"), say("Give a number of bad rows.")),
     )
     rehearse = forms.BooleanField(required=False)
 
@@ -83,7 +88,7 @@ class StyledForm(forms.Form):
 class ConnectionForm(StyledForm):
     """A profile: where the source is, how to log in, and what is true of it."""
 
-    name = forms.CharField(label="Profile name", max_length=255)
+    name = forms.CharField(label=say("Profile name"), max_length=255)
     host = forms.CharField(max_length=255)
     port = forms.IntegerField(min_value=1, max_value=65_535, initial=5432)
     database = forms.CharField(max_length=255)
@@ -95,49 +100,54 @@ class ConnectionForm(StyledForm):
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "hx-preserve": "true"}),
     )
     ssl_mode = forms.ChoiceField(
-        label="TLS mode",
+        label=say("TLS mode"),
         choices=[(mode.value, words) for mode, words in SSL_WORDS.items()],
         initial=SSLMode.PREFER,
-        help_text="“prefer” encrypts when the server can, but does not notice an impostor. "
-        "Across a network choose verify-full.",
+        help_text=say(
+            "“prefer” encrypts when the server can, but does not notice an impostor. "
+            "Across a network choose verify-full."
+        ),
     )
     ssl_root_cert = forms.CharField(
-        label="CA certificate",
+        label=say("CA certificate"),
         required=False,
         max_length=100_000,
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
-        help_text="PEM text, or “system” for this machine's own store; needed by verify-ca and verify-full.",
+        help_text=say("PEM text, or “system” for this machine's own store; needed by verify-ca and verify-full."),
     )
     source_timezone = forms.CharField(
-        label="Time zone of the source",
+        label=say("Time zone of the source"),
         max_length=64,
         initial="UTC",
         widget=forms.TextInput(attrs={"list": "zones"}),
-        help_text="In which its timestamps without a zone are written, such as Europe/Berlin.",
+        help_text=say("In which its timestamps without a zone are written, such as Europe/Berlin."),
     )
     account_strategy = forms.ChoiceField(
-        label="Accounts of customers",
+        label=say("Accounts of customers"),
         choices=AccountStrategy.choices,
         initial=AccountStrategy.COMPANY,
-        help_text="Where a customer's account comes from when no query fills accounts.",
+        help_text=say("Where a customer's account comes from when no query fills accounts."),
     )
     agent_strategy = forms.ChoiceField(
-        label="Agents nobody here matches",
+        label=say("Agents nobody here matches"),
         choices=AgentStrategy.choices,
         initial=AgentStrategy.CREATE,
-        help_text="Agents are matched by their address. “Match only” holds back new ones.",
+        help_text=say("Agents are matched by their address. “Match only” holds back new ones."),
     )
     source_key = forms.SlugField(
-        label="Source key",
+        label=say("Source key"),
         required=False,
         max_length=64,
-        help_text="Profiles with the same key recognise each other's rows. Empty: made from the name.",
+        help_text=say("Profiles with the same key recognise each other's rows. Empty: made from the name."),
     )
     description = forms.CharField(required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 2}))
     notes = forms.CharField(
-        required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 2}), help_text="For your colleagues."
+        required=False,
+        max_length=10_000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=say("For your colleagues."),
     )
-    is_active = forms.BooleanField(label="Active", required=False, initial=True)
+    is_active = forms.BooleanField(label=say("Active"), required=False, initial=True)
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     PLACE = ("host", "port", "database", "username", "password")

@@ -24,12 +24,13 @@ from permissions import policy
 from servicevault.web.listing import page_of
 from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 RECORDS_SHOWN = 50  # U31
 TROUBLE = (Outcome.FAILED, Outcome.REVIEW)
 _DOUBTS = {
-    "unique_conflict": "Another record here already has this value, and it must be unique.",
-    "target_deleted": "The record it became was deleted here.",
+    "unique_conflict": say("Another record here already has this value, and it must be unique."),
+    "target_deleted": say("The record it became was deleted here."),
 }
 
 
@@ -106,8 +107,8 @@ def cancel(request: PageRequest, pk: Any) -> HttpResponse:
     except ImporterError as error:
         messages.error(request, str(error))
     else:
-        is_over = job.is_finished
-        messages.success(request, f"Job {job.number} {'is cancelled' if is_over else 'stops after the current slice'}.")
+        said = say("Job {job} is cancelled.") if job.is_finished else say("Job {job} stops after the current slice.")
+        messages.success(request, said.format(job=job.number))
     return redirect("job", job.pk)
 
 
@@ -124,7 +125,7 @@ def resume(request: PageRequest, pk: Any) -> HttpResponse:
     except ImporterError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"Job {job.number} continues behind its last checkpoint.")
+        messages.success(request, say("Job {job} continues behind its last checkpoint.", job=job.number))
     return redirect("job", job.pk)
 
 
@@ -144,9 +145,11 @@ def release_held(request: PageRequest, pk: Any) -> HttpResponse:
         messages.error(request, str(error))
         return redirect("job", job.pk)
     if done.job is None:
-        messages.info(request, "No row of this job waits for a value map.")
+        messages.info(request, say("No row of this job waits for a value map."))
         return redirect("job", job.pk)
-    messages.success(request, f"Job {done.job.number} imports the rows that waited. Values still unmapped wait again.")
+    messages.success(
+        request, say("Job {job} imports the rows that waited. Values still unmapped wait again.", job=done.job.number)
+    )
     return redirect("job", done.job.pk)
 
 

@@ -24,39 +24,40 @@ from importer.web.histogram import Histogram, histogram
 from importer.web.way import go, source_page, way_of
 from servicevault import catalog
 from servicevault.web.pages import PageRequest, render_page
+from servicevault.wording import say
 
 MODE_SENTENCES = {
-    Mode.UPSERT: "New rows are created, rows that are here are brought up to date. Right for most imports.",
-    Mode.CREATE: "Only what is not here yet comes in. Whatever is here stays exactly as it is.",
-    Mode.UPDATE: "Only what is here is brought up to date. Nothing new comes in.",
+    Mode.UPSERT: say("New rows are created, rows that are here are brought up to date. Right for most imports."),
+    Mode.CREATE: say("Only what is not here yet comes in. Whatever is here stays exactly as it is."),
+    Mode.UPDATE: say("Only what is here is brought up to date. Nothing new comes in."),
 }
 
 
 class MatchingForm(StyledForm):
     import_mode = forms.ChoiceField(choices=Mode.choices)
     enabled = forms.BooleanField(
-        required=False, label="Look for rows that are here but were not imported from this source"
+        required=False, label=say("Look for rows that are here but were not imported from this source")
     )
     strategy = forms.ChoiceField(
         required=False,
-        label="Comparison",
-        choices=[("", "As each target does by itself"), *Strategy.choices],
+        label=say("Comparison"),
+        choices=[("", say("As each target does by itself")), *Strategy.choices],
     )
-    primary_fields = forms.MultipleChoiceField(required=False, label="Primary fields")
-    secondary_fields = forms.MultipleChoiceField(required=False, label="Secondary fields")
+    primary_fields = forms.MultipleChoiceField(required=False, label=say("Primary fields"))
+    secondary_fields = forms.MultipleChoiceField(required=False, label=say("Secondary fields"))
     confidence_threshold = forms.IntegerField(
         min_value=0,
         max_value=100,
         initial=85,
-        label="Write from",
-        help_text="Percent of agreement that counts as the same.",
+        label=say("Write from"),
+        help_text=say("Percent of agreement that counts as the same."),
     )
     review_floor = forms.IntegerField(
         min_value=0,
         max_value=100,
         required=False,
-        label="Ask a person from",
-        help_text="Between this and the threshold a row waits in the review. Empty: such rows count as new.",
+        label=say("Ask a person from"),
+        help_text=say("Between this and the threshold a row waits in the review. Empty: such rows count as new."),
     )
 
     def __init__(self, *args: Any, names: list[str], **kwargs: Any) -> None:
@@ -68,7 +69,7 @@ class MatchingForm(StyledForm):
         given: dict[str, Any] = super().clean() or {}
         floor, threshold = given.get("review_floor"), given.get("confidence_threshold")
         if floor is not None and threshold is not None and floor > threshold:
-            self.add_error("review_floor", "This lies above the threshold: nothing could ever wait.")
+            self.add_error("review_floor", say("This lies above the threshold: nothing could ever wait."))
         return given
 
     def matching(self) -> dict[str, Any]:
@@ -105,7 +106,7 @@ class FieldChoice:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@source_page("matching", "Matching and writing")
+@source_page("matching", say("Matching and writing"))
 def matching_page(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     """Mode, comparison and fields; saved, they count for every later run."""
     context = way_of(request, profile, "matching")
@@ -126,7 +127,7 @@ def matching_page(request: PageRequest, profile: ImportProfile) -> HttpResponse:
         except ImporterError as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, "Saved how rows are recognised and written.")
+            messages.success(request, say("Saved how rows are recognised and written."))
             return go(request, "profile_matching", profile.pk)
     measured = measure(profile, names, by=request.user)
     found = _sampled(profile, request.user)
@@ -172,7 +173,7 @@ def _usual(state: Readiness) -> list[tuple[str, str, str]]:
     for entity in state.entities:
         if entity.query.enabled and not entity.problem:
             target = catalog.get(entity.query.target_type)
-            found[target.label] = (", ".join(target.match_fields), Strategy(target.match_strategy).label.lower())
+            found[target.label] = (", ".join(target.match_fields), str(Strategy(target.match_strategy).label).lower())
     return [(label, fields, how) for label, (fields, how) in found.items()]
 
 
@@ -208,9 +209,9 @@ def _cards(form: MatchingForm, counts: dict[str, int]) -> list[ModeCard]:
     here = counts.get("updated", 0) + counts.get("unchanged", 0)
     new, changed = counts.get("created", 0), counts.get("updated", 0)
     estimates = {
-        Mode.UPSERT: f"about {new:,} created, {changed:,} updated",
-        Mode.CREATE: f"about {new:,} created, {here:,} left as they are",
-        Mode.UPDATE: f"about {changed:,} updated, {new:,} left out",
+        Mode.UPSERT: say("about {new:,} created, {changed:,} updated", new=new, changed=changed),
+        Mode.CREATE: say("about {new:,} created, {here:,} left as they are", new=new, here=here),
+        Mode.UPDATE: say("about {changed:,} updated, {new:,} left out", changed=changed, new=new),
     }
     chosen = form["import_mode"].value()
     return [

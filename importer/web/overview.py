@@ -19,6 +19,7 @@ from importer.web.profiles import why_not_start
 from importer.web.way import address_of, go, profile_of, way_of
 from permissions import policy
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 JOBS = 5
 
@@ -83,5 +84,6 @@ def switch(request: PageRequest, pk: Any) -> HttpResponse:
     profile: ImportProfile = profile_of(request, pk, "change")
     query = get_object_or_404(profile.queries.all(), key=request.POST.get("query", ""))
     query = operations.switch_query(query, on=request.POST.get("enabled") == "on", by=request.user)
-    messages.success(request, f"“{query.name}” is switched {'on' if query.enabled else 'off'}.")
+    said = say("“{query}” is switched on.") if query.enabled else say("“{query}” is switched off.")
+    messages.success(request, said.format(query=query.name))
     return go(request, "profile", profile.pk)

@@ -19,17 +19,18 @@ from importer.web.forms import StyledForm
 from importer.web.way import go, profile_of, way_of
 from servicevault.web.listing import id_in
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 MOST_PEOPLE = 200
-RIGHTS = {"view": "See", "change": "Change", "execute": "Run", "delete": "Delete"}
+RIGHTS = {"view": say("See"), "change": say("Change"), "execute": say("Run"), "delete": say("Delete")}
 
 
 class CopyForm(StyledForm):
-    name = forms.CharField(label="Name of the copy", max_length=255)
+    name = forms.CharField(label=say("Name of the copy"), max_length=255)
     description = forms.CharField(required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 2}))
     source_key = forms.ChoiceField(
-        label="Rows imported by the original",
-        choices=[("same", "Recognise them: both profiles read the same source"), ("new", "Do not know them")],
+        label=say("Rows imported by the original"),
+        choices=[("same", say("Recognise them: both profiles read the same source")), ("new", say("Do not know them"))],
         initial="same",
         required=False,
     )
@@ -63,7 +64,9 @@ def duplicate(request: PageRequest, pk: Any) -> HttpResponse:
             except ImporterError as error:
                 form.add_error(None, str(error))
             else:
-                messages.success(request, f"“{copy.name}” is a copy of “{profile.name}”.")
+                messages.success(
+                    request, say("“{copy}” is a copy of “{profile}”.", copy=copy.name, profile=profile.name)
+                )
                 return go(request, "profile", copy.pk)
     context = way_of(request, profile, "") | {"form": form, "queries": profile.queries.count()}
     return render_page(request, "importer/duplicate.html", "importer/duplicate.html", context, status=status)
@@ -77,14 +80,14 @@ def delete(request: PageRequest, pk: Any) -> HttpResponse:
     problem = ""
     if request.method == "POST":
         if request.POST.get("name", "").strip() != profile.name:
-            problem = "This is not the profile's name."
+            problem = say("This is not the profile's name.")
         else:
             try:
                 operations.delete_profile(profile, by=request.user)
             except ImporterError as error:
                 problem = str(error)
             else:
-                messages.success(request, f"“{profile.name}” is deleted.")
+                messages.success(request, say("“{profile}” is deleted.", profile=profile.name))
                 return go(request, "import")
     context = way_of(request, profile, "") | {"problem": problem, "jobs": profile.jobs.count()}
     status = 422 if problem else 200
@@ -103,7 +106,7 @@ def access(request: PageRequest, pk: Any) -> HttpResponse:
         except ImporterError as error:
             problem = str(error)
         else:
-            messages.success(request, "Saved who may see and use the profile.")
+            messages.success(request, say("Saved who may see and use the profile."))
             return go(request, "profile_access", profile.pk)
     shared = sharing.access_of(profile)
     held = {item["user_id"]: set(item["rights"]) for item in shared["grants"]}

@@ -35,11 +35,12 @@ from permissions import policy
 from servicevault.jobs.models import ACTIVE
 from servicevault.web.listing import page_of, plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 ROWS = 50
 WORDS = {
-    Outcome.CREATED: "Create", Outcome.UPDATED: "Update", Outcome.UNCHANGED: "Unchanged", Outcome.REVIEW: "Uncertain",
-    Outcome.SKIPPED: "Skipped", Outcome.FAILED: "Errors",
+    Outcome.CREATED: say("Create"), Outcome.UPDATED: say("Update"), Outcome.UNCHANGED: say("Unchanged"), Outcome.REVIEW: say("Uncertain"),
+    Outcome.SKIPPED: say("Skipped"), Outcome.FAILED: say("Errors"),
 }  # fmt: skip
 
 
@@ -65,7 +66,9 @@ def plan_page(request: PageRequest, pk: Any) -> HttpResponse:
     page = page_of(request, rows_of(job, chosen), size=ROWS)
     rows = [row_of(record) for record in page.object_list]
     if rows and job.profile is not None:
-        record_shown(job.profile, request.user, f"plan of job {job.number}", rows=len(rows), revealed=False)
+        record_shown(
+            job.profile, request.user, say("plan of job {job}", job=job.number), rows=len(rows), revealed=False
+        )
     context = {
         "job": job,
         "view": view,
@@ -97,7 +100,13 @@ def plan_download(request: PageRequest, pk: Any, form: str) -> Any:
         content.close()
         raise
     if job.profile is not None:
-        record_shown(job.profile, request.user, f"plan of job {job.number} as {form}", rows=lines, revealed=False)
+        record_shown(
+            job.profile,
+            request.user,
+            say("plan of job {job} as {form}", job=job.number, form=form),
+            rows=lines,
+            revealed=False,
+        )
     content.seek(0)
     name = f"plan-of-job-{job.number}.{form}"
     return FileResponse(content, as_attachment=True, filename=name, content_type=MEDIA[form])
@@ -153,8 +162,8 @@ def _why_not(user: Any, job: ImportJob) -> str:
     """Why the import cannot be started from here; empty when it can."""
     profile = job.profile
     if profile is None or profile.deleted_at is not None:
-        return "The profile is gone."
+        return say("The profile is gone.")
     if not job.is_finished:
-        return "The rehearsal goes on."
+        return say("The rehearsal goes on.")
     active = profile.jobs.filter(status__in=ACTIVE).first()
     return why_not_start(user, profile, queries=profile.queries.filter(enabled=True).count(), active=active)

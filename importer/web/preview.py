@@ -21,6 +21,7 @@ from importer.web.profiles import why_not_start
 from importer.web.way import source_page, way_of
 from permissions import policy
 from servicevault.web.pages import PageRequest, render_page
+from servicevault.wording import say
 
 REVEAL = "import.pii.reveal"
 ROWS = (10, 25, 100)
@@ -47,7 +48,7 @@ class Row:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@source_page("preview", "Preview", action="view")
+@source_page("preview", say("Preview"), action="view")
 def preview_page(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     """One query at a time; a POST with a purpose shows personal data to those who may see it."""
     given = request.POST if request.method == "POST" else request.GET
@@ -91,14 +92,14 @@ def _reveals(request: PageRequest, profile: ImportProfile) -> tuple[bool, str]:
     policy.require(request.user, REVEAL)
     purpose = request.POST.get("purpose", "").strip()
     if len(purpose) < 3:
-        return False, "Say what you need the unmasked data for."
+        return False, say("Say what you need the unmasked data for.")
     log.info("personal data of profile %s shown to %s: %r", profile.pk, request.user.pk, purpose[:200])
     return True, ""
 
 
 def _missing(state: Any) -> str:
     lacking = [f"{entity.query.name}: {', '.join(entity.missing)}" for entity in state.entities if entity.missing and entity.query.enabled]  # fmt: skip
-    return f"Required fields are not mapped. {lacking[0]}." if lacking else ""
+    return say("Required fields are not mapped. {lacking}.", lacking=lacking[0]) if lacking else ""
 
 
 def _shown(found: ProfilePreview, key: str) -> dict[str, Any]:

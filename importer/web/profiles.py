@@ -22,6 +22,7 @@ from importer.web.tabs import tabs
 from permissions import policy, roles
 from servicevault.web.listing import page_of, plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 PAGE = "pages.import.manage"
 CARDS = 9
@@ -118,13 +119,13 @@ def _card(user: Any, profile: ImportProfile, last: JobView | None, *, changes: b
 def why_not_start(user: Any, profile: ImportProfile, *, queries: int, active: ImportJob | None) -> str:
     """Why the person cannot run the profile now; empty when they can."""
     if not policy.has(user, *roles.EXECUTE):
-        return f"You need the permission “{roles.EXECUTE[0]}” to start imports."
+        return say("You need the permission “{execute}” to start imports.", execute=roles.EXECUTE[0])
     if not profile.is_active:
-        return "The profile is switched off."
+        return say("The profile is switched off.")
     if not queries:
-        return "The profile has no query yet. Apply a template or build one."
+        return say("The profile has no query yet. Apply a template or build one.")
     if active is not None:
-        return f"Job {active.number} is not finished."
+        return say("Job {active} is not finished.", active=active.number)
     if not policy.allows(user, "execute", profile):
-        return "The profile was shared with you for reading. Ask its owner for the right to run it."
+        return say("The profile was shared with you for reading. Ask its owner for the right to run it.")
     return ""

@@ -27,6 +27,7 @@ from importer.web.profiles import PAGE
 from permissions import policy
 from servicevault.web.listing import id_in, page_of
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say, say_count
 
 MANAGE = "import.records.manage"
 ROWS = 10
@@ -106,11 +107,11 @@ def _waiting(job: ImportJob) -> QuerySet[ImportRecord]:
 def _why_not(user: Any, job: ImportJob) -> str:
     """Why the rows cannot be decided here, with what to do; empty when they can."""
     if job.kind == JobKind.REHEARSAL:
-        return "A rehearsal wrote nothing, so nothing is decided: these rows will wait again when the import runs."
+        return say("A rehearsal wrote nothing, so nothing is decided: these rows will wait again when the import runs.")
     if job.kind == JobKind.FILE:
-        return "Rows of a file are decided in the file: correct them there, and import what is corrected."
+        return say("Rows of a file are decided in the file: correct them there, and import what is corrected.")
     if not policy.has(user, MANAGE):
-        return f"You may look at these rows. To decide them ask for the permission {MANAGE}."
+        return say("You may look at these rows. To decide them ask for the permission {permission}.", permission=MANAGE)
     return ""
 
 
@@ -127,7 +128,7 @@ def _decided(request: PageRequest, waiting: QuerySet[ImportRecord], chosen: Mapp
     """Decide; the sentence of each row that could not be."""
     said = {record: approval for record, text in chosen.items() if (approval := _approval(text))}
     if not said:
-        messages.info(request, "Nothing was chosen, so nothing was decided.")
+        messages.info(request, say("Nothing was chosen, so nothing was decided."))
         return {}
     with transaction.atomic():
         done = decide(waiting, said, by=request.user)
@@ -135,9 +136,19 @@ def _decided(request: PageRequest, waiting: QuerySet[ImportRecord], chosen: Mapp
             announce(done.job)
     queued, left_out = done.count("queued"), done.count("skipped")
     if queued and done.job is not None:
-        messages.success(request, f"Decided: job {done.job.number} brings in {_rows(queued)}.")
+        messages.success(
+            request,
+            say_count(
+                "Decided: job {number} brings in {count} row.",
+                "Decided: job {number} brings in {count:,} rows.",
+                queued,
+                number=done.job.number,
+            ),
+        )
     if left_out:
-        messages.success(request, f"Decided: {_rows(left_out)} left out.")
+        messages.success(
+            request, say_count("Decided: {count} row is left out.", "Decided: {count:,} rows are left out.", left_out)
+        )
     return {
         UUID(str(told.record_id)): told.message for told in done.results if told.result not in ("queued", "skipped")
     }
@@ -171,10 +182,6 @@ def _shown(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str).strip('"')
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _address(request: PageRequest, job: ImportJob) -> str:

@@ -9,6 +9,7 @@ from django.db.models import Sum
 
 from importer.models import ImportJob, JobKind, QueryRun
 from permissions import policy
+from servicevault.wording import say
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,10 @@ class Tab:
 def tabs(user: Any, current: str) -> list[Tab]:
     """The tabs with the open one marked; one query for the rows that wait."""
     return [
-        Tab("import", "Profiles", "database", current == "import"),
-        Tab("import_jobs", "Jobs", "history", current == "import_jobs"),
-        Tab("import_review", "Review", "user-check", current == "import_review", waiting_rows(user)),
-        Tab("import_templates", "Templates", "template", current == "import_templates"),
+        Tab("import", say("Profiles"), "database", current == "import"),
+        Tab("import_jobs", say("Jobs"), "history", current == "import_jobs"),
+        Tab("import_review", say("Review"), "user-check", current == "import_review", waiting_rows(user)),
+        Tab("import_templates", say("Templates"), "template", current == "import_templates"),
     ]
 
 

@@ -24,6 +24,7 @@ from importer.operations.readiness import remember_open_values
 from importer.web.way import go, source_page, way_of
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, render_page
+from servicevault.wording import say, say_count
 
 EMPTY = "__empty__"  # the choice "leave it empty"
 
@@ -66,7 +67,7 @@ class FieldMap:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@source_page("values", "Value maps")
+@source_page("values", say("Value maps"))
 def value_maps_page(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     """Every coded field of every enabled query, the ones with open values first."""
     problem = ""
@@ -143,14 +144,17 @@ def _saved(request: PageRequest, profile: ImportProfile) -> HttpResponse:
         who = plain_text(request.POST.get("stand_in"))
         stand_in = _stand_in(request.user, who, profile) if who else None
         agent_choices.set_strategy(profile, request.POST.get("agent_strategy", ""), by=request.user, stand_in=stand_in)
-        messages.success(request, "Saved what happens to agents.")
+        messages.success(request, say("Saved what happens to agents."))
     elif action == "accept":
         fields, _ = _fields(profile, request.user)
         accepted = sum(_accept(item, request.user) for item in fields)
-        messages.success(request, f"{accepted} suggestion{'s' if accepted != 1 else ''} taken over.")
+        messages.success(
+            request,
+            say_count("{count} suggestion taken over.", "{count} suggestions taken over.", accepted),
+        )
     else:
         changed = _store_choices(request, profile)
-        messages.success(request, f"Saved {changed} value map{'s' if changed != 1 else ''}.")
+        messages.success(request, say_count("Saved {count} value map.", "Saved {count} value maps.", changed))
     return go(request, "profile_value_maps", profile.pk)
 
 

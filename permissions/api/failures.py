@@ -8,6 +8,7 @@ from permissions.approvals import ApprovalConflict, NotesNeeded, SelfApproval
 from permissions.granting import AlreadyGranted, OwnRights, Refused
 from permissions.models import ExportPermission, ImportPermission
 from servicevault.api.failures import Told
+from servicevault.wording import say
 
 NO_SUCH = (ImportPermission.DoesNotExist, ExportPermission.DoesNotExist)
 
@@ -28,6 +29,6 @@ def tell(error: Exception) -> Told | None:
         case Refused():
             return 422, "validation_error", str(error), {"errors": error.errors}
         case ObjectDoesNotExist() if isinstance(error, NO_SUCH):
-            return 404, "not_found", "There is no such permission.", {}
+            return 404, "not_found", say("There is no such permission."), {}
         case _:
             return None

@@ -17,6 +17,7 @@ from permissions.models import ExportPermission, ImportPermission, Role
 from permissions.models.tables import COLUMN_CHARACTERS, FORMAT_CHARACTERS, TABLE_NAME_CHARACTERS
 from servicevault.api.slices import SliceParameters, slice_of, sliced
 from servicevault.api.views import ApiView
+from servicevault.wording import say
 
 
 class Parameters(SliceParameters):
@@ -111,9 +112,9 @@ class TablePermissions(GrantingView):
         user = get_user_model().objects.filter(pk=user_id).first() if user_id else None
         role = Role.objects.filter(pk=role_id).first() if role_id else None
         if user_id and user is None:
-            raise granting.Refused({"user_id": "There is no such person."})
+            raise granting.Refused({"user_id": say("There is no such person.")})
         if role_id and role is None:
-            raise granting.Refused({"role_id": "There is no such role."})
+            raise granting.Refused({"role_id": say("There is no such role.")})
         name = given.pop("table_name")
         row = granting.grant(self.kind, by=request.user, table_name=name, values=given, user=user, role=role)
         return Response(self.row(row).data, status=201)

@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from servicevault.wording import say
+
 
 class Kind(models.TextChoices):
     IMPORT = "import"
@@ -57,7 +59,7 @@ class Approval(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.profile or self.table_name}"
+        return str(say("{kind} of {profile}", kind=self.kind, profile=self.profile or self.table_name))
 
     @property
     def is_pending(self) -> bool:

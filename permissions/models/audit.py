@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
+from servicevault.wording import say
+
 HASH_CHARACTERS = 64
 
 
@@ -41,7 +43,7 @@ class AuditEntry(models.Model):
     class Meta:
         db_table = "audit_log"
         ordering = ["-timestamp", "-id"]
-        verbose_name_plural = "audit entries"
+        verbose_name_plural = say("audit entries")
         indexes = [
             models.Index(fields=["-timestamp", "-id"], name="audit_newest"),
             models.Index(fields=["user", "-timestamp"], name="audit_by_user"),

@@ -11,13 +11,14 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from permissions import roles
+from servicevault.wording import say
 
 
 def known_permissions(names: Iterable[str]) -> None:
     """Raise ValidationError naming the first permission that does not exist."""
     for name in names:
         if name not in roles.ALL:
-            raise ValidationError(f"“{name}” is not a permission.")
+            raise ValidationError(say("“{name}” is not a permission.", name=name))
 
 
 class Role(models.Model):

@@ -15,14 +15,15 @@ from permissions.models import Approval, Decision
 from permissions.models.approvals import Kind
 from servicevault.web.listing import page_of
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 PAGE = "pages.approvals"
 ROWS = 25
 STATES = {  # word, icon, colour
-    Decision.PENDING: {"word": "Waiting", "icon": "hourglass", "colour": "amber"},
-    Decision.APPROVED: {"word": "Approved", "icon": "circle-check", "colour": "green"},
-    Decision.REJECTED: {"word": "Rejected", "icon": "circle-x", "colour": "red"},
-    Decision.EXPIRED: {"word": "Expired", "icon": "clock", "colour": "grey"},
+    Decision.PENDING: {"word": say("Waiting"), "icon": "hourglass", "colour": "amber"},
+    Decision.APPROVED: {"word": say("Approved"), "icon": "circle-check", "colour": "green"},
+    Decision.REJECTED: {"word": say("Rejected"), "icon": "circle-x", "colour": "red"},
+    Decision.EXPIRED: {"word": say("Expired"), "icon": "clock", "colour": "grey"},
 }
 
 
@@ -68,8 +69,13 @@ def approval(request: PageRequest, pk: UUID) -> HttpResponse:
         except (approvals.NotesNeeded, approvals.SelfApproval) as error:
             problem = str(error)
         else:
-            words = "approved: the job is queued" if approve else "rejected: the job is cancelled"
-            messages.success(request, f"The request of {found.requested_by or 'the command line'} is {words}.")
+            who = found.requested_by or say("the command line")
+            said = (
+                say("The request of {who} is approved: the job is queued.", who=who)
+                if approve
+                else say("The request of {who} is rejected: the job is cancelled.", who=who)
+            )
+            messages.success(request, said)
             return redirect("approval_list")
     context = _context(request, found) | {"problem": problem, "notes": notes}
     return render(request, "permissions/approval.html", context, status=422 if problem else 200)

@@ -19,13 +19,14 @@ from permissions import audit, audit_log, policy
 from permissions.models import AuditEntry
 from servicevault.web.listing import page_of, plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 PAGE = "pages.audit"
 ROWS = 50
 RESULTS = {  # word, icon, colour
-    "ok": {"word": "Done", "icon": "check", "colour": "green"},
-    "denied": {"word": "Refused", "icon": "ban", "colour": "amber"},
-    "failed": {"word": "Failed", "icon": "circle-x", "colour": "red"},
+    "ok": {"word": say("Done"), "icon": "check", "colour": "green"},
+    "denied": {"word": say("Refused"), "icon": "ban", "colour": "amber"},
+    "failed": {"word": say("Failed"), "icon": "circle-x", "colour": "red"},
 }
 
 
@@ -51,14 +52,14 @@ def log(request: PageRequest) -> HttpResponse:
 
 def words(operation: str) -> str:
     """An operation as people read it: "Query saved"."""
-    return operation.replace("_", " ").capitalize().replace("Pii", "Personal data")
+    return operation.replace("_", " ").capitalize().replace("Pii", say("Personal data"))
 
 
 def _row(entry: AuditEntry) -> dict[str, Any]:
     told = audit_log.shown(entry)
     return {
         "entry": entry,
-        "person": told["user"] or (f"{told['user_id'][:8]}… (deleted)" if told["user_id"] else ""),
+        "person": told["user"] or (say("{user_id}… (deleted)", user_id=told["user_id"][:8]) if told["user_id"] else ""),
         "words": words(entry.operation),
         "result": RESULTS[entry.result],
         "about": entry.table_name or _kind(entry.object_type),

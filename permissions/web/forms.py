@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from permissions.granting import EDITABLE, LARGEST
+from servicevault.wording import say
 
 FORMATS = [
     ("csv", "CSV"), ("json", "JSON"), ("jsonl", "JSON Lines"), ("excel", "Excel"), ("xml", "XML"), ("yaml", "YAML"),
@@ -43,11 +44,13 @@ class GrantForm(forms.Form):
     """Shared by both kinds; the tables are asked for when the address names none."""
 
     kind: str
-    tables = _choices("Tables", required=True)
-    can_preview = _flag("May see previews")
-    allowed_formats = _choices("Formats", required=False)
-    allowed_columns = _choices("Columns", required=False, help_text="None chosen: all that are not sensitive.")
-    requires_approval = _flag("Needs an approval each time")
+    tables = _choices(say("Tables"), required=True)
+    can_preview = _flag(say("May see previews"))
+    allowed_formats = _choices(say("Formats"), required=False)
+    allowed_columns = _choices(
+        say("Columns"), required=False, help_text=say("None chosen: all that are not sensitive.")
+    )
+    requires_approval = _flag(say("Needs an approval each time"))
 
     def __init__(self, *args: Any, tables: list[str], columns: list[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -77,27 +80,29 @@ class GrantForm(forms.Form):
         return [field for field in self if isinstance(field.field, forms.MultipleChoiceField)]
 
 
-_PACE = "Empty: no limit of its own."
+_PACE = say("Empty: no limit of its own.")
 
 
 class ImportForm(GrantForm):
     kind = "import"
-    can_import = _flag("May import")
-    can_validate = _flag("May validate files")
-    max_file_size_mb = _number("Largest file in MB")
-    max_rows_per_import = _number("Most rows of one import")
-    max_imports_per_hour = _number("Imports an hour", required=False, help_text=_PACE)
-    max_imports_per_day = _number("Imports a day", required=False, help_text=_PACE)
+    can_import = _flag(say("May import"))
+    can_validate = _flag(say("May validate files"))
+    max_file_size_mb = _number(say("Largest file in MB"))
+    max_rows_per_import = _number(say("Most rows of one import"))
+    max_imports_per_hour = _number(say("Imports an hour"), required=False, help_text=_PACE)
+    max_imports_per_day = _number(say("Imports a day"), required=False, help_text=_PACE)
     field_order = ("tables", "can_import", "can_validate", "can_preview", "requires_approval")
 
 
 class ExportForm(GrantForm):
     kind = "export"
-    can_export = _flag("May export")
-    max_rows_per_export = _number("Most rows of one export")
-    file_retention_hours = _number("Hours a file is kept", required=False, help_text="Empty: as long as all others.")
-    max_exports_per_hour = _number("Exports an hour", required=False, help_text=_PACE)
-    max_exports_per_day = _number("Exports a day", required=False, help_text=_PACE)
+    can_export = _flag(say("May export"))
+    max_rows_per_export = _number(say("Most rows of one export"))
+    file_retention_hours = _number(
+        say("Hours a file is kept"), required=False, help_text=say("Empty: as long as all others.")
+    )
+    max_exports_per_hour = _number(say("Exports an hour"), required=False, help_text=_PACE)
+    max_exports_per_day = _number(say("Exports a day"), required=False, help_text=_PACE)
     field_order = ("tables", "can_export", "can_preview", "requires_approval")
 
 

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods
 
 from permissions import policy, preferences
 from servicevault.web.pages import PageRequest, members_only
+from servicevault.wording import say
 
 PAGE = "pages.settings.import"
 
@@ -20,10 +21,10 @@ class PreferenceForm(forms.Form):
     """A field for each setting; those the environment sets are shown and cannot be typed into."""
 
     reason = forms.CharField(
-        label="Reason",
+        label=say("Reason"),
         required=False,
         max_length=preferences.REASON_CHARACTERS,
-        help_text="Goes into the audit log.",
+        help_text=say("Goes into the audit log."),
         widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}),
     )
 
@@ -33,7 +34,7 @@ class PreferenceForm(forms.Form):
             self.fields[setting.name] = field = _field(setting)
             field.disabled = not may_change or preferences.is_locked(setting.name)
             if preferences.is_locked(setting.name):
-                field.help_text = f"Set by the environment variable {setting.name}."
+                field.help_text = say("Set by the environment variable {setting}.", setting=setting.name)
         self.order_fields(preferences.SETTINGS)
 
     def changes(self) -> dict[str, Any]:
@@ -75,8 +76,10 @@ def preferences_page(request: PageRequest) -> HttpResponse:
     form = PreferenceForm(request.POST or None, may_change=may_change)
     if form.is_bound and form.is_valid():
         changed = preferences.change(form.changes(), by=request.user, reason=form.cleaned_data["reason"])
-        words = f"Changed: {', '.join(preferences.SETTINGS[name].label.lower() for name in changed)}."
-        messages.success(request, words if changed else "Nothing was different.")
+        words = say(
+            "Changed: {changed}.", changed=", ".join(str(preferences.SETTINGS[name].label).lower() for name in changed)
+        )
+        messages.success(request, words if changed else say("Nothing was different."))
         return redirect("settings_import")
     context = {"form": form, "may_change": may_change}
     return render(request, "permissions/preferences.html", context, status=422 if form.is_bound else 200)

@@ -20,6 +20,7 @@ from permissions.web.forms import FORMS
 from servicevault import tables as database
 from servicevault.web.listing import id_in, plain_text
 from servicevault.web.pages import PageRequest, members_only
+from servicevault.wording import say
 
 PEOPLE = 25
 
@@ -80,7 +81,10 @@ def grant(request: PageRequest, kind: str) -> HttpResponse:
             for name, texts in error.errors.items():
                 form.add_error(name if name in form.fields else None, texts[0])
         else:
-            messages.success(request, f"{user or role} may {kind} as you said: {', '.join(names)}.")
+            messages.success(
+                request,
+                say("{user} may {kind} as you said: {names}.", user=user or role, kind=kind, names=", ".join(names)),
+            )
             return redirect(f"{reverse('table_permissions')}?{urlencode(_target(user, role))}")
     context = {
         "form": form,
@@ -110,7 +114,15 @@ def revoke(request: PageRequest, kind: str, pk: UUID) -> HttpResponse:
     except granting.OwnRights as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"{row.user or row.role} may no longer {kind} {row.table_name}.")
+        messages.success(
+            request,
+            say(
+                "{user} may no longer {kind} {table_name}.",
+                user=row.user or row.role,
+                kind=kind,
+                table_name=row.table_name,
+            ),
+        )
     return redirect(f"{reverse('table_permissions')}?{urlencode(target)}")
 
 

@@ -10,6 +10,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from permissions.models import ApiToken
+from servicevault.wording import say
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -21,10 +22,10 @@ class TokenAuthentication(BaseAuthentication):
         if not parts or parts[0].lower() not in (b"bearer", b"token"):
             return None
         if len(parts) != 2:
-            raise AuthenticationFailed("The Authorization header is written: Bearer, a space, the token.")
+            raise AuthenticationFailed(say("The Authorization header is written: Bearer, a space, the token."))
         token = ApiToken.objects.presented(parts[1].decode("latin-1"))
         if token is None:
-            raise AuthenticationFailed("This token does not exist, was revoked, or has expired.")
+            raise AuthenticationFailed(say("This token does not exist, was revoked, or has expired."))
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:

@@ -15,6 +15,7 @@ from permissions import audit
 from permissions.audit import AuditUnavailable
 from permissions.policy import Denied
 from servicevault.uploads import UploadTooLarge
+from servicevault.wording import say, told
 
 Told = tuple[int, str, str, dict[str, Any]]  # status, code, message, what the kind adds
 Teller = Callable[[Exception], Told | None]
@@ -66,18 +67,23 @@ def _told_here(error: Exception) -> Told | None:
         case Denied():
             return 403, "permission_denied", str(error), {"required_permission": error.permission}
         case PermissionDenied():
-            return 403, "permission_denied", "This is not allowed.", {}
+            return 403, "permission_denied", say("This is not allowed."), {}
         case Http404():
-            return 404, "not_found", "There is nothing here, or nothing you may see.", {}
+            return 404, "not_found", say("There is nothing here, or nothing you may see."), {}
         case exceptions.ValidationError():
             errors = _flat(error.detail)
             return 422, "validation_error", next(iter(errors.values()))[0], {"errors": errors}
         case UploadTooLarge():
             return 413, "IMPORT_001", str(error), {"limit_mb": error.limit_mb, "size_mb": error.size_mb}
         case SuspiciousOperation():  # a body beyond Django's limits
-            return 400, "malformed_request", "The body is too large, or not what it says it is.", {}
+            return 400, "malformed_request", say("The body is too large, or not what it says it is."), {}
         case AuditUnavailable():
-            return 503, "service_unavailable", "The audit log cannot be written, so nothing was done. Try again.", {}
+            return (
+                503,
+                "service_unavailable",
+                say("The audit log cannot be written, so nothing was done. Try again."),
+                {},
+            )
         case exceptions.NotAuthenticated():
             return None
         case _:
@@ -85,7 +91,8 @@ def _told_here(error: Exception) -> Told | None:
 
 
 def _body(request: Any, code: str, message: str, more: dict[str, Any]) -> dict[str, Any]:
-    return {"message": message, "code": code, **more, "request_id": getattr(request, "request_id", "")}
+    body = {"message": message, "code": code, **more, "request_id": getattr(request, "request_id", "")}
+    return {name: told(value) for name, value in body.items()}
 
 
 def _flat(detail: Any, path: str = "") -> dict[str, list[str]]:

@@ -13,12 +13,13 @@ from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from servicevault.api import failures
 from servicevault.api.models import IdempotentRequest
+from servicevault.api.rendering import TranslatedJSON
+from servicevault.wording import say
 
 KEPT = timedelta(hours=24)
 LONGEST_KEY = 255
@@ -42,7 +43,13 @@ def once(view: View) -> View:
         if not key:
             return view(self, request, *args, **kwargs)
         if len(key) > LONGEST_KEY or not key.isprintable():
-            raise ValidationError({"Idempotency-Key": [f"A key has 1 to {LONGEST_KEY} printable characters."]})
+            raise ValidationError(
+                {
+                    "Idempotency-Key": [
+                        say("A key has 1 to {longest_key} printable characters.", longest_key=LONGEST_KEY)
+                    ]
+                }
+            )
         sent = {"path": request.path, "body_digest": _digest(request.data)}
         with transaction.atomic():
             kept = IdempotentRequest.objects.filter(user=request.user, key=key)
@@ -54,7 +61,7 @@ def once(view: View) -> View:
                     raise IdempotencyConflict
                 return Response(row.answer, status=row.status)
             answer = view(self, request, *args, **kwargs)
-            row.status, row.answer = answer.status_code, json.loads(JSONRenderer().render(answer.data))
+            row.status, row.answer = answer.status_code, json.loads(TranslatedJSON().render(answer.data))
             row.save(update_fields=["status", "answer"])
         return answer
 
@@ -67,7 +74,7 @@ def _digest(data: Any) -> str:
 
 def _tell(error: Exception) -> failures.Told | None:
     if isinstance(error, IdempotencyConflict):
-        return 409, "idempotency_conflict", "This Idempotency-Key was used for another request.", {}
+        return 409, "idempotency_conflict", say("This Idempotency-Key was used for another request."), {}
     return None
 
 

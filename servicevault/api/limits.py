@@ -13,6 +13,7 @@ from rest_framework.exceptions import Throttled
 from rest_framework.throttling import BaseThrottle
 
 from permissions import audit
+from servicevault.wording import say
 
 LIMITS: dict[str, tuple[int, int]] = {  # name → requests, seconds
     "profiles": (60, 60),
@@ -36,7 +37,9 @@ def refuse_unknown() -> None:
     """Raise ImproperlyConfigured when RATE_LIMITS names a limit that does not exist."""
     for name in settings.RATE_LIMITS:
         if name not in LIMITS:
-            raise ImproperlyConfigured(f"RATE_LIMITS names {name!r}; allowed are {', '.join(LIMITS)}.")
+            raise ImproperlyConfigured(
+                say("RATE_LIMITS names {name!r}; allowed are {limits}.", name=name, limits=", ".join(LIMITS))
+            )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from permissions import policy
 from servicevault import health, metrics
 from servicevault.api.views import ApiView
 from servicevault.web.errors import failure_body
+from servicevault.wording import say
 
 PERMISSION = "system.metrics"
 
@@ -127,6 +128,8 @@ def prometheus(request: HttpRequest) -> HttpResponse:
     """The metrics as text. A person needs `system.metrics`, a program the METRICS_TOKEN."""
     if not _is_scraper(request):
         if not request.user.is_authenticated:
-            return JsonResponse(failure_body(request, "authentication_required", "Send the METRICS_TOKEN."), status=401)
+            return JsonResponse(
+                failure_body(request, "authentication_required", say("Send the METRICS_TOKEN.")), status=401
+            )
         policy.require(request.user, PERMISSION)
     return HttpResponse(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)

@@ -9,6 +9,8 @@ from typing import Any
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
+from servicevault.wording import say
+
 MAX_LEVELS = 60
 
 
@@ -21,7 +23,7 @@ class StrictJSONParser(JSONParser):
         try:
             data = super().parse(stream, media_type, parser_context)
         except RecursionError:
-            raise ParseError("The JSON is nested too deeply.") from None
+            raise ParseError(say("The JSON is nested too deeply.")) from None
         check_texts(data)
         return data
 
@@ -32,15 +34,15 @@ def check_texts(data: Any) -> None:
     while pending:
         value, level = pending.pop()
         if level > MAX_LEVELS:
-            raise ParseError("The JSON is nested too deeply.")
+            raise ParseError(say("The JSON is nested too deeply."))
         if isinstance(value, Mapping):
             pending += [(item, level + 1) for item in (*value.keys(), *value.values())]
         elif isinstance(value, list):
             pending += [(item, level + 1) for item in value]
         elif isinstance(value, float) and not math.isfinite(value):
-            raise ParseError("A number is too large.")
+            raise ParseError(say("A number is too large."))
         elif isinstance(value, str) and ("\x00" in value or (not value.isascii() and _has_surrogate(value))):
-            raise ParseError("A text holds a NUL character or half of a surrogate pair.")
+            raise ParseError(say("A text holds a NUL character or half of a surrogate pair."))
 
 
 def _has_surrogate(value: str) -> bool:

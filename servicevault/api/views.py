@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from permissions import audit, policy
 from servicevault.api.limits import Allowance, RateLimit
+from servicevault.api.rendering import TranslatedJSON
 
 S = TypeVar("S", bound=serializers.BaseSerializer[Any])
 
@@ -21,6 +22,7 @@ class ApiView(APIView):
     """Known callers only, each within the limit `rate`, each with one of the permissions `needs`."""
 
     permission_classes = [IsAuthenticated]
+    renderer_classes = [TranslatedJSON]
     throttle_classes = [RateLimit]
     rate = ""
     needs: Sequence[str] = ()

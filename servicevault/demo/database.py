@@ -17,6 +17,7 @@ from psycopg import sql
 
 from importer.errors import ImporterError
 from servicevault.demo import rows
+from servicevault.wording import say
 
 FOLDER = Path(__file__).resolve().parent
 MARK = "Service Vault demo"  # begins the comment of databases that may be replaced
@@ -54,8 +55,8 @@ def generate(url: str, *, today: date | None = None) -> DemoSource:
         found = _comment(connection, database)
         if found is not None and not found.startswith(MARK):
             raise DemoError(
-                f"There is a database “{database}” that is not a demo of ours.",
-                hint="Rename or drop it, then run again.",
+                say("There is a database “{database}” that is not a demo of ours.", database=database),
+                hint=say("Rename or drop it, then run again."),
             )
         owner_url = urlunsplit(server._replace(path=f"/{quote(database)}"))
         count = 0
@@ -79,7 +80,10 @@ def remove(url: str) -> bool:
         if found is None:
             return False
         if not found.startswith(MARK):
-            raise DemoError(f"There is a database “{database}” that is not a demo of ours.", hint="It is left alone.")
+            raise DemoError(
+                say("There is a database “{database}” that is not a demo of ours.", database=database),
+                hint=say("It is left alone."),
+            )
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
         connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
     return True
@@ -112,9 +116,11 @@ def _require_rights(connection: psycopg.Connection[Any]) -> None:
     if row is None or not row[1]:
         name = row[0] if row else "current_user"
         raise DemoError(
-            f"The role “{name}” may not create the demo's database and its reader.",
-            hint=f"Unset DATABASE_URL to use the embedded server, or run: ALTER ROLE {sql.Identifier(name).as_string(None)} "
-            "CREATEDB CREATEROLE;",
+            say("The role “{name}” may not create the demo's database and its reader.", name=name),
+            hint=say(
+                "Unset DATABASE_URL to use the embedded server, or run: ALTER ROLE {role} CREATEDB CREATEROLE;",
+                role=sql.Identifier(name).as_string(None),
+            ),
         )
 
 

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from importer.models import ImportJob, ImportRecord, QueryRun
 from servicevault import catalog
+from servicevault.wording import say
 
 # Per query the external ids that the source holds for it.
 # A published conversation has state 2; a status that begins with 4 is spam.
@@ -56,11 +57,11 @@ LEFT_BEHIND = {
     "time_entries": {"running timers": "SELECT count(*) FROM timelogs WHERE NOT finished"},
 }
 REASONS = {
-    "unique_conflict": "wait for review: another row has the same address in other case",
-    "ambiguous_match": "wait for review: more than one row may be meant",
-    "unmapped_value": "wait for review: a code that the value map does not know",
-    "target_deleted": "were deleted here",
-    "duplicate_in_source": "are there twice in the source",
+    "unique_conflict": say("wait for review: another row has the same address in other case"),
+    "ambiguous_match": say("wait for review: more than one row may be meant"),
+    "unmapped_value": say("wait for review: a code that the value map does not know"),
+    "target_deleted": say("were deleted here"),
+    "duplicate_in_source": say("are there twice in the source"),
 }
 
 
@@ -106,9 +107,9 @@ def _line(run: QueryRun, expected: set[str], source: psycopg.Connection[Any]) ->
     targets = {homes[external_id] for external_id in here}
     notes = [*_exceptions(run), *_left_behind(run.key, source, len(expected))]
     if len(targets) < len(here):
-        notes.append(f"{len(here) - len(targets):,} share a row with another")
+        notes.append(say("{here:,} share a row with another", here=len(here) - len(targets)))
     if older := len(homes.keys() - expected):
-        notes.append(f"{older:,} more are here from rows that the source does not have any more")
+        notes.append(say("{older:,} more are here from rows that the source does not have any more", older=older))
     return Line(
         entity=run.key,
         source=len(expected),

@@ -31,10 +31,10 @@ from servicevault.embedded.folder import (
     PROJECT,
     SECRETS,
     EmbeddedError,
+    announce,
     data_directory,
     known_ports,
     locked,
-    say,
     secret,
 )
 from servicevault.embedded.installation import locate, prepare, programs_for
@@ -144,6 +144,6 @@ def main(arguments: list[str]) -> int:
         for name, pid in status().items():
             print(f"{name:9} {f'runs, process {pid}' if pid else 'stopped'}")
     except EmbeddedError as error:
-        say(str(error))
+        announce(str(error))
         return 1
     return 0

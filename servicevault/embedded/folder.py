@@ -163,5 +163,5 @@ def tail(path: Path, *, max_bytes: int = 4000) -> str:
     return ""
 
 
-def say(text: str) -> None:
+def announce(text: str) -> None:
     print(f"service vault: {text}", file=sys.stderr)

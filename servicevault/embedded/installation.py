@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from servicevault.embedded.folder import REMEDY, EmbeddedError, make_dir, replace_private, say, write_private
+from servicevault.embedded.folder import REMEDY, EmbeddedError, announce, make_dir, replace_private, write_private
 
 FALLBACK_PARENT = Path("/var/tmp")  # noqa: S108 - survives a reboot, unlike /tmp; the folder below it is verified
 
@@ -97,7 +97,7 @@ def prepare(data_dir: Path) -> tuple[Installation, Account]:
         installation = Installation(data_dir, _fallback(data_dir))
         if not _usable(installation.servers, account):
             raise EmbeddedError(f"User id {account.uid} cannot write to {installation.servers}. {REMEDY}")
-        say(f"the database server's user cannot use {data_dir}; its data is in {installation.home}")
+        announce(f"the database server's user cannot use {data_dir}; its data is in {installation.home}")
     return installation, account
 
 

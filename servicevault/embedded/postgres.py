@@ -19,11 +19,11 @@ from servicevault.embedded.folder import (
     MEGABYTE,
     REMEDY,
     EmbeddedError,
+    announce,
     free_port,
     keep_log_short,
     known_ports,
     remember_port,
-    say,
     secret,
     tail,
     write_private,
@@ -155,7 +155,7 @@ def _make_cluster(installation: Installation, account: Account, programs: Progra
     if cluster.exists() and any(cluster.iterdir()):
         aside = cluster.with_name(f"postgres.incomplete-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")
         cluster.rename(aside)
-        say(f"{cluster} was no complete database; it is kept as {aside.name} and a new one is made")
+        announce(f"{cluster} was no complete database; it is kept as {aside.name} and a new one is made")
     for old_draft in installation.servers.glob("postgres.draft-*"):
         shutil.rmtree(old_draft, ignore_errors=True)
     # A name of its own: the initdb of a killed caller may still be writing into its draft.

@@ -23,6 +23,7 @@ from django.db.models.functions import Coalesce, Now
 from servicevault.jobs.clock import InSeconds
 from servicevault.jobs.models import FINISHED, LEASE_SECONDS, RESUMABLE, Job, JobStatus
 from servicevault.notifications import telling as notifications
+from servicevault.wording import say, say_count
 
 
 def claim(model: type[Job], job_id: Any) -> bool:
@@ -107,7 +108,7 @@ def heartbeat(model: type[Job], job_id: Any) -> bool:
     )
 
 
-def say(model: type[Job], job_id: Any, operation: str) -> None:
+def tell(model: type[Job], job_id: Any, operation: str) -> None:
     """Tell people what the job is doing."""
     model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING).update(current_operation=operation[:255])
 
@@ -127,7 +128,7 @@ def crash(model: type[Job], job_id: Any) -> bool:
         model,
         job_id,
         code="internal_error",
-        message="The job met an unexpected error. It is logged; resume it once it is mended.",
+        message=say("The job met an unexpected error. It is logged; resume it once it is mended."),
     )
 
 
@@ -159,7 +160,7 @@ def hand_back(model: type[Job], job_id: Any) -> bool:
     """Let another worker continue a running job at once: this one was told to end (J21)."""
     return bool(
         model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING, cancel_requested=False).update(
-            status=JobStatus.PENDING, lease_until=None, attempts=0, current_operation="Waiting for a worker"
+            status=JobStatus.PENDING, lease_until=None, attempts=0, current_operation=say("Waiting for a worker")
         )
     )
 
@@ -183,7 +184,11 @@ def _is_hopeless(model: type[Job], job_id: Any) -> bool:
         lease_until=None,
         current_operation="",
         error_code="internal_error",
-        error_message=f"The job was started {model.max_attempts} times and its worker ended each time without progress.",
+        error_message=say_count(
+            "The job was started {count} time and its worker ended without progress.",
+            "The job was started {count} times and its worker ended each time without progress.",
+            model.max_attempts,
+        ),
     )
     if failed:
         _tell_starter(model, job_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from servicevault.jobs.models import JobStatus
+from servicevault.wording import say
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,11 @@ class State:
 
 
 STATES = {
-    JobStatus.PENDING: State("Pending", "clock", "yellow"),
-    JobStatus.AWAITING_APPROVAL: State("Awaiting approval", "user-check", "violet"),
-    JobStatus.RUNNING: State("Running", "player-play", "blue"),
-    JobStatus.COMPLETED: State("Completed", "circle-check", "green"),
-    JobStatus.FAILED: State("Failed", "circle-x", "red"),
-    JobStatus.CANCELLED: State("Cancelled", "ban", "grey"),
+    JobStatus.PENDING: State(say("Pending"), "clock", "yellow"),
+    JobStatus.AWAITING_APPROVAL: State(say("Awaiting approval"), "user-check", "violet"),
+    JobStatus.RUNNING: State(say("Running"), "player-play", "blue"),
+    JobStatus.COMPLETED: State(say("Completed"), "circle-check", "green"),
+    JobStatus.FAILED: State(say("Failed"), "circle-x", "red"),
+    JobStatus.CANCELLED: State(say("Cancelled"), "ban", "grey"),
 }
-STOPPING = State("Stopping", "hourglass", "blue")
+STOPPING = State(say("Stopping"), "hourglass", "blue")

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
+from servicevault.wording import say
+
+_FIELDS = (
+    (say("minute"), 0, 59),
+    (say("hour"), 0, 23),
+    (say("day of the month"), 1, 31),
+    (say("month"), 1, 12),
+    (say("weekday"), 0, 7),
+)
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _DAYS = "sun mon tue wed thu fri sat".split()
 _MOST_DAYS = 366 * 8 + 3  # 29 February comes again after eight years at the latest
@@ -114,7 +122,7 @@ def from_cron(expression: str, zone: str) -> Timing:
     """Read five fields: `* , - /` and names. Raises TimingRefused, also for what is due too often or never."""
     words = expression.lower().split()
     if len(words) != 5:
-        raise TimingRefused("A cron expression has five fields: minute, hour, day of the month, month, weekday.")
+        raise TimingRefused(say("A cron expression has five fields: minute, hour, day of the month, month, weekday."))
     sets = [_field(word, *field) for word, field in zip(words, _FIELDS, strict=True)]
     minutes, hours, days, months, weekdays = sets
     found = Timing(
@@ -129,9 +137,11 @@ def from_cron(expression: str, zone: str) -> Timing:
     )
     few = found.next_few(datetime(2024, 1, 1, tzinfo=UTC), 80)
     if not few:
-        raise TimingRefused("This is never due: no such day comes.")
+        raise TimingRefused(say("This is never due: no such day comes."))
     if any(later - sooner < timedelta(minutes=LEAST_MINUTES) for sooner, later in itertools.pairwise(few)):
-        raise TimingRefused(f"This is due more often than every {LEAST_MINUTES} minutes.")
+        raise TimingRefused(
+            say("This is due more often than every {least_minutes} minutes.", least_minutes=LEAST_MINUTES)
+        )
     return found
 
 
@@ -141,7 +151,7 @@ def _field(word: str, name: str, low: int, high: int) -> set[int]:
         span, slash, step_text = part.partition("/")
         step = int(step_text) if step_text.isdecimal() and len(step_text) < 4 else 0
         if slash and step < 1:
-            raise TimingRefused(f"`{part}` is no step of the {name}.")
+            raise TimingRefused(say("`{part}` is no step of the {name}.", part=part, name=name))
         start_text, dash, end_text = span.partition("-")
         if span == "*":
             start, end = low, high if name != "weekday" else 6
@@ -149,7 +159,7 @@ def _field(word: str, name: str, low: int, high: int) -> set[int]:
             start = _number(start_text, name, low, high)
             end = _number(end_text, name, low, high) if dash else (high if slash else start)
         if end < start:
-            raise TimingRefused(f"`{span}` ends before it begins.")
+            raise TimingRefused(say("`{span}` ends before it begins.", span=span))
         found.update(range(start, end + 1, step or 1))
     return found
 
@@ -159,5 +169,7 @@ def _number(text: str, name: str, low: int, high: int) -> int:
     if text in names:
         return names.index(text) + (1 if name == "month" else 0)
     if not text.isdecimal() or len(text) > 3 or not low <= int(text) <= high:
-        raise TimingRefused(f"`{text}` is no {name}; use {low} to {high}.")
+        raise TimingRefused(
+            say("`{text}` is no {name}; use {low} to {high}.", text=text, name=name, low=low, high=high)
+        )
     return int(text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from servicevault.wording import say
+
 from .base import TimestampedModel
 
 
@@ -30,7 +32,7 @@ class TicketStatus(Lookup):
 
     class Meta(Lookup.Meta):
         db_table = "ticket_statuses"
-        verbose_name_plural = "ticket statuses"
+        verbose_name_plural = say("ticket statuses")
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(type__in=["open", "pending", "in_progress", "resolved", "closed"]),
@@ -44,7 +46,7 @@ class TicketPriority(Lookup):
 
     class Meta(Lookup.Meta):
         db_table = "ticket_priorities"
-        verbose_name_plural = "ticket priorities"
+        verbose_name_plural = say("ticket priorities")
 
 
 class TicketCategory(Lookup):
@@ -52,4 +54,4 @@ class TicketCategory(Lookup):
 
     class Meta(Lookup.Meta):
         db_table = "ticket_categories"
-        verbose_name_plural = "ticket categories"
+        verbose_name_plural = say("ticket categories")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from servicevault.wording import say
+
 from .base import TimestampedModel, is_object
 from .people import Account, User
 from .tickets import Ticket
@@ -26,7 +28,7 @@ class TimeEntry(TimestampedModel):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="time_entries")
     ticket = models.ForeignKey(Ticket, null=True, blank=True, on_delete=models.PROTECT, related_name="time_entries")
     description = models.TextField(default="", db_default="", blank=True)
-    duration = models.IntegerField(help_text="whole minutes; negative for corrections")
+    duration = models.IntegerField(help_text=say("whole minutes; negative for corrections"))
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     billing_rate = models.ForeignKey("BillingRate", null=True, blank=True, on_delete=models.SET_NULL)
@@ -43,14 +45,14 @@ class TimeEntry(TimestampedModel):
     class Meta:
         db_table = "time_entries"
         ordering = ["-started_at", "id"]
-        verbose_name_plural = "time entries"
+        verbose_name_plural = say("time entries")
         constraints = [
             models.CheckConstraint(condition=Q(status__in=EntryStatus.values), name="time_entries_status_known"),
             is_object("custom_fields", "time_entries_custom_fields_object"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.duration} min"
+        return str(say("{duration} min", duration=self.duration))
 
 
 class BillingRate(TimestampedModel):

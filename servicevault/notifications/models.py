@@ -9,13 +9,15 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from servicevault.wording import say
+
 
 class Kind(models.TextChoices):
-    APPROVAL_ASKED = "approval_asked", "Approval asked"
-    APPROVAL_DECIDED = "approval_decided", "Approval decided"
-    JOB_COMPLETED = "job_completed", "Completed"
-    JOB_FAILED = "job_failed", "Failed"
-    JOB_CANCELLED = "job_cancelled", "Cancelled"
+    APPROVAL_ASKED = "approval_asked", say("Approval asked")
+    APPROVAL_DECIDED = "approval_decided", say("Approval decided")
+    JOB_COMPLETED = "job_completed", say("Completed")
+    JOB_FAILED = "job_failed", say("Failed")
+    JOB_CANCELLED = "job_cancelled", say("Cancelled")
 
 
 class Notification(models.Model):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 if "servicevault" not in sys.modules:
-    # The project's package would start Celery and Django; only this subpackage is wanted.
+    # Started by its path and without an environment, this program finds the project nowhere.
     root = Path(__file__).resolve().parent.parent
     package = types.ModuleType("servicevault")
     package.__path__ = [str(root)]
@@ -31,6 +31,8 @@ from servicevault.tabular.limits import Limits
 from servicevault.tabular.lines import RowTexts, copy_line
 from servicevault.tabular.options import ReadOptions
 from servicevault.tabular.records import to_wire
+from servicevault.wording import say
+from servicevault.wording import to_wire as text_to_wire
 
 NOBODY = 65_534
 USED_BY_LIBRARIES = ("cp437", "ascii", "idna")  # zipfile reads names of members in the first
@@ -99,12 +101,16 @@ def serve(request: dict[str, Any], frames: Frames) -> None:
                 send_records(stream, options, limits, frames)
         frames.send(end=True)
     except FileRejected as error:
-        frames.send(rejected=error.message, code=error.code, line=error.line)
+        frames.send(rejected=text_to_wire(error.message), code=error.code, line=error.line)
     except MemoryError:
         most = limits.memory_bytes // (1024 * 1024)
-        frames.send(rejected=f"Reading the file needs more than {most} MB of memory.", code="memory", line=0)
+        frames.send(
+            rejected=text_to_wire(say("Reading the file needs more than {most} MB of memory.", most=most)),
+            code="memory",
+            line=0,
+        )
     except RecursionError:
-        frames.send(rejected="The file is nested too deep.", code="file_rejected", line=0)
+        frames.send(rejected=text_to_wire(say("The file is nested too deep.")), code="file_rejected", line=0)
 
 
 def send_records(stream: Any, options: ReadOptions, limits: Limits, frames: Frames) -> None:

@@ -14,6 +14,7 @@ from typing import IO
 
 from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.limits import MIB, Limits
+from servicevault.wording import say, say_count
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -31,12 +32,21 @@ def open_zip(stream: IO[bytes], limits: Limits) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(stream)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError) as error:
-        raise FileRejected("The zip archive is damaged: its directory cannot be read. Send the file again.") from error
+        raise FileRejected(
+            say("The zip archive is damaged: its directory cannot be read. Send the file again.")
+        ) from error
     members = archive.infolist()
     if len(members) > limits.archive_members:
-        raise FileRejected(f"The archive has {len(members):,} parts; at most {limits.archive_members:,} are read.")
+        raise FileRejected(
+            say_count(
+                "The archive has {count} part; at most {archive_members:,} are read.",
+                "The archive has {count:,} parts; at most {archive_members:,} are read.",
+                len(members),
+                archive_members=limits.archive_members,
+            )
+        )
     if any(member.flag_bits & 1 for member in members):
-        raise FileRejected("The archive is protected by a password. Remove the password and send it again.")
+        raise FileRejected(say("The archive is protected by a password. Remove the password and send it again."))
     return archive
 
 
@@ -73,7 +83,13 @@ def opened(stream: IO[bytes], limits: Limits, member: str = "") -> Iterator[tupl
         if member in names:
             names = [member]
         if len(names) != 1:
-            raise FileRejected(f"The zip archive holds {len(names)} files. Send an archive with exactly one file.")
+            raise FileRejected(
+                say_count(
+                    "The zip archive holds {count} file. Send an archive with exactly one file.",
+                    "The zip archive holds {count} files. Send an archive with exactly one file.",
+                    len(names),
+                )
+            )
         with packing_errors(), archive.open(names[0]) as content:
             yield "zip", names[0], _checked(content, _size(stream), limits)
     else:
@@ -85,7 +101,7 @@ def _checked(content: IO[bytes] | gzip.GzipFile, packed_size: int, limits: Limit
     head = capped.read(8)
     nested_workbook = head.startswith(ZIP_MAGICS) and _is_workbook_inside(capped, limits)
     if head.startswith(ARCHIVE_MAGICS) or (head.startswith(ZIP_MAGICS) and not nested_workbook):
-        raise FileRejected("The archive holds another archive. Unpack it and send the file inside.")
+        raise FileRejected(say("The archive holds another archive. Unpack it and send the file inside."))
     capped.seek(0)
     return capped  # type: ignore[return-value]
 
@@ -101,7 +117,7 @@ def packing_errors() -> Iterator[None]:
     try:
         yield
     except (zlib.error, lzma.LZMAError, EOFError, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError) as error:
-        raise FileRejected("The compressed file is damaged or cut off. Compress and send it again.") from error
+        raise FileRejected(say("The compressed file is damaged or cut off. Compress and send it again.")) from error
 
 
 def _size(stream: IO[bytes]) -> int:
@@ -138,8 +154,11 @@ class Capped(io.RawIOBase):
     def _counted(self, data: bytes) -> bytes:
         if self._content.tell() > self._most:
             raise FileRejected(
-                f"The file unpacks to more than {self._ratio} times its size and over {self._most // MIB:,} MB. "
-                "Send it unpacked."
+                say(
+                    "The file unpacks to more than {ratio} times its size and over {most:,} MB. Send it unpacked.",
+                    ratio=self._ratio,
+                    most=self._most // MIB,
+                )
             )
         return data
 

@@ -20,6 +20,7 @@ from servicevault.tabular.options import ReadOptions, WriteOptions
 from servicevault.tabular.records import Detection, Notice, Problem, Reading, Record
 from servicevault.tabular.text_output import encoded
 from servicevault.tabular.values import date_order, guard, render, unguard
+from servicevault.wording import say, say_count
 
 HEAD_CHARS = 256 * 1024
 LOOKED_AHEAD = 100  # rows that decide whether a blank last column is only a trailing delimiter
@@ -62,7 +63,7 @@ class Delimited(Format):
         decided = orders - {"ambiguous"}
         found = replace(found, date_order=decided.pop() if len(decided) == 1 else "ambiguous" if orders else "")
         if rows and found.has_headers and any(re.fullmatch(r"-?\d+(\.\d+)?|\S+@\S+\.\S+", cell) for cell in rows[0]):
-            message = "The first row looks like data. If there is no header row, switch headers off."
+            message = say("The first row looks like data. If there is no header row, switch headers off.")
             return with_notices(found, Notice("header_looks_like_data", message, 1))
         return found
 
@@ -201,7 +202,7 @@ class _Records:
             return
         line, cells, problems = first
         if problems:
-            raise FileRejected(f"The header cannot be read: {problems[0].message}", line=line)
+            raise FileRejected(say("The header cannot be read: {problems}", problems=problems[0].message), line=line)
         ahead: list[tuple[int, list[str], list[Problem]]]
         if self._options.has_headers is False:
             ahead = [first]
@@ -226,7 +227,7 @@ class _Records:
         if not all(len(row) == len(cells) and not row[-1] for _, row, _ in ahead if row):
             return cells
         self._blank_last = True
-        message = "Each line ends with a delimiter; the empty last column is ignored."
+        message = say("Each line ends with a delimiter; the empty last column is ignored.")
         self._reading.notices.append(Notice("trailing_delimiter", message, line))
         return cells[:-1]
 
@@ -240,12 +241,22 @@ class _Records:
             if self._blank_last and len(cells) == width + 1 and not cells[-1]:
                 cells.pop()
             if len(cells) > width:
-                message = f"{len(cells)} cells, but the header has {width}. Quote cells that hold the delimiter."
+                message = say_count(
+                    "{count} cell, but the header has {width}. Quote cells that hold the delimiter.",
+                    "{count} cells, but the header has {width}. Quote cells that hold the delimiter.",
+                    len(cells),
+                    width=width,
+                )
                 problems = [*problems, Problem("too_many_columns", message)]
             elif len(cells) < width and not problems:
                 short += 1
                 if short <= MOST_NOTICES:
-                    message = f"{len(cells)} cells, but the header has {width}; the missing ones are NULL."
+                    message = say_count(
+                        "{count} cell, but the header has {width}; the missing ones are NULL.",
+                        "{count} cells, but the header has {width}; the missing ones are NULL.",
+                        len(cells),
+                        width=width,
+                    )
                     notices.append(Notice("short_row", message, line))
             yield Record(line, number, cells, {}, problems)  # type: ignore[arg-type]
 
@@ -286,15 +297,23 @@ class _Records:
 
     def _too_big(self, line: int) -> Problem:
         most = self._limits.cell_chars // (1024 * 1024)
-        return Problem("cell_too_big", f"The record from line {line} has a cell of more than {most} MB.")
+        return Problem(
+            "cell_too_big", say("The record from line {line} has a cell of more than {most} MB.", line=line, most=most)
+        )
 
     def _recover(self, quote: str) -> tuple[int, list[str], list[Problem]]:
         """Give up the line that opens a quote nobody closes, and read on after it."""
         self._recoveries += 1
         number, text = self._source.give_back()
         if self._recoveries > MOST_RECOVERIES:
-            raise FileRejected(f"Too many quotes are opened and never closed, at last in line {number}.", line=number)
-        message = f"The quote {quote} opened in line {number} is never closed."
+            raise FileRejected(
+                say(
+                    "Too many quotes are opened and never closed, at last in line {number}. Close them, or choose another quote.",
+                    number=number,
+                ),
+                line=number,
+            )
+        message = say("The quote {quote} opened in line {number} is never closed.", quote=quote, number=number)
         return number, [text.rstrip("\r\n")], [Problem("unclosed_quote", message)]
 
 

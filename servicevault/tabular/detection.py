@@ -18,11 +18,12 @@ from servicevault.tabular.limits import DEFAULT, Limits
 from servicevault.tabular.options import ReadOptions
 from servicevault.tabular.records import Detection, Inspection, Notice, Problem, Reading, Record
 from servicevault.tabular.scanning import refuse_foreign, refuse_hidden_archive
+from servicevault.wording import say, say_count
 
 HEAD_BYTES = 64 * 1024
 SAMPLE_ROWS = 10
 COUNTED_ROWS = 50_000  # a preview counts so many records, then says that there are more
-NO_DATA = "The file is empty."
+NO_DATA = say("The file is empty.")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -88,15 +89,20 @@ def _format(head: Head, options: ReadOptions) -> tuple[Format, str]:
             return candidate, why
         for each in declared:
             if candidate.name in each.also_reads:
-                return each, f"declared; the content is also {candidate.label}"
+                return each, say("declared; the content is also {candidate}", candidate=candidate.label)
         raise FileRejected(
-            f"The file is declared as {declared[0].label}, but its content is {candidate.label} ({why}). "
-            "Choose the right format or send the right file."
+            say(
+                "The file is declared as {declared}, but its content is {candidate} ({why}). "
+                "Choose the right format or send the right file.",
+                declared=declared[0].label,
+                candidate=candidate.label,
+                why=why,
+            )
         )
     if not head.text.strip("\0 \r\n\t") and not head.data.strip(b"\0 \r\n\t\xef\xbb\xbf\xff\xfe"):
         raise FileRejected(NO_DATA, code="empty_file")
     known = ", ".join(sorted(formats.FORMATS))
-    raise FileRejected(f"The content of the file is none of the known formats: {known}.")
+    raise FileRejected(say("The content of the file is none of the known formats: {known}.", known=known))
 
 
 def settle(options: ReadOptions, found: Detection) -> ReadOptions:
@@ -125,7 +131,11 @@ def _finished(
     for read in records:
         record = read
         if options.max_rows is not None and record.number > options.max_rows:
-            message = f"Reading stopped after {options.max_rows:,} records, as chosen."
+            message = say_count(
+                "Reading stopped after {count} record, as chosen.",
+                "Reading stopped after {count:,} records, as chosen.",
+                options.max_rows,
+            )
             reading.notices.append(Notice("max_rows", message, record.line))
             return
         cells = record.cells
@@ -151,11 +161,17 @@ def _unusable(cells: list[str | None], names: list[str], limits: Limits, *, has_
         name = names[at] if at < len(names) else ""
         if cell and len(cell) > limits.cell_chars:
             most = limits.cell_chars // (1024 * 1024)
-            problems.append(Problem("cell_too_big", f"`{name}` has more than {most} MB.", name))
+            problems.append(
+                Problem("cell_too_big", say("`{name}` has more than {most} MB.", name=name, most=most), name)
+            )
             cells[at] = None
         elif cell and "\0" in cell:
-            problems.append(Problem("nul_byte", f"`{name}` has a NUL byte, which PostgreSQL cannot store.", name))
+            problems.append(
+                Problem("nul_byte", say("`{name}` has a NUL byte, which PostgreSQL cannot store.", name=name), name)
+            )
         elif cell and SURROGATE.search(cell):
-            problems.append(Problem("lone_surrogate", f"`{name}` has half a character (a lone surrogate).", name))
+            problems.append(
+                Problem("lone_surrogate", say("`{name}` has half a character (a lone surrogate).", name=name), name)
+            )
             cells[at] = SURROGATE.sub("\ufffd", cell)
     return problems

@@ -9,6 +9,7 @@ from typing import IO
 
 from servicevault.tabular.limits import Limits
 from servicevault.tabular.records import Notice
+from servicevault.wording import say, say_count
 
 CHUNK = 256 * 1024
 BOMS = [
@@ -43,9 +44,9 @@ def _zero_bytes(head: bytes) -> tuple[str, str] | None:
     if len(head) < 4 or not odd:
         return None
     if odd.count(0) > len(odd) * 0.4 and even.count(0) < len(even) * 0.1:
-        return "utf-16-le", "every second byte is zero, the first is not"
+        return "utf-16-le", say("every second byte is zero, the first is not")
     if even.count(0) > len(even) * 0.4 and odd.count(0) < len(odd) * 0.1:
-        return "utf-16-be", "every second byte is zero, beginning with the first"
+        return "utf-16-be", say("every second byte is zero, beginning with the first")
     return None
 
 
@@ -63,19 +64,23 @@ def _utf8_or_single_bytes(stream: IO[bytes]) -> tuple[str, str]:
         offset += len(chunk)
         pending = len(decoder.getstate()[0])
     if pending:
-        return "windows-1252", f"the last {pending} bytes are not complete UTF-8"
-    return "utf-8", "only ASCII characters" if is_ascii else "every byte is valid UTF-8"
+        return "windows-1252", say_count(
+            "the last {count} byte is not complete UTF-8", "the last {count} bytes are not complete UTF-8", pending
+        )
+    return "utf-8", say("only ASCII characters") if is_ascii else say("every byte is valid UTF-8")
 
 
 def _single_bytes(stream: IO[bytes], chunk: bytes, byte: int, position: int) -> tuple[str, str]:
-    where = f"byte 0x{byte:02x} at offset {position} is not UTF-8"
+    where = say("byte 0x{byte:02x} at offset {position} is not UTF-8", byte=byte, position=position)
     seen = bytearray()
     while chunk:
         seen = bytearray(sorted({*seen, *(chunk.translate(None, bytes(range(0x80)) + bytes(range(0xA0, 0x100))))}))
         chunk = stream.read(CHUNK)
     if not seen:
-        return "iso-8859-1", f"{where}; no byte from 0x80 to 0x9f"
-    return "windows-1252", f"{where}; byte 0x{seen[0]:02x} is a character in Windows-1252 only"
+        return "iso-8859-1", say("{where}; no byte from 0x80 to 0x9f", where=where)
+    return "windows-1252", say(
+        "{where}; byte 0x{seen:02x} is a character in Windows-1252 only", where=where, seen=seen[0]
+    )
 
 
 def open_text(stream: IO[bytes], encoding: str) -> io.TextIOWrapper:
@@ -139,5 +144,7 @@ class Lines:
 
     def _warn_of_replaced(self) -> None:
         if sum(notice.code == "replacement_characters" for notice in self._notices) < 100:
-            message = f"Line {self.number} holds characters that could not be decoded. Choose another encoding."
+            message = say(
+                "Line {number} holds characters that could not be decoded. Choose another encoding.", number=self.number
+            )
             self._notices.append(Notice("replacement_characters", message, self.number))

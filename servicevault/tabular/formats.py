@@ -9,6 +9,7 @@ from servicevault.tabular.json_records import Json, JsonLines
 from servicevault.tabular.workbook import Xls, Xlsx
 from servicevault.tabular.xml_records import Xml
 from servicevault.tabular.yaml_records import Yaml
+from servicevault.wording import say
 
 # In the order in which content is asked: what is surest first, plain text last.
 FORMATS: dict[str, Format] = {
@@ -28,7 +29,12 @@ def named(name: str) -> list[Format]:
     wanted = name.lower().lstrip(".")
     found = [each for each in FORMATS.values() if wanted == each.name or wanted in each.aliases]
     if not found:
-        raise OptionRefused("format", f"There is no format {name!r}. Known formats: {', '.join(sorted(FORMATS))}.")
+        raise OptionRefused(
+            "format",
+            say(
+                "There is no format {name!r}. Known formats: {formats}.", name=name, formats=", ".join(sorted(FORMATS))
+            ),
+        )
     return found
 
 
@@ -37,4 +43,4 @@ def writable(name: str) -> Format:
     for each in named(name):
         if each.can_write:
             return each
-    raise OptionRefused("format", f"{name} is only read, not written. Choose xlsx.")
+    raise OptionRefused("format", say("{name} is only read, not written. Choose xlsx.", name=name))

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.limits import Limits
 from servicevault.tabular.records import Notice
+from servicevault.wording import say
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -21,10 +22,21 @@ def named(cells: Iterable[str | None], line: int, notices: list[Notice], limits:
         name = checked((cell or "").strip(), line)
         if not name:
             name = f"column_{position}"
-            notices.append(Notice("blank_header", f"Column {position} has no name; it is called `{name}`.", line))
+            notices.append(
+                Notice(
+                    "blank_header",
+                    say("Column {position} has no name; it is called `{name}`.", position=position, name=name),
+                    line,
+                )
+            )
         if name in taken:
             free = _free_name(name, taken)
-            message = f"Column {position} is called `{name}` like one before; it is called `{free}`."
+            message = say(
+                "Column {position} is called `{name}` like one before; it is called `{free}`.",
+                position=position,
+                name=name,
+                free=free,
+            )
             notices.append(Notice("duplicate_header", message, line))
             name = free
         names.append(name)
@@ -49,7 +61,8 @@ def checked(name: str, line: int = 0) -> str:
     """The name. Raises FileRejected for one that neither PostgreSQL nor JSON can hold."""
     if _UNSTORABLE.search(name):
         raise FileRejected(
-            "The name of a column has a NUL byte or half a character. Rename it and send the file again.", line=line
+            say("The name of a column has a NUL byte or half a character. Rename it and send the file again."),
+            line=line,
         )
     return name
 
@@ -57,4 +70,9 @@ def checked(name: str, line: int = 0) -> str:
 def check_columns(count: int, limits: Limits) -> None:
     """Refuse more columns than any table has."""
     if count > limits.columns:
-        raise FileRejected(f"The file has more than {limits.columns:,} columns. Check the delimiter and the quotes.")
+        raise FileRejected(
+            say(
+                "The file has more than {columns:,} columns. Check the delimiter and the quotes.",
+                columns=limits.columns,
+            )
+        )

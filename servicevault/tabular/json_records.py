@@ -27,6 +27,7 @@ from servicevault.tabular.trees import (
     read_tree,
 )
 from servicevault.tabular.values import BIG, Numeral, number_text, render, to_json
+from servicevault.wording import say
 
 # Numbers stay the digits of the file: no rounding, no minutes for 1e1000000.
 DECODER = json.JSONDecoder(parse_int=Numeral, parse_float=Numeral, parse_constant=Numeral, object_pairs_hook=mapping_of)
@@ -46,7 +47,7 @@ class Json(Format):
 
     def recognise(self, head: Head) -> str:
         """A brace or bracket followed by what JSON allows there."""
-        return f"it begins with {head.text.lstrip()[0]}" if BEGINS_JSON.match(head.text) else ""
+        return say("it begins with {head}", head=head.text.lstrip()[0]) if BEGINS_JSON.match(head.text) else ""
 
     def inspect(self, stream: IO[bytes], options: ReadOptions, limits: Limits, found: Detection) -> Detection:
         """Find where records repeat; a list at the top needs no search."""
@@ -89,7 +90,7 @@ class JsonLines(Format):
         lines = [line for line in head.text.splitlines()[:20] if line.strip()]
         if len(lines) < 2 or not all(line.lstrip().startswith("{") for line in lines[:2]):
             return ""
-        return "each line is an object of its own" if any(map(_is_object, lines[:2])) else ""
+        return say("each line is an object of its own") if any(map(_is_object, lines[:2])) else ""
 
     def read(self, stream: IO[bytes], options: ReadOptions, limits: Limits) -> Reading:
         """Read line by line; a bad line is a problem of that record only."""
@@ -108,10 +109,12 @@ class JsonLines(Format):
             try:
                 value = DECODER.decode(line)
             except ValueError as error:
-                problem = Problem("invalid_json", f"Line {lines.number} is not JSON: {_cause(error)}.")
+                problem = Problem(
+                    "invalid_json", say("Line {lines} is not JSON: {cause}.", lines=lines.number, cause=_cause(error))
+                )
                 yield Record(lines.number, number, [], {}, [problem])
             except RecursionError:
-                problem = Problem("too_deep", f"Line {lines.number} is nested too deep.")
+                problem = Problem("too_deep", say("Line {lines} is nested too deep.", lines=lines.number))
                 yield Record(lines.number, number, [], {}, [problem])
             else:
                 yield columns.record(value, lines.number, number, flatten=options.flatten)
@@ -180,8 +183,8 @@ def _is_object(line: str) -> bool:
 
 def _cause(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg.lower()} at character {error.colno}"
-    return "a number or text that cannot be read"
+        return say("{msg} at character {colno}", msg=error.msg.lower(), colno=error.colno)
+    return say("a number or text that cannot be read")
 
 
 class JsonText:
@@ -201,12 +204,12 @@ class JsonText:
             return
         yield from self._walk("", wanted, 0)
         if self.peek():
-            self._refuse("there is more text after the end of the document")
+            self._refuse(say("there is more text after the end of the document"))
 
     def _walk(self, path: str, wanted: str | None, depth: int) -> Iterator[Element]:
         first = self.peek()
         if depth > self._limits.nesting:
-            self._refuse(f"it is nested deeper than {self._limits.nesting} levels")
+            self._refuse(say("it is nested deeper than {nesting} levels", nesting=self._limits.nesting))
         if first == "[":
             for _ in self._between("[", "]"):
                 yield path, self._value()
@@ -214,7 +217,7 @@ class JsonText:
             yield wanted or path, self._value()
         elif first == "{":
             for _ in self._between("{", "}"):
-                key = self._value() if self.peek() == '"' else self._refuse("a name in quotes is missing")
+                key = self._value() if self.peek() == '"' else self._refuse(say("a name in quotes is missing"))
                 self._take(":")
                 yield from self._walk(f"{path}.{key}" if path else key, wanted, depth + 1)
         else:
@@ -246,7 +249,7 @@ class JsonText:
 
     def _take(self, character: str) -> None:
         if self.peek() != character:
-            self._refuse(f"`{character}` is missing")
+            self._refuse(say("`{character}` is missing", character=character))
         self._at += 1
 
     def _value(self) -> Any:
@@ -258,7 +261,7 @@ class JsonText:
             except json.JSONDecodeError as error:
                 failure = error.msg.lower()
             except RecursionError:
-                self._refuse("it is nested too deep")
+                self._refuse(say("it is nested too deep"))
             # A number that ends with the window may go on behind it.
             if not failure and (end < len(self._window) or self._is_whole):
                 self._at = end
@@ -269,7 +272,7 @@ class JsonText:
                 continue
             if len(self._window) - self._at > self._limits.record_chars:
                 most = self._limits.record_chars // (1024 * 1024)
-                self._refuse(failure or f"a record is larger than {most} MB")
+                self._refuse(failure or say("a record is larger than {most} MB", most=most))
 
     def _more(self) -> bool:
         """Read on: as much again as is waiting, so that a long value is tried few times."""
@@ -284,4 +287,6 @@ class JsonText:
 
     def _refuse(self, cause: str) -> Any:
         line = self._lines_before + self._window.count("\n", 0, self._at)
-        raise FileRejected(f"The JSON cannot be read from line {line} on: {cause}.", line=line)
+        raise FileRejected(
+            say("The JSON cannot be read from line {line} on: {cause}.", line=line, cause=cause), line=line
+        )

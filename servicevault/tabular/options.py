@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from servicevault.tabular.errors import OptionRefused
+from servicevault.wording import say
 
 DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
 READ_ALIASES = {"include_headers": "has_headers", "skip_first_rows": "skip_rows"}
@@ -94,7 +95,7 @@ def _checked(cls: type[Options], given: Mapping[str, Any], checks: Mapping[str, 
     for key in given:
         if key not in checks:
             known = ", ".join(sorted(checks))
-            raise OptionRefused(key, f"There is no option `{key}`. Known options: {known}.")
+            raise OptionRefused(key, say("There is no option `{key}`. Known options: {known}.", key=key, known=known))
     return cls(**{key: checks[key](key, value) for key, value in given.items()})
 
 
@@ -105,7 +106,7 @@ def snake(name: str) -> str:
 
 def _flag(key: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise OptionRefused(key, f"Option `{key}` is true or false, not {value!r}.")
+        raise OptionRefused(key, say("Option `{key}` is true or false, not {value!r}.", key=key, value=value))
     return value
 
 
@@ -114,7 +115,9 @@ MOST_COUNTED = 2**31 - 1  # lines, rows and sheets of one file
 
 def _count(key: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_COUNTED:
-        raise OptionRefused(key, f"Option `{key}` is a whole number from 0 to {MOST_COUNTED:,}.")
+        raise OptionRefused(
+            key, say("Option `{key}` is a whole number from 0 to {most_counted:,}.", key=key, most_counted=MOST_COUNTED)
+        )
     return int(value)
 
 
@@ -124,7 +127,7 @@ def _maybe_count(key: str, value: Any) -> int | None:
 
 def _text(key: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise OptionRefused(key, f"Option `{key}` is a text, not {value!r}.")
+        raise OptionRefused(key, say("Option `{key}` is a text, not {value!r}.", key=key, value=value))
     return value
 
 
@@ -135,7 +138,15 @@ def _maybe_text(key: str, value: Any) -> str | None:
 def _one_of(*allowed: str) -> Check:
     def check(key: str, value: Any) -> str:
         if value not in allowed:
-            raise OptionRefused(key, f"Option `{key}` is one of {', '.join(map(repr, allowed))}, not {value!r}.")
+            raise OptionRefused(
+                key,
+                say(
+                    "Option `{key}` is one of {allowed}, not {value!r}.",
+                    key=key,
+                    allowed=", ".join(map(repr, allowed)),
+                    value=value,
+                ),
+            )
         return str(value)
 
     return check
@@ -146,7 +157,7 @@ def _character(*, optional: bool) -> Check:
         if optional and value in {None, "", "none"}:
             return ""
         if not isinstance(value, str) or len(value) != 1 or value in "\r\n\0":
-            raise OptionRefused(key, f"Option `{key}` is one character, not {value!r}.")
+            raise OptionRefused(key, say("Option `{key}` is one character, not {value!r}.", key=key, value=value))
         return value
 
     return check
@@ -158,7 +169,7 @@ def _delimiter(key: str, value: Any) -> str:
     named = DELIMITER_NAMES.get(value, value) if isinstance(value, str) else value
     character: str = _character(optional=False)(key, named)
     if character in "\"'":
-        raise OptionRefused(key, f"Option `{key}` cannot be a quote.")
+        raise OptionRefused(key, say("Option `{key}` cannot be a quote.", key=key))
     return character
 
 
@@ -174,7 +185,9 @@ def _encoding(key: str, value: Any) -> str:
         info = None
     # Codecs like hex, zip or rot13 turn bytes into bytes: never an encoding of text.
     if info is None or not info._is_text_encoding or info.name.replace("_", "-") in _NO_FILE_HAS:
-        raise OptionRefused(key, f"There is no encoding {value!r}. Examples: utf-8, utf-16, windows-1252.")
+        raise OptionRefused(
+            key, say("There is no encoding {value!r}. Examples: utf-8, utf-16, windows-1252.", value=value)
+        )
     return str(value).lower()
 
 
@@ -182,7 +195,7 @@ def _zone(key: str, value: Any) -> str:
     try:
         ZoneInfo(_text(key, value))
     except (OSError, ValueError, KeyError):
-        raise OptionRefused(key, f"There is no time zone {value!r}. Example: Europe/Berlin.") from None
+        raise OptionRefused(key, say("There is no time zone {value!r}. Example: Europe/Berlin.", value=value)) from None
     return str(value)
 
 
@@ -191,13 +204,15 @@ def _date_format(key: str, value: Any) -> str:
     if text in {"iso", "auto", "timestamp"} or text in DATE_FORMATS:
         return DATE_FORMATS.get(text, text)
     if not re.fullmatch(r"(?:YYYY|YY|MM|DD|HH|mm|SS|[^A-Za-z%])+", text) or "D" not in text:
-        raise OptionRefused(key, f"Option `{key}` is iso, auto or a pattern like DD.MM.YYYY, not {value!r}.")
+        raise OptionRefused(
+            key, say("Option `{key}` is iso, auto or a pattern like DD.MM.YYYY, not {value!r}.", key=key, value=value)
+        )
     return text
 
 
 def _words(key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-        raise OptionRefused(key, f"Option `{key}` is a list of texts, not {value!r}.")
+        raise OptionRefused(key, say("Option `{key}` is a list of texts, not {value!r}.", key=key, value=value))
     return tuple(value)
 
 

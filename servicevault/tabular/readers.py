@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from servicevault.tabular.nursery import FILE, PID, STATUS
+from servicevault.wording import say
 
 __all__ = ["FILE", "Reader", "start"]
 
@@ -75,7 +76,7 @@ class _Nursery:
         socket.send_fds(self._control, [b"n"], descriptors)
         told = self._control.recv(PID.size, socket.MSG_WAITALL)
         if len(told) < PID.size:
-            raise BrokenPipeError("The process that starts the readers of files ended.")
+            raise BrokenPipeError(say("The process that starts the readers of files ended."))
         return int(PID.unpack(told)[0]), self._process
 
     def _start(self, program: Path) -> None:

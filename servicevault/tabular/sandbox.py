@@ -20,12 +20,13 @@ from servicevault.tabular.limits import DEFAULT, Limits
 from servicevault.tabular.options import ReadOptions
 from servicevault.tabular.readers import Reader
 from servicevault.tabular.records import Detection, Inspection, Notice, Reading, inspection_from_wire, record_from_wire
+from servicevault.wording import from_wire, say
 
 CHILD = Path(__file__).with_name("child.py")
 LENGTH = struct.Struct(">I")
 CHUNK = 1024 * 1024
 LONGEST_FRAME = 256 * 1024 * 1024
-ADVICE = "Open it in its program, save it again, and send that file."
+ADVICE = say("Open it in its program, save it again, and send that file.")
 
 
 def inspect(file: IO[bytes], options: ReadOptions, limits: Limits = DEFAULT) -> Inspection:
@@ -33,7 +34,9 @@ def inspect(file: IO[bytes], options: ReadOptions, limits: Limits = DEFAULT) -> 
     with _child("inspect", file, options, limits) as frames:
         for frame in frames:
             return inspection_from_wire(frame["inspection"])
-    raise FileRejected("Reading the file gave no result.")
+    raise FileRejected(
+        say("Reading the file gave no result. Open it in its program, save it again, and send that file.")
+    )
 
 
 @contextmanager
@@ -136,9 +139,13 @@ def _decoded(data: bytes) -> dict[str, Any]:
     try:
         frame = json.loads(data)
     except ValueError as error:
-        raise FileRejected(f"The file cannot be read: its reader lost its way. {ADVICE}", code="reader_died") from error
+        raise FileRejected(
+            say("The file cannot be read: its reader lost its way. {advice}", advice=ADVICE), code="reader_died"
+        ) from error
     if not isinstance(frame, dict):
-        raise FileRejected(f"The file cannot be read: its reader lost its way. {ADVICE}", code="reader_died")
+        raise FileRejected(
+            say("The file cannot be read: its reader lost its way. {advice}", advice=ADVICE), code="reader_died"
+        )
     return frame
 
 
@@ -157,14 +164,20 @@ class _Frames:
         while True:
             (length,) = LENGTH.unpack(self._take(LENGTH.size))
             if length > LONGEST_FRAME:
-                raise FileRejected(f"Reading the file gave a piece of more than {LONGEST_FRAME >> 20} MB. {ADVICE}")
+                raise FileRejected(
+                    say(
+                        "Reading the file gave a piece of more than {longest_frame} MB. {advice}",
+                        longest_frame=LONGEST_FRAME >> 20,
+                        advice=ADVICE,
+                    )
+                )
             data = self._take(length)
             if data[:1] == b"\n":
                 yield {"block": data[1:]}
                 continue
             frame = _decoded(data)
             if "rejected" in frame:
-                raise FileRejected(frame["rejected"], code=frame["code"], line=frame["line"])
+                raise FileRejected(from_wire(frame["rejected"]), code=frame["code"], line=frame["line"])
             if "end" in frame:
                 return
             yield frame
@@ -185,29 +198,47 @@ class _Frames:
         self._waited += time.monotonic() - started
         if not ready:
             raise FileRejected(
-                f"Reading the file took too long: nothing came for {patience:,.0f} seconds. {ADVICE}", code="timeout"
+                say(
+                    "Reading the file took too long: nothing came for {patience:,.0f} seconds. {advice}",
+                    patience=patience,
+                    advice=ADVICE,
+                ),
+                code="timeout",
             )
         data = os.read(self._reader.stdout.fileno(), CHUNK)
         if not data:
             raise self._death()
         self._taken += len(data)
         if self._taken > self._limits.output_bytes:
-            raise FileRejected(f"The file holds more than {self._limits.output_bytes >> 20:,} MB of data.", code="size")
+            raise FileRejected(
+                say(
+                    "The file holds more than {output_bytes:,} MB of data. Split it and send the parts.",
+                    output_bytes=self._limits.output_bytes >> 20,
+                ),
+                code="size",
+            )
         return data
 
     def _death(self) -> FileRejected:
         """Return why the child ended without a word."""
         code = self._reader.wait()
         if code in {-signal.SIGXCPU, -signal.SIGKILL}:
-            cause = f"it took more than {self._limits.cpu_seconds} seconds of computing"
+            cause = say("it took more than {cpu_seconds} seconds of computing", cpu_seconds=self._limits.cpu_seconds)
         elif code in {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS}:
-            cause = f"its reader broke down ({signal.Signals(-code).name}), mostly because it asked for too much memory"
+            cause = say(
+                "its reader broke down ({signals}), mostly because it asked for too much memory",
+                signals=signal.Signals(-code).name,
+            )
         else:
-            cause = f"its reader ended with code {code}{self._last_words()}"
-        return FileRejected(f"The file cannot be read: {cause}. {ADVICE}", code="reader_died")
+            cause = say("its reader ended with code {code}", code=code)
+            if words := self._last_words():
+                cause = say("its reader ended with code {code} ({words})", code=code, words=words)
+        return FileRejected(
+            say("The file cannot be read: {cause}. {advice}", cause=cause, advice=ADVICE), code="reader_died"
+        )
 
     def _last_words(self) -> str:
         """Return the last line of the child's error output, which names a fault of ours."""
         os.set_blocking(self._reader.stderr.fileno(), False)
         lines = (self._reader.stderr.read() or b"").decode(errors="replace").strip().splitlines()
-        return f" ({lines[-1][:200]})" if lines else ""
+        return lines[-1][:200] if lines else ""

@@ -5,29 +5,30 @@ from __future__ import annotations
 from typing import IO
 
 from servicevault.tabular.errors import FileRejected
+from servicevault.wording import say
 
 SIGNATURES = {
-    b"\x7fELF": "a program",
-    b"\xca\xfe\xba\xbe": "a program",
-    b"\xcf\xfa\xed\xfe": "a program",
-    b"\xfe\xed\xfa\xce": "a program",
-    b"#!": "a script",
-    b"<?php": "a script",
-    b"%PDF": "a PDF document",
-    b"%!PS": "a PostScript document",
-    b"\x89PNG\r\n": "a picture",
-    b"GIF8": "a picture",
-    b"\xff\xd8\xff": "a picture",
-    b"{\\rtf": "a text document (RTF)",
-    b"SQLite format 3\x00": "a database",
-    b"PGDMP": "a database dump",
-    b"PAR1": "a Parquet file",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"Rar!": "a RAR archive",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ": "an xz archive",
-    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
-    b"\x00asm": "a program",
+    b"\x7fELF": say("a program"),
+    b"\xca\xfe\xba\xbe": say("a program"),
+    b"\xcf\xfa\xed\xfe": say("a program"),
+    b"\xfe\xed\xfa\xce": say("a program"),
+    b"#!": say("a script"),
+    b"<?php": say("a script"),
+    b"%PDF": say("a PDF document"),
+    b"%!PS": say("a PostScript document"),
+    b"\x89PNG\r\n": say("a picture"),
+    b"GIF8": say("a picture"),
+    b"\xff\xd8\xff": say("a picture"),
+    b"{\\rtf": say("a text document (RTF)"),
+    b"SQLite format 3\x00": say("a database"),
+    b"PGDMP": say("a database dump"),
+    b"PAR1": say("a Parquet file"),
+    b"7z\xbc\xaf\x27\x1c": say("a 7z archive"),
+    b"Rar!": say("a RAR archive"),
+    b"BZh": say("a bzip2 archive"),
+    b"\xfd7zXZ": say("an xz archive"),
+    b"\x28\xb5\x2f\xfd": say("a Zstandard archive"),
+    b"\x00asm": say("a program"),
 }
 END_OF_ZIP = b"PK\x05\x06"
 END_OF_ZIP_BYTES = 22
@@ -39,11 +40,13 @@ def refuse_foreign(stream: IO[bytes]) -> None:
     head = stream.read(1024)
     for signature, what in SIGNATURES.items():
         if head.startswith(signature):
-            raise FileRejected(f"The file is {what}, not a table.")
+            raise FileRejected(
+                say("The file is {what}, not a table. Send CSV, JSON, XML, YAML or a workbook.", what=what)
+            )
     if head.startswith(b"MZ") and (b"\0" in head or b"DOS mode" in head):
-        raise FileRejected("The file is a program, not a table.")
+        raise FileRejected(say("The file is a program, not a table. Send CSV, JSON, XML, YAML or a workbook."))
     if head[:2048].lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-        raise FileRejected("The file is a web page, not a table. Save the data itself and send that.")
+        raise FileRejected(say("The file is a web page, not a table. Save the data itself and send that."))
 
 
 def refuse_hidden_archive(stream: IO[bytes]) -> None:
@@ -61,8 +64,10 @@ def refuse_hidden_archive(stream: IO[bytes]) -> None:
     directory_bytes, directory_at = int.from_bytes(end[12:16], "little"), int.from_bytes(end[16:20], "little")
     ends_there = at + END_OF_ZIP_BYTES + comment == len(tail)
     if not begins_as_zip and ends_there:
-        raise FileRejected("The file has an archive hidden behind its content.")
+        raise FileRejected(
+            say("The file has an archive hidden behind its content. Save the table alone and send that.")
+        )
     if begins_as_zip and not ends_there:
-        raise FileRejected("The archive is followed by other content. Send the archive alone.")
+        raise FileRejected(say("The archive is followed by other content. Send the archive alone."))
     if begins_as_zip and directory_at != 0xFFFFFFFF and directory_at + directory_bytes > size:
-        raise FileRejected("The zip archive is damaged or cut off. Compress and send it again.")
+        raise FileRejected(say("The zip archive is damaged or cut off. Compress and send it again."))

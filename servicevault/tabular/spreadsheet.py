@@ -17,6 +17,7 @@ from servicevault.tabular.containers import Capped, open_zip
 from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.limits import Limits
 from servicevault.tabular.records import BOOLEAN, DATE, DATETIME, NUMBER, TIME
+from servicevault.wording import say
 
 REFERENCE = re.compile(r"([A-Z]{1,4})(\d{1,8})")
 MERGED = re.compile(rb'<(?:\w+:)?mergeCell [^>]*?ref="([A-Z]{1,4}\d{1,8}):([A-Z]{1,4}\d{1,8})"')
@@ -73,10 +74,10 @@ class Package:
         self._texts: list[str] | None = None
         names = set(self._archive.namelist())
         if any("vbaproject" in name.lower() for name in names):
-            raise FileRejected("The workbook holds macros. Save it as .xlsx without macros and send it again.")
+            raise FileRejected(say("The workbook holds macros. Save it as .xlsx without macros and send it again."))
         workbook = self._tree("xl/workbook.xml")
         if workbook is None:
-            raise FileRejected("The archive is no Excel workbook: it has no xl/workbook.xml.")
+            raise FileRejected(say("The archive is no Excel workbook: it has no xl/workbook.xml."))
         properties = workbook.find("{*}workbookPr")
         self._is_1904 = properties is not None and properties.get("date1904") in {"1", "true"}
         self.sheets = self._sheets(workbook, names)
@@ -105,7 +106,7 @@ class Package:
             if part in names and "worksheet" in part:
                 sheets.append(SheetPart(sheet.get("name", ""), sheet.get("state", "visible") != "visible", part))
         if not sheets:
-            raise FileRejected("The workbook has no sheet with cells.")
+            raise FileRejected(say("The workbook has no sheet with cells. Send one that holds a table."))
         return sheets
 
     def _styles(self) -> tuple[list[str], list[int]]:
@@ -142,7 +143,13 @@ class Package:
                     ranges.append(Range(top, left, bottom, right))
                 tail = data[-200:] if b"mergeCell" in data[-200:] else b""
                 if len(ranges) > MERGES:
-                    raise FileRejected(f"The sheet `{sheet.name}` has more than {MERGES:,} merged ranges.")
+                    raise FileRejected(
+                        say(
+                            "The sheet `{sheet}` has more than {merges:,} merged ranges. Unmerge them and send it again.",
+                            sheet=sheet.name,
+                            merges=MERGES,
+                        )
+                    )
         return sorted(set(ranges), key=lambda each: (each.top, each.left))
 
     def rows(self, sheet: SheetPart) -> Iterator[Row]:
@@ -164,7 +171,9 @@ class Package:
     def _row_number(self, written: str | None, before: int) -> int:
         number = int(written) if written and written.isdigit() and len(written) < 9 else before + 1
         if number > self._limits.sheet_rows or number <= before:
-            raise FileRejected(f"The workbook is damaged: row {number:,} follows row {before:,}.")
+            raise FileRejected(
+                say("The workbook is damaged: row {number:,} follows row {before:,}.", number=number, before=before)
+            )
         return number
 
     def _cells(self, row: Any) -> dict[int, Cell]:
@@ -177,7 +186,13 @@ class Package:
             if cell.text is None and not cell.problem:
                 continue
             if column >= self._limits.columns:
-                raise FileRejected(f"The sheet uses column {column + 1:,}; at most {self._limits.columns:,} are read.")
+                raise FileRejected(
+                    say(
+                        "The sheet uses column {column:,}; at most {columns:,} are read.",
+                        column=column + 1,
+                        columns=self._limits.columns,
+                    )
+                )
             cells[column] = cell
         return cells
 
@@ -252,21 +267,27 @@ class _workbook_errors:  # noqa: N801 - used as a context manager only
             error, etree.XMLSyntaxError | zipfile.BadZipFile | EOFError | OSError | ValueError | OverflowError
         ):
             cause = re.sub(r"\s+", " ", str(error))[:200]
-            raise FileRejected(f"The workbook is damaged in its part {self._part}: {cause}.") from error
+            raise FileRejected(
+                say("The workbook is damaged in its part {part}: {cause}.", part=self._part, cause=cause)
+            ) from error
         if isinstance(error, NotImplementedError) or type(error).__module__ == "zlib":
-            raise FileRejected(f"The workbook's part {self._part} cannot be unpacked.") from error
+            raise FileRejected(
+                say("The workbook's part {part} cannot be unpacked. Save it again and send that.", part=self._part)
+            ) from error
 
 
 def _refuse_doctype(element: Any) -> None:
     if element.getroottree().docinfo.doctype:
-        raise FileRejected("The workbook holds a document type (DTD), which Excel never writes.")
+        raise FileRejected(
+            say("The workbook holds a document type (DTD), which Excel never writes. Save it in Excel and send that.")
+        )
 
 
 def position(reference: str) -> tuple[int, int]:
     """Return the 0-based row and column of a reference like B7."""
     found = REFERENCE.fullmatch(reference)
     if not found:
-        raise FileRejected(f"The workbook is damaged: {reference[:20]!r} is no cell.")
+        raise FileRejected(say("The workbook is damaged: {reference!r} is no cell.", reference=reference[:20]))
     column = 0
     for letter in found[1]:
         column = column * 26 + ord(letter) - 64

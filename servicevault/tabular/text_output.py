@@ -7,6 +7,7 @@ from typing import IO, NoReturn
 
 from servicevault.tabular.errors import RowNotWritable
 from servicevault.tabular.options import WriteOptions
+from servicevault.wording import say
 
 BUFFER_CHARS = 64 * 1024
 
@@ -49,8 +50,14 @@ class TextOutput:
         offset = next(at for at, end in enumerate(ends) if error.start < end)
         character = error.object[error.start]
         raise RowNotWritable(
-            f"Row {self._row_of_first + offset:,}: the encoding {self._encoding} has no character "
-            f"{character!r} (U+{ord(character):04X}). Choose utf-8, or replace such characters."
+            say(
+                "Row {row_of_first:,}: the encoding {encoding} has no character "
+                "{character!r} (U+{ord:04X}). Choose utf-8, or replace such characters.",
+                row_of_first=self._row_of_first + offset,
+                encoding=self._encoding,
+                character=character,
+                ord=ord(character),
+            )
         ) from error
 
 

@@ -15,6 +15,7 @@ from servicevault.tabular.limits import Limits
 from servicevault.tabular.options import ReadOptions
 from servicevault.tabular.records import BOOLEAN, JSON, NUMBER, Detection, Notice, Problem, Reading, Record, RecordPath
 from servicevault.tabular.values import Numeral, to_json
+from servicevault.wording import say
 
 WHOLE = "$"  # the path of a document that is one record
 VALUE = "value"  # the column of elements that are no objects
@@ -57,7 +58,12 @@ def inspect_tree(elements: Iterable[Element], found: Detection) -> Detection:
     if len(paths) == 1:
         return found
     others = ", ".join(f"`{each.path}` ({each.count:,})" for each in paths[1:6])
-    message = f"Records are read from `{paths[0].path}` ({paths[0].count:,}). Also there: {others}."
+    message = say(
+        "Records are read from `{path}` ({count:,}). Also there: {others}.",
+        path=paths[0].path,
+        count=paths[0].count,
+        others=others,
+    )
     return with_notices(found, Notice("several_record_paths", message))
 
 
@@ -78,8 +84,15 @@ def _records(elements: Iterable[Element], options: ReadOptions, limits: Limits, 
         number += 1
         yield columns.record(value, number, number, flatten=options.flatten)
     if wanted and number == 0 and wanted != WHOLE:
-        there = f" There is: {', '.join(sorted(seen)[:10])}." if seen else ""
-        raise FileRejected(f"No records at `{wanted}`.{there} Choose another record path.")
+        if not seen:
+            raise FileRejected(say("No records at `{wanted}`. Choose another record path.", wanted=wanted))
+        raise FileRejected(
+            say(
+                "No records at `{wanted}`. There is: {seen}. Choose another record path.",
+                wanted=wanted,
+                seen=", ".join(sorted(seen)[:10]),
+            )
+        )
 
 
 class Columns:
@@ -94,11 +107,17 @@ class Columns:
         """Return an element as a record; missing fields are NULL."""
         hints: dict[int, str] = {}
         if is_deeper(value, self._limits.nesting):
-            message = f"Record {number} is nested deeper than {self._limits.nesting} levels."
+            message = say(
+                "Record {number} is nested deeper than {nesting} levels.", number=number, nesting=self._limits.nesting
+            )
             return Record(line, number, [], hints, [Problem("too_deep", message)])
         problems: list[Problem] = []
         if isinstance(value, Doubtful):
-            problems.append(Problem("duplicate_key", f"The key `{value.repeated}` stands twice.", value.repeated))
+            problems.append(
+                Problem(
+                    "duplicate_key", say("The key `{repeated}` stands twice.", repeated=value.repeated), value.repeated
+                )
+            )
         fields = value if isinstance(value, dict) else {VALUE: value}
         cells: list[str | None] = [None] * len(self._names)
         for name, leaf in _flat(fields, "") if flatten else fields.items():

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from servicevault.tabular.errors import CellRefused
 from servicevault.tabular.options import ReadOptions, WriteOptions
 from servicevault.tabular.records import BOOLEAN, DATE, DATETIME, JSON, NUMBER, TEXT, TIME
+from servicevault.wording import say
 
 MOST_DIGITS = 1_000  # a Decimal like 1e1000000 takes minutes to become an integer
 MOST_DECIMALS = 16_383  # of a numeric, PostgreSQL docs 8.1.2
@@ -56,13 +57,15 @@ def parse(kind: str, text: str | None, options: ReadOptions, *, hint: str = TEXT
 def _number(text: str, options: ReadOptions, hint: str) -> Decimal:
     plain = text if hint == NUMBER else _with_point(text, options)
     if not NUMBER_TEXT.fullmatch(plain):
-        raise CellRefused(f"{shown(text)} is not a number.")
+        raise CellRefused(say("{text} is not a number.", text=shown(text)))
     if len(plain) > MOST_DIGITS or abs(int((re.search(r"[eE](.*)", plain) or [0, 0])[1])) > MOST_DIGITS:
-        raise CellRefused(f"{shown(text)} has more than {MOST_DIGITS:,} digits.")
+        raise CellRefused(
+            say("{text} has more than {most_digits:,} digits.", text=shown(text), most_digits=MOST_DIGITS)
+        )
     try:
         return Decimal(plain)
     except InvalidOperation as error:
-        raise CellRefused(f"{shown(text)} is not a number.") from error
+        raise CellRefused(say("{text} is not a number.", text=shown(text))) from error
 
 
 def _with_point(text: str, options: ReadOptions) -> str:
@@ -72,7 +75,13 @@ def _with_point(text: str, options: ReadOptions) -> str:
             text = found[0].replace(separator, "") + text[found.end() :]
     if options.decimal_separator != ".":
         if "." in text:
-            raise CellRefused(f"{shown(text)} has a point; the decimal separator is {options.decimal_separator!r}.")
+            raise CellRefused(
+                say(
+                    "{text} has a point; the decimal separator is {decimal_separator!r}.",
+                    text=shown(text),
+                    decimal_separator=options.decimal_separator,
+                )
+            )
         text = text.replace(options.decimal_separator, ".")
     return text
 
@@ -80,9 +89,9 @@ def _with_point(text: str, options: ReadOptions) -> str:
 def _integer(text: str, options: ReadOptions, hint: str) -> int:
     number = _number(text, options, hint)
     if hint != NUMBER and not re.fullmatch(r"[+-]?\d+", _with_point(text, options)):
-        raise CellRefused(f"{shown(text)} is not a whole number.")
+        raise CellRefused(say("{text} is not a whole number.", text=shown(text)))
     if number != number.to_integral_value():
-        raise CellRefused(f"{shown(text)} is not a whole number.")
+        raise CellRefused(say("{text} is not a whole number.", text=shown(text)))
     return int(number)
 
 
@@ -92,14 +101,16 @@ def _boolean(text: str, _options: ReadOptions, _hint: str) -> bool:
         return True
     if word in FALSE_WORDS:
         return False
-    raise CellRefused(f"{shown(text)} is neither true nor false. Known words: true, false, yes, no, on, off, 1, 0.")
+    raise CellRefused(
+        say("{text} is neither true nor false. Known words: true, false, yes, no, on, off, 1, 0.", text=shown(text))
+    )
 
 
 def _date(text: str, options: ReadOptions, hint: str) -> date:
     moment = _moment(text, options, hint)
     if isinstance(moment, datetime):
         if moment.time() != time(0):
-            raise CellRefused(f"{shown(text)} has a time of day; a date is wanted.")
+            raise CellRefused(say("{text} has a time of day; a date is wanted.", text=shown(text)))
         return moment.date()
     return moment
 
@@ -118,7 +129,9 @@ def _moment(text: str, options: ReadOptions, hint: str) -> date | datetime:
     if wanted == "auto":
         order = date_order([text])
         if order == "ambiguous":
-            raise CellRefused(f"{shown(text)} can be two dates. Choose the date format.", code="ambiguous_date")
+            raise CellRefused(
+                say("{text} can be two dates. Choose the date format.", text=shown(text)), code="ambiguous_date"
+            )
         separator = (WRITTEN_DATE.match(text) or [""] * 3)[2]
         wanted = {"DMY": f"DD{separator}MM{separator}YYYY", "MDY": f"MM{separator}DD{separator}YYYY"}.get(order, "iso")
     try:
@@ -126,7 +139,7 @@ def _moment(text: str, options: ReadOptions, hint: str) -> date | datetime:
             return date.fromisoformat(text) if len(text) <= 10 else datetime.fromisoformat(text)
         found = datetime.strptime(text, _strptime(wanted))
     except (ValueError, OverflowError) as error:
-        raise CellRefused(f"{shown(text)} is not a date of the form {wanted}.") from error
+        raise CellRefused(say("{text} is not a date of the form {wanted}.", text=shown(text), wanted=wanted)) from error
     return found if "H" in wanted else found.date()
 
 
@@ -138,18 +151,18 @@ def _time(text: str, _options: ReadOptions, _hint: str) -> time:
     try:
         return time.fromisoformat(text)
     except ValueError as error:
-        raise CellRefused(f"{shown(text)} is not a time of day like 14:30:00.") from error
+        raise CellRefused(say("{text} is not a time of day like 14:30:00.", text=shown(text))) from error
 
 
 def _json(text: str, _options: ReadOptions, hint: str) -> Any:
     try:
         return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise CellRefused(f"{shown(text)} is not JSON.") from error
+        raise CellRefused(say("{text} is not JSON.", text=shown(text))) from error
 
 
 def _refuse_constant(word: str) -> None:
-    raise CellRefused(f"{word} is not a number of JSON.")
+    raise CellRefused(say("{word} is not a number of JSON.", word=word))
 
 
 PARSERS = {

@@ -30,14 +30,15 @@ from servicevault.tabular.records import (
     Sheet,
 )
 from servicevault.tabular.spreadsheet import Cell, Package, Range, Row, plain_number
+from servicevault.wording import say, say_count
 
 OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 MOST_NOTICES = 100
 SHOWN_CELLS = 10
 PROBLEMS = {
-    "formula_without_value": "The formula has no saved value. Open the workbook in Excel, save it, send it again.",
-    "cell_error": "The cell holds an error value.",
-    "missing_text": "The workbook is damaged: the cell names a text that is not there.",
+    "formula_without_value": say("The formula has no saved value. Open the workbook in Excel, save it, send it again."),
+    "cell_error": say("The cell holds an error value."),
+    "missing_text": say("The workbook is damaged: the cell names a text that is not there."),
 }
 
 
@@ -55,7 +56,7 @@ class Xlsx(Format):
         """A zip archive with the parts of a workbook."""
         if not head.data.startswith(ZIP_MAGICS):
             return ""
-        return "a zip archive with the parts of a workbook" if is_workbook(_members(head)) else ""
+        return say("a zip archive with the parts of a workbook") if is_workbook(_members(head)) else ""
 
     def inspect(self, stream: IO[bytes], options: ReadOptions, limits: Limits, found: Detection) -> Detection:
         """List the sheets with their size and first cells; the first visible one is chosen."""
@@ -102,12 +103,14 @@ class Xls(Format):
         head.stream.seek(0)
         content = head.stream.read()
         if "EncryptedPackage".encode("utf-16-le") in content:
-            raise FileRejected("The workbook is protected by a password. Remove the password and send it again.")
+            raise FileRejected(say("The workbook is protected by a password. Remove the password and send it again."))
         if "_VBA_PROJECT".encode("utf-16-le") in content:
-            raise FileRejected("The workbook holds macros. Save it as .xlsx without macros and send it again.")
+            raise FileRejected(say("The workbook holds macros. Save it as .xlsx without macros and send it again."))
         if "Workbook".encode("utf-16-le") not in content and "Book".encode("utf-16-le") not in content:
-            raise FileRejected("The file is an old Office document, but no Excel workbook.")
-        return "an Office container with a workbook"
+            raise FileRejected(
+                say("The file is an old Office document, but no Excel workbook. Save the table as .xlsx and send that.")
+            )
+        return say("an Office container with a workbook")
 
     def inspect(self, stream: IO[bytes], options: ReadOptions, limits: Limits, found: Detection) -> Detection:
         """List the sheets with their size and first cells."""
@@ -148,9 +151,13 @@ def _open_xls(stream: IO[bytes]) -> python_calamine.CalamineWorkbook:
     try:
         return python_calamine.CalamineWorkbook.from_filelike(stream)
     except python_calamine.PasswordError as error:
-        raise FileRejected("The workbook is protected by a password. Remove the password, send it again.") from error
+        raise FileRejected(
+            say("The workbook is protected by a password. Remove the password, send it again.")
+        ) from error
     except (python_calamine.CalamineError, OSError, ValueError) as error:
-        raise FileRejected(f"The workbook is damaged: {str(error)[:200]}. Save it as .xlsx and send it.") from error
+        raise FileRejected(
+            say("The workbook is damaged: {error}. Save it as .xlsx and send it.", error=str(error)[:200])
+        ) from error
 
 
 def _typed(value: Any) -> Cell:
@@ -174,14 +181,21 @@ def _typed(value: Any) -> Cell:
 def _with_sheets(found: Detection, sheets: tuple[Sheet, ...], options: ReadOptions) -> Detection:
     names, hidden = [sheet.name for sheet in sheets], [sheet.hidden for sheet in sheets]
     if not sheets:
-        raise FileRejected("The workbook has no sheet with cells.")
+        raise FileRejected(say("The workbook has no sheet with cells. Send one that holds a table."))
     chosen = _chosen(names, hidden, options)
     found = replace(found, sheets=sheets, sheet=names[chosen])
     if sum(not each for each in hidden) > 1:
-        message = f"The workbook has {len(sheets)} sheets; `{names[chosen]}` is read."
+        message = say_count(
+            "The workbook has {count} sheet; `{chosen}` is read.",
+            "The workbook has {count} sheets; `{chosen}` is read.",
+            len(sheets),
+            chosen=names[chosen],
+        )
         found = with_notices(found, Notice("several_sheets", message))
     if hidden[chosen]:
-        found = with_notices(found, Notice("hidden_sheet", f"The sheet `{names[chosen]}` is hidden."))
+        found = with_notices(
+            found, Notice("hidden_sheet", say("The sheet `{chosen}` is hidden.", chosen=names[chosen]))
+        )
     return found
 
 
@@ -192,13 +206,19 @@ def _chosen(names: list[str], hidden: list[bool], options: ReadOptions) -> int:
         return options.sheet
     if options.sheet in names:
         return names.index(str(options.sheet))
-    raise FileRejected(f"There is no sheet {options.sheet!r}. There is: {', '.join(names[:20])}.")
+    raise FileRejected(
+        say("There is no sheet {sheet!r}. There is: {names}.", sheet=options.sheet, names=", ".join(names[:20]))
+    )
 
 
 def _reading(rows: Iterable[Row], merged: list[Range], options: ReadOptions, limits: Limits) -> Reading:
     reading = Reading([], iter(()))
     if merged and not options.fill_merged:
-        message = f"{len(merged)} merged ranges: the value stands in the first cell, the others are NULL."
+        message = say_count(
+            "{count} merged range: the value stands in the first cell, the others are NULL.",
+            "{count} merged ranges: the value stands in the first cell, the others are NULL.",
+            len(merged),
+        )
         reading.notices.append(Notice("merged_cells", message, merged[0].top + 1))
     if merged and options.fill_merged:
         rows = _filled(rows, merged)
@@ -242,7 +262,9 @@ def _records(rows: Iterator[Row], options: ReadOptions, limits: Limits, reading:
         if row.hidden:
             hidden += 1
             if hidden <= MOST_NOTICES:
-                reading.notices.append(Notice("hidden_row", f"Row {row.number} is hidden; it is read.", row.number))
+                reading.notices.append(
+                    Notice("hidden_row", say("Row {row} is hidden; it is read.", row=row.number), row.number)
+                )
         yield _record(row, number, reading.headers)
 
 
@@ -254,7 +276,12 @@ def _record(row: Row, number: int, names: list[str]) -> Record:
     listed = _listed(row.cells)
     problems = []
     if len(listed) > len(names):
-        message = f"{len(listed)} cells, but the header has {len(names)}."
+        message = say_count(
+            "{count} cell, but the header has {names}.",
+            "{count} cells, but the header has {names}.",
+            len(listed),
+            names=len(names),
+        )
         problems.append(Problem("too_many_columns", message))
     hints = {}
     for at, cell in row.cells.items():

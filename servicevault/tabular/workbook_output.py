@@ -15,6 +15,7 @@ from servicevault.tabular.containers import new_member
 from servicevault.tabular.errors import RowNotWritable
 from servicevault.tabular.options import WriteOptions
 from servicevault.tabular.values import render
+from servicevault.wording import say, say_count
 
 DATA_ROWS = 1_048_575  # Excel's 1,048,576 less the header
 CELL_CHARS = 32_767  # Excel refuses longer texts
@@ -87,7 +88,9 @@ def _write_sheet(
     number, parts, chars = 0, list[str](), 0
     for number, row in enumerate(itertools.chain(ahead, iterator), start=1):
         if number > DATA_ROWS:
-            raise RowNotWritable(f"An Excel sheet ends at {DATA_ROWS:,} rows. Split the rows or choose CSV.")
+            raise RowNotWritable(
+                say("An Excel sheet ends at {data_rows:,} rows. Split the rows or choose CSV.", data_rows=DATA_ROWS)
+            )
         cells = [_cell(value, number, columns[at], options) for at, value in enumerate(row)]
         parts.append(f'<row r="{line + number}">{"".join(cells)}</row>')
         chars += len(parts[-1])
@@ -131,8 +134,14 @@ def _cell(value: Any, number: int, column: str, options: WriteOptions) -> str:
     assert text is not None
     if len(text) > CELL_CHARS:
         raise RowNotWritable(
-            f"Row {number:,}, column `{column}`: {len(text):,} characters; an Excel cell holds {CELL_CHARS:,}. "
-            "Choose CSV or JSON."
+            say_count(
+                "Row {number:,}, column `{column}`: {count} character; an Excel cell holds {cell_chars:,}. Choose CSV or JSON.",
+                "Row {number:,}, column `{column}`: {count:,} characters; an Excel cell holds {cell_chars:,}. Choose CSV or JSON.",
+                len(text),
+                number=number,
+                column=column,
+                cell_chars=CELL_CHARS,
+            )
         )
     return _text(text, 0)
 

@@ -19,6 +19,7 @@ from servicevault.tabular.records import Detection, Notice, Reading, RecordPath
 from servicevault.tabular.text_output import encoded
 from servicevault.tabular.trees import WHOLE, Element, plain_path, read_tree
 from servicevault.tabular.values import render
+from servicevault.wording import say
 
 CHUNK = 256 * 1024
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -41,17 +42,17 @@ class Xml(Format):
 
     def recognise(self, head: Head) -> str:
         """An angle bracket that opens a declaration, a comment or an element."""
-        return "it begins with <" if re.match(r"\s*<[?!A-Za-z_]", head.text) else ""
+        return say("it begins with <") if re.match(r"\s*<[?!A-Za-z_]", head.text) else ""
 
     def inspect(self, stream: IO[bytes], options: ReadOptions, limits: Limits, found: Detection) -> Detection:
         """Find the encoding it declares and the elements that repeat."""
         stream.seek(0)
         head = stream.read(64 * 1024).decode(found.encoding, "replace")
         if DOCTYPE.match(head.lstrip("\ufeff")):
-            raise FileRejected("The XML has a document type (DTD) or entities. Send it without <!DOCTYPE ...>.")
+            raise FileRejected(say("The XML has a document type (DTD) or entities. Send it without <!DOCTYPE ...>."))
         declared = DECLARED.search(head)
         if declared and not options.encoding and "mark" not in found.encoding_reason:
-            found = replace(found, encoding=declared[1].lower(), encoding_reason="the XML declaration says so")
+            found = replace(found, encoding=declared[1].lower(), encoding_reason=say("the XML declaration says so"))
         if options.record_path is not None:
             return replace(found, record_path=plain_path(options.record_path) or WHOLE)
         return _with_paths(_Elements(stream, found.encoding, limits), found)
@@ -91,7 +92,14 @@ def _cell(name: str, value: Any, number: int, options: WriteOptions) -> str:
     if found := FORBIDDEN.search(text):
         if options.encoding_errors != "replace":
             character = f"U+{ord(found[0]):04X}"
-            raise RowNotWritable(f"Row {number:,}, column `{name}`: XML cannot hold {character}. Choose JSON or CSV.")
+            raise RowNotWritable(
+                say(
+                    "Row {number:,}, column `{name}`: XML cannot hold {character}. Choose JSON or CSV.",
+                    number=number,
+                    name=name,
+                    character=character,
+                )
+            )
         text = FORBIDDEN.sub("\ufffd", text)
     # A bare CR would be read back as a line feed.
     return f"<{name}>{escape(text, {chr(13): '&#13;'})}</{name}>"
@@ -116,7 +124,7 @@ def _distinct(names: Iterable[str]) -> list[str]:
 def _with_paths(elements: _Elements, found: Detection) -> Detection:
     counts, are_plain, has_script = elements.count()
     if has_script:
-        raise FileRejected("The XML holds a script or a style sheet that runs one. Send the data alone.")
+        raise FileRejected(say("The XML holds a script or a style sheet that runs one. Send the data alone."))
     root = next(iter(counts))
     # Records repeat in a place that exists once; a lone one is an element with fields.
     lists = {
@@ -137,7 +145,12 @@ def _with_paths(elements: _Elements, found: Detection) -> Detection:
     if len(paths) == 1:
         return found
     others = ", ".join(f"`{each.path}` ({each.count:,})" for each in paths[1:6])
-    message = f"Records are read from `{paths[0].path}` ({paths[0].count:,}). Also there: {others}."
+    message = say(
+        "Records are read from `{path}` ({count:,}). Also there: {others}.",
+        path=paths[0].path,
+        count=paths[0].count,
+        others=others,
+    )
     return with_notices(found, Notice("several_record_paths", message))
 
 
@@ -155,14 +168,19 @@ class _Elements:
         for event, element in _parsed(self._stream, self._encoding):
             if not isinstance(element.tag, str):
                 if element.tag is etree.Entity:
-                    raise FileRejected(f"The XML uses an entity in line {element.sourceline}. Send it without.")
+                    raise FileRejected(
+                        say(
+                            "The XML uses an entity in line {sourceline}. Send it without.",
+                            sourceline=element.sourceline,
+                        )
+                    )
                 continue
             if event == "start":
                 if not names and element.getroottree().docinfo.doctype:
-                    raise FileRejected("The XML has a document type (DTD). Send it without <!DOCTYPE ...>.")
+                    raise FileRejected(say("The XML has a document type (DTD). Send it without <!DOCTYPE ...>."))
                 names.append(_local(element.tag))
                 if len(names) > self._limits.nesting:
-                    message = f"The XML is nested deeper than {self._limits.nesting} levels."
+                    message = say("The XML is nested deeper than {nesting} levels.", nesting=self._limits.nesting)
                     raise FileRejected(message, line=element.sourceline or 0)
                 yield event, element, names
             else:
@@ -184,7 +202,11 @@ class _Elements:
                         are_plain.add(path)
                     are_plain.discard(path.rpartition(".")[0])
                     if len(counts) > self._limits.columns * 10:
-                        raise FileRejected("The XML has too many different elements to be a table.")
+                        raise FileRejected(
+                            say(
+                                "The XML has too many different elements to be a table. Send rows with the same elements."
+                            )
+                        )
             else:
                 _forget(element)
         return counts, are_plain, has_script
@@ -224,11 +246,18 @@ def _parsed(stream: IO[bytes], encoding: str) -> Iterator[tuple[str, Any]]:
         parser.close()
         yield from parser.read_events()
     except LookupError as error:
-        raise FileRejected(f"The XML says its encoding is {encoding}, which nobody knows.") from error
+        raise FileRejected(
+            say(
+                "The XML says its encoding is {encoding}, which nobody knows. Save it as UTF-8 and send that.",
+                encoding=encoding,
+            )
+        ) from error
     except etree.XMLSyntaxError as error:
         line = error.lineno or 0
         cause = re.sub(r"\s+", " ", error.msg or "it ends too early")[:200]
-        raise FileRejected(f"The XML cannot be read at line {line}: {cause}.", line=line) from error
+        raise FileRejected(
+            say("The XML cannot be read at line {line}: {cause}.", line=line, cause=cause), line=line
+        ) from error
 
 
 def _local(tag: str) -> str:

@@ -20,6 +20,7 @@ from servicevault.tabular.records import Detection, Reading
 from servicevault.tabular.text_output import TextOutput
 from servicevault.tabular.trees import WHOLE, Element, inspect_tree, mapping_of, plain_path, read_tree
 from servicevault.tabular.values import Numeral, to_json
+from servicevault.wording import say
 
 CORE = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "seq", "map")}
 NULLS = {"", "~", "null", "Null", "NULL"}
@@ -50,7 +51,7 @@ class Yaml(Format):
     def recognise(self, head: Head) -> str:
         """A document mark, a list of mappings, or a name followed by an indented list."""
         found = BEGINS_YAML.match(head.text)
-        return f"it begins with {found[1].strip().splitlines()[0]}" if found else ""
+        return say("it begins with {line}", line=found[1].strip().splitlines()[0]) if found else ""
 
     def inspect(self, stream: IO[bytes], options: ReadOptions, limits: Limits, found: Detection) -> Detection:
         """Find where records repeat."""
@@ -127,8 +128,10 @@ class _Documents:
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 1 if mark else 0
-            problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it is no YAML"
-            raise FileRejected(f"The YAML cannot be read at line {line}: {problem}.", line=line) from error
+            problem = getattr(error, "problem", None) or getattr(error, "reason", None) or say("it is no YAML")
+            raise FileRejected(
+                say("The YAML cannot be read at line {line}: {problem}.", line=line, problem=problem), line=line
+            ) from error
 
     def elements(self, wanted: str | None) -> Iterator[Element]:
         """Yield each element of each list that is reached through mappings, and the mapping at the wanted path."""
@@ -200,7 +203,7 @@ class _Documents:
         if isinstance(event, events.AliasEvent):
             return str(self._repeated(event)[0])
         if not isinstance(event, events.ScalarEvent):
-            self._refuse(event, "a name is a list or a mapping")
+            self._refuse(event, say("a name is a list or a mapping"))
         if event.anchor:
             self._anchors[event.anchor] = event.value, len(event.value)
         return str(event.value)
@@ -208,24 +211,30 @@ class _Documents:
     def _repeated(self, event: events.AliasEvent) -> Node:
         anchor = event.anchor or ""
         if anchor not in self._anchors:
-            self._refuse(event, f"the alias *{anchor} names nothing before it")
+            self._refuse(event, say("the alias *{anchor} names nothing before it", anchor=anchor))
         value, size = self._anchors[anchor]
         read = event.end_mark.index if event.end_mark else 0
         self._expanded += size
         if self._expanded > ALIAS_ALLOWANCE + self._limits.alias_expansion * read:
-            self._refuse(event, f"its aliases repeat more than {self._limits.alias_expansion} times its size")
+            self._refuse(
+                event,
+                say(
+                    "its aliases repeat more than {alias_expansion} times its size",
+                    alias_expansion=self._limits.alias_expansion,
+                ),
+            )
         return value, size
 
     def _check(self, event: events.Event, depth: int) -> None:
         if depth > self._limits.nesting:
-            self._refuse(event, f"it is nested deeper than {self._limits.nesting} levels")
+            self._refuse(event, say("it is nested deeper than {nesting} levels", nesting=self._limits.nesting))
         tag = getattr(event, "tag", None)
         if tag is not None and tag != "!" and tag not in CORE:
-            self._refuse(event, f"the tag {tag} is none of the core types")
+            self._refuse(event, say("the tag {tag} is none of the core types", tag=tag))
 
     def _refuse(self, event: events.Event, cause: str) -> NoReturn:
         line = event.start_mark.line + 1 if event.start_mark else 0
-        raise FileRejected(f"The YAML is refused at line {line}: {cause}.", line=line)
+        raise FileRejected(say("The YAML is refused at line {line}: {cause}.", line=line, cause=cause), line=line)
 
 
 def _scalar(event: events.ScalarEvent) -> Any:

@@ -16,6 +16,7 @@ from permissions import approvals, policy, tables
 from servicevault.models.tickets import Status
 from servicevault.notifications import telling
 from servicevault.web.tickets import STATUS_LOOKS
+from servicevault.wording import say
 
 register = template.Library()
 
@@ -28,14 +29,14 @@ GATES: dict[str, Callable[[Any], bool]] = {
 }
 # address name, words, icon, page permission (agents and super admins where none is named)
 ENTRIES = (
-    ("home", "Home", "home", None),
-    ("ticket_list", "Tickets", "ticket", ""),
-    ("import", "Import", "database-import", "pages.import.manage"),
-    ("data_import", "Data import", "file-import", "pages.settings.data_import"),
-    ("data_export", "Data export", "download", "pages.settings.data_export"),
-    ("approval_list", "Approvals", "user-check", "pages.approvals"),
-    ("audit", "Audit", "history", "pages.audit"),
-    ("admin:index", "Administration", "settings", "superuser"),
+    ("home", say("Home"), "home", None),
+    ("ticket_list", say("Tickets"), "ticket", ""),
+    ("import", say("Import"), "database-import", "pages.import.manage"),
+    ("data_import", say("Data import"), "file-import", "pages.settings.data_import"),
+    ("data_export", say("Data export"), "download", "pages.settings.data_export"),
+    ("approval_list", say("Approvals"), "user-check", "pages.approvals"),
+    ("audit", say("Audit"), "history", "pages.audit"),
+    ("admin:index", say("Administration"), "settings", "superuser"),
 )
 
 

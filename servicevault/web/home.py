@@ -14,6 +14,7 @@ from importer.operations.progress import listed
 from permissions import policy
 from servicevault.models import Account, Ticket, TicketComment, TimeEntry, User
 from servicevault.web.pages import PageRequest, members_only
+from servicevault.wording import say
 
 
 @members_only
@@ -40,21 +41,21 @@ def _tiles(user: Any) -> list[dict[str, Any]]:
     entries = policy.restrict(TimeEntry.objects.filter(deleted_at=None), user)
     people = policy.restrict(User.objects.filter(is_visible=True), user)
     return [
-        {"label": "Accounts", "icon": "building", "count": policy.restrict(Account.objects.all(), user).count()},
-        {"label": "People", "icon": "users", "count": people.count()},
+        {"label": say("Accounts"), "icon": "building", "count": policy.restrict(Account.objects.all(), user).count()},
+        {"label": say("People"), "icon": "users", "count": people.count()},
         {
-            "label": "Tickets",
+            "label": say("Tickets"),
             "icon": "ticket",
             "count": policy.restrict(Ticket.objects.filter(deleted_at=None), user).count(),
             "url": "ticket_list",
         },
         {
-            "label": "Comments",
+            "label": say("Comments"),
             "icon": "message",
             "count": policy.restrict(TicketComment.objects.all(), user).count(),
         },
         {
-            "label": "Minutes worked",
+            "label": say("Minutes worked"),
             "icon": "clock-hour-4",
             "count": entries.aggregate(minutes=Sum("duration"))["minutes"] or 0,
         },

@@ -10,6 +10,8 @@ from django.core import signing
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.serializers.json import DjangoJSONEncoder
 
+from servicevault.wording import say
+
 
 def seal(kind: str, user: Any, values: Mapping[str, Any]) -> str:
     """The values, signed for this purpose and this person. They can be read by whoever holds the text."""
@@ -25,7 +27,7 @@ def unseal(kind: str, user: Any, sealed: str) -> dict[str, Any]:
     try:
         found = signing.loads(sealed, salt=_salt(kind))
     except signing.BadSignature:
-        raise SuspiciousOperation(f"The signature of “{kind}” is not ours.") from None
+        raise SuspiciousOperation(say("The signature of “{kind}” is not ours.", kind=kind)) from None
     if found["user"] != str(user.pk):
         raise PermissionDenied
     return dict(found["values"])

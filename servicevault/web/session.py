@@ -11,19 +11,22 @@ from django.http import HttpRequest, HttpResponse
 from permissions import audit
 from servicevault.api.limits import spend
 from servicevault.web.addresses import client_address
+from servicevault.wording import say
 
 
 class LogInForm(AuthenticationForm):
     """Django's form with our words; the backend takes a username or an e-mail address."""
 
     error_messages = {
-        "invalid_login": "That name and password do not belong together. Both are case-sensitive, an e-mail address is not.",
-        "inactive": "This account is switched off. Ask an administrator.",
+        "invalid_login": say(
+            "That name and password do not belong together. Both are case-sensitive, an e-mail address is not."
+        ),
+        "inactive": say("This account is switched off. Ask an administrator."),
     }
 
     def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
-        self.fields["username"].label = "Username or e-mail"
+        self.fields["username"].label = say("Username or e-mail")
         for name, field in self.fields.items():
             field.widget.attrs["class"] = "form-control"
             if self.is_bound and self.errors:

@@ -23,6 +23,7 @@ from servicevault.web.listing import page_of, plain_text
 from servicevault.web.origins import Origin, found_by_source, origins_of
 from servicevault.web.pages import PageRequest, members_only, render_page
 from servicevault.web.ticket_filters import export_filters
+from servicevault.wording import say
 
 ROWS = 25
 COMMENTS = 100
@@ -213,7 +214,7 @@ def _speaker(comment: TicketComment) -> str:
     return (
         comment.author_name
         or comment.author_email
-        or {"agent": "An agent", "customer": "The customer"}.get(comment.author_kind, "The system")
+        or {"agent": say("An agent"), "customer": say("The customer")}.get(comment.author_kind, say("The system"))
     )
 
 

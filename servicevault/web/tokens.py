@@ -13,8 +13,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from permissions.tokens import ApiToken
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
-LIFETIMES = [("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "until it is revoked")]
+LIFETIMES = [("30", say("30 days")), ("90", say("90 days")), ("365", say("a year")), ("", say("until it is revoked"))]
 MOST_TOKENS = 50
 
 
@@ -23,7 +24,7 @@ class TokenForm(forms.Form):
         max_length=100, widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"})
     )
     days = forms.ChoiceField(
-        label="Valid for",
+        label=say("Valid for"),
         choices=LIFETIMES,
         required=False,
         initial="90",
@@ -44,7 +45,9 @@ def tokens(request: PageRequest) -> HttpResponse:
         status = 422
         if form.is_valid():
             if mine.filter(revoked_at=None).count() >= MOST_TOKENS:
-                form.add_error(None, f"You have {MOST_TOKENS} tokens. Revoke one you no longer need.")
+                form.add_error(
+                    None, say("You have {most_tokens} tokens. Revoke one you no longer need.", most_tokens=MOST_TOKENS)
+                )
             else:
                 days = form.cleaned_data["days"]
                 made, text = ApiToken.objects.make(
@@ -69,5 +72,7 @@ def revoke(request: PageRequest, pk: Any) -> HttpResponse:
     """Refuse one of the person's tokens from now on."""
     token = get_object_or_404(ApiToken.objects.filter(user=request.user), pk=pk)
     token.revoke()
-    messages.success(request, f"“{token.name}” is revoked: programs that use it are refused from now on.")
+    messages.success(
+        request, say("“{token}” is revoked: programs that use it are refused from now on.", token=token.name)
+    )
     return redirect("tokens")

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from servicevault.api.views import PageParameters
+from servicevault.wording import say
 from templates_registry import signing
 from templates_registry.models import Template as StoredTemplate
 from templates_registry.operations.exchange import files_of
@@ -88,7 +89,7 @@ class ApplyBody(serializers.Serializer[Any]):
     def validate_variant(self, value: Any) -> Any:
         listed = list(value.values()) if isinstance(value, dict) else [value]
         if not all(item is None or isinstance(item, str) for item in listed):
-            raise serializers.ValidationError("One name, or a name by query, is expected.")
+            raise serializers.ValidationError(say("One name, or a name by query, is expected."))
         return value
 
 

@@ -20,6 +20,7 @@ from importer.api.query_shapes import Query, without_trees
 from permissions import policy
 from servicevault.api.documents import Message, envelope
 from servicevault.api.views import listed
+from servicevault.wording import say
 from templates_registry import operations
 from templates_registry.api import shapes
 from templates_registry.api.failures import linted
@@ -69,7 +70,7 @@ class Templates(TemplateApi):
         policy.require(request.user, MANAGE)
         template = operations.create(_definition(request), by=request.user)
         return Response(
-            {"message": "The template is stored.", "template": shapes.TemplateShown(template).data}, status=201
+            {"message": say("The template is stored."), "template": shapes.TemplateShown(template).data}, status=201
         )
 
 
@@ -86,14 +87,14 @@ class OneTemplate(TemplateApi):
         """Give the template another definition; profiles keep their copies."""
         policy.require(request.user, MANAGE)
         template = operations.update(self.template(pk), _definition(request), by=request.user)
-        return Response({"message": "The template is changed.", "template": shapes.TemplateShown(template).data})
+        return Response({"message": say("The template is changed."), "template": shapes.TemplateShown(template).data})
 
     @extend_schema(operation_id="delete_template", responses={200: Message}, tags=["templates"])
     def delete(self, request: Request, pk: UUID) -> Response:
         """Delete the template; profiles that were made of it keep their queries."""
         policy.require(request.user, MANAGE)
         operations.delete(self.template(pk))
-        return Response({"message": "The template is deleted."})
+        return Response({"message": say("The template is deleted.")})
 
 
 class Format(serializers.Serializer[Any]):
@@ -151,11 +152,11 @@ class Import(TemplateApi):
         policy.require(request.user, MANAGE)
         sent = request.FILES.get("file")
         if sent is None:
-            raise serializers.ValidationError({"file": ["Send the file as the form field “file”."]})
+            raise serializers.ValidationError({"file": [say("Send the file as the form field “file”.")]})
         if (sent.size or 0) > MOST_BYTES:
-            raise serializers.ValidationError({"file": ["A pack has at most 5 MB."]})
+            raise serializers.ValidationError({"file": [say("A pack has at most 5 MB.")]})
         found = operations.import_template(sent.read(), sent.name or "template", by=request.user)
-        words = "The template is stored." if found.created else "The template is replaced."
+        words = say("The template is stored.") if found.created else say("The template is replaced.")
         return Response(
             {
                 "message": words,
@@ -212,7 +213,7 @@ class ProfileTemplate(TemplateApi):
         found.profile.refresh_from_db()
         return Response(
             {
-                "message": f"“{found.template.name}” is applied.",
+                "message": say("“{template}” is applied.", template=found.template.name),
                 "profile": shown([found.profile], request.user)[0],
                 "queries": [Query(query).data for query in found.queries],
                 "fit": found.report.as_dict() if found.report else None,
@@ -224,7 +225,7 @@ class ProfileTemplate(TemplateApi):
     def delete(self, request: Request, pk: UUID) -> Response:
         """Part the profile from its template; its queries stay."""
         operations.remove(self.profile(pk, "change"))
-        return Response({"message": "The template is removed; the queries stay."})
+        return Response({"message": say("The template is removed; the queries stay.")})
 
 
 class Detect(TemplateApi):
@@ -299,11 +300,11 @@ class SaveAsTemplate(TemplateApi):
         policy.require(request.user, MANAGE)
         template = operations.save_as_template(profile, by=request.user, **self.body(shapes.SaveBody))
         return Response(
-            {"message": "The template is stored.", "template": shapes.TemplateShown(template).data}, status=201
+            {"message": say("The template is stored."), "template": shapes.TemplateShown(template).data}, status=201
         )
 
 
 def _definition(request: Request) -> dict[str, Any]:
     if not isinstance(request.data, dict):
-        raise serializers.ValidationError({"": ["An object is expected."]})
+        raise serializers.ValidationError({"": [say("An object is expected.")]})
     return dict(request.data)

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from importer.errors import PackError
+from servicevault.wording import say
 from templates_registry import notation, signing
 from templates_registry.files import MAIN, MAX_TOTAL, PackFiles, read_zip, to_zip
 from templates_registry.lint import Finding, LintFailed, LintReport, lint_pack, lint_text
@@ -49,7 +50,9 @@ def export_template(template: Template, format: Format = "zip") -> Exported:
     """The template as a file; importing it and exporting again gives the same bytes."""
     if format not in _CONTENT_TYPES:
         raise PackError(
-            f"“{format}” is no format of templates.", hint="Use json, yaml or zip.", code="validation_error"
+            say("“{format}” is no format of templates.", format=format),
+            hint=say("Use json, yaml or zip."),
+            code="validation_error",
         )
     name = f"{slugify(template.platform)}-{template.version}.{format}"
     if format == "json":
@@ -58,8 +61,11 @@ def export_template(template: Template, format: Format = "zip") -> Exported:
         content = _source(template).encode()
     elif not is_pack(template):
         raise PackError(
-            f"“{template.name}” has no tests, and a pack without is refused wherever it is installed.",
-            hint="Export it as yaml or json, or write tests with manage.py pack init.",
+            say(
+                "“{template}” has no tests, and a pack without is refused wherever it is installed.",
+                template=template.name,
+            ),
+            hint=say("Export it as yaml or json, or write tests with manage.py pack init."),
             code="validation_error",
         )
     else:
@@ -89,12 +95,18 @@ def import_template(content: bytes, filename: str, *, by: Any = None) -> Importe
         return install(read_zip(content), by=by)
     if kind not in (".json", ".yaml", ".yml"):
         raise PackError(
-            f"“{filename[:80]}” is no template.", hint="Choose a .json, .yaml or .zip file.", code="validation_error"
+            say("“{filename}” is no template.", filename=filename[:80]),
+            hint=say("Choose a .json, .yaml or .zip file."),
+            code="validation_error",
         )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise PackError(f"{filename[:80]} is not UTF-8.", code="validation_error") from None
+        raise PackError(
+            say("{filename} is not UTF-8.", filename=filename[:80]),
+            hint=say("Save it as UTF-8."),
+            code="validation_error",
+        ) from None
     report = lint_text(text, filename)
     if not report.valid:
         raise LintFailed(report)
@@ -111,18 +123,23 @@ def install(files: PackFiles, *, by: Any = None) -> Imported:
     signature = signing.check(files)
     if signature is not None and not signature.valid:
         raise PackError(
-            "The signature does not belong to these files.",
-            hint="Get the pack again from whoever signed it.",
+            say("The signature does not belong to these files."),
+            hint=say("Get the pack again from whoever signed it."),
             where="signature",
         )
     found = _store(files, report, notation.read(files.main).data, by)
-    who = getattr(by, "name", "") or "the command line"
+    who = getattr(by, "name", "") or say("the command line")
     if signature is None:
-        return _with(found, f"The pack is not signed; {who} installed it.")
+        return _with(found, say("The pack is not signed; {who} installed it.", who=who))
     trusted = settings.IMPORT_PACK_KEYS
     if signature.key not in trusted:
         return _with(
-            found, f"Signed by “{signature.signed_by}” with a key that is not listed here; {who} installed it."
+            found,
+            say(
+                "Signed by “{signed_by}” with a key that is not listed here; {who} installed it.",
+                signed_by=signature.signed_by,
+                who=who,
+            ),
         )
     return Imported(found.template, found.created, found.warnings, signature.signed_by)
 
@@ -138,7 +155,7 @@ def lint(data: bytes | str | PackFiles, filename: str = MAIN) -> LintReport:
             data = data.decode("utf-8-sig")
         return lint_text(data, filename)
     except UnicodeDecodeError:
-        return _one_fault(filename, "This is not UTF-8.")
+        return _one_fault(filename, say("This is not UTF-8."))
     except PackError as error:
         return _one_fault(error.where or filename, str(error))
 
@@ -156,8 +173,8 @@ def fetch_pack(url: str) -> PackFiles:
     parts = urlsplit(url)
     if parts.scheme != "https" or (parts.hostname or "") not in settings.IMPORT_PACK_URLS:
         raise PackError(
-            "Packs are not fetched from there.",
-            hint="List the host in IMPORT_PACK_URLS, or download the file and upload it.",
+            say("Packs are not fetched from there."),
+            hint=say("List the host in IMPORT_PACK_URLS, or download the file and upload it."),
             code="host_not_allowed",
         )
     connection = http.client.HTTPSConnection(
@@ -168,11 +185,16 @@ def fetch_pack(url: str) -> PackFiles:
         answer = connection.getresponse()
         content = answer.read(MAX_TOTAL + 1)
     except (OSError, http.client.HTTPException):
-        raise PackError(f"{parts.hostname} did not give the pack.", hint="Try again later.") from None
+        raise PackError(
+            say("{hostname} did not give the pack.", hostname=parts.hostname), hint=say("Try again later.")
+        ) from None
     finally:
         connection.close()
     if answer.status != http.client.OK or len(content) > MAX_TOTAL:
-        raise PackError(f"{parts.hostname} answered {answer.status}, not with a pack.", hint="Check the address.")
+        raise PackError(
+            say("{hostname} answered {status}, not with a pack.", hostname=parts.hostname, status=answer.status),
+            hint=say("Check the address."),
+        )
     return read_zip(content)
 
 

@@ -13,6 +13,7 @@ from importer.errors import ImporterError
 from importer.models import ImportProfile
 from importer.operations.previews import RAW_SQL
 from permissions import audit, policy
+from servicevault.wording import say
 from templates_registry import notation
 from templates_registry.definition import parse_definition
 from templates_registry.files import MAIN, SIGNATURE, PackFiles
@@ -29,7 +30,10 @@ class SystemTemplate(ImporterError):
     code = "permission_denied"
 
     def __init__(self, template: Template) -> None:
-        super().__init__(f"“{template.name}” comes with Service Vault.", hint="Copy it and change the copy.")
+        super().__init__(
+            say("“{template}” comes with Service Vault.", template=template.name),
+            hint=say("Copy it and change the copy."),
+        )
 
 
 def templates(
@@ -114,7 +118,7 @@ def delete(template: Template) -> None:
 
 def copy(template: Template, *, name: str = "", by: Any = None) -> Template:
     """A copy that may be changed."""
-    data = {**template.definition, "name": name or f"{template.name} (copy)"}
+    data = {**template.definition, "name": name or str(say("{template} (copy)", template=template.name))}
     files = {path: content for path, content in template.files.items() if path != SIGNATURE}
     return _stored(data, *_checked(data, ""), by=by, files=files)
 
@@ -132,7 +136,9 @@ def save_as_template(
     """A template of the profile's queries, without its connection and, unless kept, without filters' values (T10)."""
     if not profile.queries.exists():
         raise ImporterError(
-            f"“{profile.name}” has no queries to save.", hint="Build one first.", code="validation_error"
+            say("“{profile}” has no queries to save.", profile=profile.name),
+            hint=say("Build one first."),
+            code="validation_error",
         )
     data = definition_of(
         profile,

@@ -15,6 +15,7 @@ from importer.models import ImportProfile
 from importer.operations.schema import kept
 from importer.sources.introspection import introspect
 from permissions import audit
+from servicevault.wording import say
 from templates_registry import detection
 from templates_registry.apply import AppliedTemplate, Strategy, apply_to_source
 from templates_registry.definition import parse_definition
@@ -107,7 +108,11 @@ def apply(
     `queries` would change, when the profile has queries and no strategy says what becomes of them.
     """
     if not template.is_active:
-        raise PackError(f"“{template.name}” is switched off.", hint="Choose another template.", code="conflict")
+        raise PackError(
+            say("“{template}” is switched off.", template=template.name),
+            hint=say("Choose another template."),
+            code="conflict",
+        )
     chosen = _variants(template, variant)
     return apply_to_source(profile, template, strategy=strategy, variants=chosen, parameters=parameters)
 
@@ -137,8 +142,8 @@ def _variants(template: Template, variant: str | Mapping[str, str] | None) -> di
     if not chosen or (not isinstance(variant, str) and len(chosen) < len(variant)):
         known = sorted({name for names in forms.values() for name in names if name})
         raise PackError(
-            f"“{template.name}” has no such variant.",
-            hint=f"Variants: {', '.join(known) or 'none'}.",
+            say("“{template}” has no such variant.", template=template.name),
+            hint=say("Variants: {known}.", known=", ".join(known) or say("none")),
             code="validation_error",
         )
     return chosen

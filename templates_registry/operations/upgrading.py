@@ -16,6 +16,7 @@ from importer.query.parsing import parse_spec
 from importer.sources.introspection import introspect
 from permissions import audit
 from servicevault import catalog
+from servicevault.wording import say, say_count
 from templates_registry import detection
 from templates_registry.apply import Keep, keep_in_profile, stored
 from templates_registry.definition import parse_definition
@@ -72,8 +73,13 @@ class Undecided(ImporterError):
     def __init__(self, conflicts: tuple[Change, ...]) -> None:
         self.conflicts = conflicts
         super().__init__(
-            f"The template and you changed {len(conflicts)} places: {', '.join(item.path for item in conflicts[:5])}.",
-            hint="Decide each: mine or theirs.",
+            say_count(
+                "The template and you changed {count} place: {places}.",
+                "The template and you changed {count} places: {places}.",
+                len(conflicts),
+                places=", ".join(item.path for item in conflicts[:5]),
+            ),
+            hint=say("Decide each: mine or theirs."),
         )
 
 
@@ -85,7 +91,9 @@ def upgrade(profile: ImportProfile) -> Upgrade:
     before = Application.objects.filter(profile=profile).select_related("template").first()
     if before is None or before.template is None:
         raise ImporterError(
-            f"“{profile.name}” has no template to upgrade from.", hint="Apply one first.", code="conflict"
+            say("“{profile}” has no template to upgrade from.", profile=profile.name),
+            hint=say("Apply one first."),
+            code="conflict",
         )
     template = before.template
     definition = parse_definition(template.definition)

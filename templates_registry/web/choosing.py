@@ -17,6 +17,7 @@ from importer.models import ImportProfile
 from importer.web.forms import zones
 from importer.web.way import go, profile_of, source_page, way_of
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 from templates_registry import operations
 from templates_registry.apply import Strategy
 from templates_registry.detection import Candidate, FitReport
@@ -24,7 +25,7 @@ from templates_registry.models import Template
 from templates_registry.operations.upgrading import Decision
 from templates_registry.platforms import platforms
 
-WHAT = "What is it?"
+WHAT = say("What is it?")
 STRATEGIES: Mapping[str, Strategy] = {"replace": "replace", "merge": "merge"}
 
 
@@ -41,9 +42,9 @@ class Option:
     def evidence(self) -> str:
         """ "9 of 9 marks found"."""
         if self.candidate is None:
-            return "none of its marks found"
+            return say("none of its marks found")
         found = sum(item.matched for item in self.candidate.evidence)
-        return f"{found} of {len(self.candidate.evidence)} marks found"
+        return say("{found} of {evidence} marks found", found=found, evidence=len(self.candidate.evidence))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -78,7 +79,15 @@ def _applied(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     except ImporterError as error:
         return _template_page(request, profile, chosen, problem=error, given=given, status=422)
     on = sum(query.enabled for query in found.queries)
-    messages.success(request, f"“{template.name}” is applied: {on} of {len(found.queries)} queries are on.")
+    messages.success(
+        request,
+        say(
+            "“{template}” is applied: {on} of {queries} queries are on.",
+            template=template.name,
+            on=on,
+            queries=len(found.queries),
+        ),
+    )
     for warning in found.warnings[:5]:
         messages.warning(request, warning)
     return go(request, "profile", profile.pk)
@@ -129,16 +138,23 @@ def _options(detection: operations.Detection, chosen: Template | None) -> list[O
     ]
 
 
+_FITS = {  # (detected, not everything is there)
+    (True, False): say("Detected {name}, {score} fit: {fitting} of {queries} queries fit."),
+    (True, True): say("Detected {name}, {score} fit: {fitting} of {queries} queries fit, {absent} not found."),
+    (False, False): say("Chosen {name}, {score} fit: {fitting} of {queries} queries fit."),
+    (False, True): say("Chosen {name}, {score} fit: {fitting} of {queries} queries fit, {absent} not found."),
+}
+
+
 def fit_sentence(detection: operations.Detection, template: Template, report: FitReport) -> str:
     """ "Detected FreeScout Platform, 98 % fit: 6 of 6 queries fit, time tracking not found"."""
     fitting = sum(query.status != "missing" for query in report.queries)
     absent = [query.name for query in report.queries if query.status == "missing"]
     candidate = next((item for found, item in detection.candidates if found == template), None)
-    verb = "Detected" if template == detection.best else "Chosen"
     hint = candidate.version_hint if candidate and len(candidate.version_hint) <= 16 else ""
-    tail = f", {', '.join(absent)} not found" if absent else ""
     name = f"{template.name} {hint}".strip()
-    return f"{verb} {name}, {report.score} % fit: {fitting} of {len(report.queries)} queries fit{tail}."
+    values = {"name": name, "score": f"{report.score} %", "fitting": fitting, "queries": len(report.queries)}
+    return _FITS[template == detection.best, bool(absent)].format(**values, absent=", ".join(absent))
 
 
 def _newer(profile: ImportProfile) -> str:
@@ -153,19 +169,19 @@ def remove_template(request: PageRequest, pk: Any) -> HttpResponse:
     """Part the profile from its template; its queries stay."""
     profile = profile_of(request, pk, "change")
     operations.remove(profile)
-    messages.success(request, "The template is removed; the queries stay.")
+    messages.success(request, say("The template is removed; the queries stay."))
     return go(request, "profile", profile.pk)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@source_page("template", "Upgrade the template")
+@source_page("template", say("Upgrade the template"))
 def upgrade_template(request: PageRequest, profile: ImportProfile) -> HttpResponse:
     """What the template's newer version changes; conflicts with a person's edits are decided one by one."""
     problem: ImporterError | None = None
     try:
         if request.method == "POST":
             found = operations.accept_upgrade(profile, _decisions(request))
-            messages.success(request, f"The template is upgraded to {found.to_version}.")
+            messages.success(request, say("The template is upgraded to {to_version}.", to_version=found.to_version))
             return go(request, "profile", profile.pk)
         found = operations.upgrade(profile)
     except operations.Undecided as error:

@@ -22,6 +22,7 @@ from permissions import policy
 from servicevault import catalog
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 from templates_registry import operations
 from templates_registry.definition import parse_definition
 from templates_registry.files import MAX_TOTAL
@@ -33,22 +34,22 @@ MANAGE = "system.configure"
 
 
 class SaveForm(StyledForm):
-    name = forms.CharField(label="Name of the template", max_length=255)
+    name = forms.CharField(label=say("Name of the template"), max_length=255)
     description = forms.CharField(required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 2}))
     keep_filter_values = forms.BooleanField(
         required=False,
-        label="Keep the values of filters",
-        help_text="Without, the next profile is asked for them: a date of yours rarely fits another desk.",
+        label=say("Keep the values of filters"),
+        help_text=say("Without, the next profile is asked for them: a date of yours rarely fits another desk."),
     )
 
 
 class UploadForm(StyledForm):
-    file = forms.FileField(label="Template or pack", help_text="A .yaml, .json or .zip file of at most 5 MB.")
+    file = forms.FileField(label=say("Template or pack"), help_text=say("A .yaml, .json or .zip file of at most 5 MB."))
 
     def clean_file(self) -> UploadedFile:
         sent: UploadedFile = self.cleaned_data["file"]
         if (sent.size or 0) > MAX_TOTAL:
-            raise forms.ValidationError("A pack has at most 5 MB.")
+            raise forms.ValidationError(say("A pack has at most 5 MB."))
         return sent
 
 
@@ -72,7 +73,7 @@ class TemplateLook:
     def formats(self) -> tuple[tuple[str, str], ...]:
         """The files it can be had as; a pack must bring its tests."""
         found = (("yaml", "YAML"), ("json", "JSON"))
-        return (*found, ("zip", "Pack (zip)")) if operations.is_pack(self.template) else found
+        return (*found, ("zip", say("Pack (zip)"))) if operations.is_pack(self.template) else found
 
 
 @members_only
@@ -143,8 +144,8 @@ def import_template(request: PageRequest) -> HttpResponse:
             report = getattr(error, "report", None)
             faults = [str(finding) for finding in report.findings] if report else [str(error)]
         else:
-            word = "installed" if found.created else "replaced"
-            messages.success(request, f"“{found.template.name}” is {word}.")
+            said = say("“{template}” is installed.") if found.created else say("“{template}” is replaced.")
+            messages.success(request, said.format(template=found.template.name))
             for warning in found.warnings[:5]:
                 messages.warning(request, warning)
             return go(request, "import_templates")
@@ -161,7 +162,7 @@ def copy_template(request: PageRequest, pk: UUID) -> HttpResponse:
     template = _template(request, pk)
     policy.require(request.user, MANAGE)
     made = operations.copy(template, by=request.user)
-    messages.success(request, f"“{made.name}” is yours to change.")
+    messages.success(request, say("“{made}” is yours to change.", made=made.name))
     return go(request, "import_templates")
 
 
@@ -179,7 +180,7 @@ def delete_template(request: PageRequest, pk: UUID) -> HttpResponse:
         except ImporterError as error:
             problem = str(error)
         else:
-            messages.success(request, f"“{name}” is deleted.")
+            messages.success(request, say("“{name}” is deleted.", name=name))
             return go(request, "import_templates")
     context = {
         "tabs": tabs(request.user, "import_templates"),
@@ -204,7 +205,9 @@ def save_as_template(request: PageRequest, pk: Any) -> HttpResponse:
         except ImporterError as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, f"“{made.name}” is a template now: apply it to other profiles, or export it.")
+            messages.success(
+                request, say("“{made}” is a template now: apply it to other profiles, or export it.", made=made.name)
+            )
             return go(request, "import_templates")
     context = way_of(request, profile, "") | {"form": form, "queries": _names(profile)}
     page = "templates_registry/save.html"

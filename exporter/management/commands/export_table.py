@@ -21,35 +21,42 @@ from exporter.operations import DataExporter, Exported
 from permissions.policy import Denied
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
+from servicevault.wording import say, say_count
 
 
 class Command(BaseCommand):
-    help = "Export a table into a file, as the person named by --as: with their rights, and written into the audit log."
+    help = say(
+        "Export a table into a file, as the person named by --as: with their rights, and written into the audit log."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("table_name")
-        parser.add_argument("--as", dest="email", required=True, metavar="EMAIL", help="whose rights count")
-        parser.add_argument("--format", default="csv", help="csv, json, jsonl, xlsx, xml or yaml")
-        parser.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="default: all that are permitted")
+        parser.add_argument("--as", dest="email", required=True, metavar="EMAIL", help=say("whose rights count"))
+        parser.add_argument("--format", default="csv", help=say("csv, json, jsonl, xlsx, xml or yaml"))
         parser.add_argument(
-            "--filters", default="", metavar="JSON", help='[{"column": "id", "operator": ">", "value": 9}]'
+            "--columns", nargs="+", default=[], metavar="NAME", help=say("default: all that are permitted")
         )
-        parser.add_argument("--search", default="", help="only rows that hold this text")
-        parser.add_argument("--sort", nargs="+", default=[], metavar="NAME", help="name, or name:desc")
-        parser.add_argument("--option", nargs="+", default=[], metavar="NAME=VALUE", help="delimiter=; row_limit=100")
         parser.add_argument(
-            "--output", default="", metavar="PATH", help="file or folder; default: the export's name here"
+            "--filters", default="", metavar="JSON", help=say('[{"column": "id", "operator": ">", "value": 9}]')
         )
-        parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+        parser.add_argument("--search", default="", help=say("only rows that hold this text"))
+        parser.add_argument("--sort", nargs="+", default=[], metavar="NAME", help=say("name, or name:desc"))
+        parser.add_argument(
+            "--option", nargs="+", default=[], metavar="NAME=VALUE", help=say("delimiter=; row_limit=100")
+        )
+        parser.add_argument(
+            "--output", default="", metavar="PATH", help=say("file or folder; default: the export's name here")
+        )
+        parser.add_argument("--json", action="store_true", help=say("print one JSON object on standard output"))
 
     def handle(self, **options: Any) -> None:
         person = get_user_model().objects.filter(email__iexact=options["email"], is_active=True).first()
         if person is None:
-            raise CommandError(f"Nobody with the address {options['email']} may log in.")
+            raise CommandError(say("Nobody with the address {email} may log in.", email=options["email"]))
         try:
             filters = json.loads(options["filters"] or "[]")
         except ValueError as error:
-            raise CommandError(f"--filters is not JSON: {error}") from None
+            raise CommandError(say("--filters is not JSON: {error}", error=error)) from None
         sort = [
             {"column": name.removesuffix(":desc"), "direction": "desc" if name.endswith(":desc") else "asc"}
             for name in options["sort"]
@@ -98,9 +105,24 @@ class Command(BaseCommand):
             }
             self.stdout.write(json.dumps(body))
         elif path is not None:
-            self.stdout.write(f"{job.processed_rows:,} rows of {job.table_name} are in {path}.")
+            self.stdout.write(
+                say_count(
+                    "{count} row of {table_name} is in {path}.",
+                    "{count:,} rows of {table_name} are in {path}.",
+                    job.processed_rows,
+                    table_name=job.table_name,
+                    path=path,
+                )
+            )
         else:
-            self.stdout.write(f"{job} is {job.status}. {job.error_message or job.current_operation}".strip())
+            self.stdout.write(
+                say(
+                    "{job} is {status}. {error_message}",
+                    job=job,
+                    status=job.status,
+                    error_message=job.error_message or job.current_operation,
+                ).strip()
+            )
 
 
 class NullBar(NullSink):

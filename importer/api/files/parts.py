@@ -20,6 +20,7 @@ from importer.operations import files
 from importer.operations.files import parts
 from servicevault.api.documents import Failure, envelope
 from servicevault.api.views import ApiView
+from servicevault.wording import say
 
 OFFSET = "Upload-Offset"
 _HEADER = OpenApiParameter(OFFSET, int, OpenApiParameter.HEADER, required=True, description="first byte of the part")
@@ -94,7 +95,7 @@ class OneUpload(ApiView):
         """Send the part that begins at Upload-Offset; a wrong offset is answered with the right one."""
         text = request.headers.get(OFFSET, "")
         if not text.isdecimal() or len(text) > 16:
-            raise ValidationError({OFFSET: ["Name the first byte of the part as a whole number."]})
+            raise ValidationError({OFFSET: [say("Name the first byte of the part as a whole number.")]})
         upload = parts.append(request.user, pk, int(text), io.BytesIO(request.data or b""))
         return Response(status=204, headers={OFFSET: str(upload.offset)})
 

@@ -16,6 +16,7 @@ from servicevault.api.documents import envelope
 from servicevault.api.parsing import check_texts
 from servicevault.api.slices import SliceParameters
 from servicevault.jobs.models import JobStatus
+from servicevault.wording import say
 
 NAME = 255
 MOST_TEXT = 1024 * 1024  # F-068
@@ -37,9 +38,11 @@ def form(required: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
         "table_name": {**_TEXT, "description": "The table the rows go into as they are."},
         "target_type": {
             **_TEXT,
-            "description": "In place of a table: accounts, agents, customer_users, tickets, ticket_comments or time_entries. "
-            "Rows have external ids, name each other by them and are matched with what is here. With neither of both, "
-            "import_options.tables says which part of the file goes where.",
+            "description": (
+                "In place of a table: accounts, agents, customer_users, tickets, ticket_comments or time_entries. "
+                "Rows have external ids, name each other by them and are matched with what is here. With neither of both, "
+                "import_options.tables says which part of the file goes where."
+            ),
         },
         "import_options": {**_TEXT, "description": "JSON text."},
         "field_mappings": {**_TEXT, "description": "JSON text."},
@@ -62,10 +65,12 @@ class FormBody(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("file") is None and "text" not in attrs and not attrs.get("upload_id"):
-            raise serializers.ValidationError({"file": ["Send the file as the form field “file”, or text as “text”."]})
+            raise serializers.ValidationError(
+                {"file": [say("Send the file as the form field “file”, or text as “text”.")]}
+            )
         options = _json(attrs, "import_options")
         if options is not None and not isinstance(options, Mapping):
-            raise serializers.ValidationError({"import_options": ["An object is expected."]})
+            raise serializers.ValidationError({"import_options": [say("An object is expected.")]})
         return attrs | {"import_options": options, "field_mappings": _json(attrs, "field_mappings")}
 
 
@@ -75,7 +80,7 @@ class TargetForm(FormBody):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         found = super().validate(attrs)
         if not found.get("table_name") and not found.get("target_type") and not (found["import_options"] or {}).get("tables"):  # fmt: skip
-            said = "Say where the file goes: table_name, target_type, or import_options.tables for a document."
+            said = say("Say where the file goes: table_name, target_type, or import_options.tables for a document.")
             raise serializers.ValidationError({"table_name": [said]})
         return found
 
@@ -93,7 +98,7 @@ def _json(attrs: Mapping[str, Any], name: str) -> Any:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ParseError(f"{name} is not JSON: {error}.") from None
+        raise ParseError(say("{name} is not JSON: {error}.", name=name, error=error)) from None
     check_texts(found)
     return found
 
@@ -286,7 +291,9 @@ class SuggestBody(serializers.Serializer[Any]):
     def validate_sample_rows(self, value: Any) -> list[Any]:
         """Rows are lists of cells, or objects by header."""
         if not isinstance(value, list) or not all(isinstance(row, list | dict) for row in value) or len(value) > 1_000:
-            raise serializers.ValidationError("A list of at most 1,000 rows is expected, each a list or an object.")
+            raise serializers.ValidationError(
+                say("A list of at most 1,000 rows is expected, each a list or an object.")
+            )
         return [{key: _cell(cell) for key, cell in row.items()} if isinstance(row, dict) else list(map(_cell, row)) for row in value]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from importer.models import ImportTemplate
 from importer.operations.files import templates
 from servicevault.api.slices import SliceParameters, slice_of, sliced
 from servicevault.api.views import ApiView
+from servicevault.wording import say
 
 
 class Parameters(SliceParameters):
@@ -32,7 +33,7 @@ class TemplateBody(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not self.partial_body and bool(attrs.get("table_name")) == bool(attrs.get("target_type")):
-            raise serializers.ValidationError({"table_name": ["A template is for a table or for a target type."]})
+            raise serializers.ValidationError({"table_name": [say("A template is for a table or for a target type.")]})
         return attrs
 
 

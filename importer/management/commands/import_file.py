@@ -22,12 +22,13 @@ from importer.operations import files
 from servicevault import catalog
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
+from servicevault.wording import say, say_count
 
 EMPTY: dict[str, Any] = {"job_id": None, "status": "failed", "seconds": 0, "rows_per_second": 0, "queries": []}
 
 
 class Command(BaseCommand):
-    help = (
+    help = say(
         "Import a CSV, JSON, Excel, XML or YAML file into a table or into tickets, customers and so on: validate every "
         "row, then load, then report."
     )
@@ -35,33 +36,39 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
         goal = parser.add_mutually_exclusive_group(required=True)
-        goal.add_argument("--table", default="", help="for example products, or archive.products")
+        goal.add_argument("--table", default="", help=say("for example products, or archive.products"))
         goal.add_argument("--target-type", default="", metavar="TYPE", help=", ".join(catalog.names()))
         goal.add_argument(
             "--parts",
             nargs="+",
             default=[],
             metavar="PART=TARGET",
-            help="of a document: a record path, sheet or file of an archive, and the target type or table of it",
+            help=say("of a document: a record path, sheet or file of an archive, and the target type or table of it"),
         )
         parser.add_argument(
             "--mapping",
             nargs="+",
             default=[],
             metavar="SOURCE=TARGET",
-            help="columns of the file and of the target; customer_external_id:email finds a row by its address",
+            help=say("columns of the file and of the target; customer_external_id:email finds a row by its address"),
         )
-        parser.add_argument("--source-key", default="", help="the source that external ids belong to (default files)")
-        parser.add_argument("--options", default="{}", metavar="JSON", help='for example \'{"delimiter": ";"}\'')
-        parser.add_argument("--on-duplicate", choices=("skip", "update", "error"), help="default: skip")
-        parser.add_argument("--key", nargs="+", default=[], metavar="COLUMN", help="by which rows are recognised")
-        parser.add_argument("--batch-size", type=int, metavar="ROWS", help="rows in one transaction, 10 to 50,000")
-        parser.add_argument("--read-ahead", type=int, metavar="ROWS", help="rows asked for at a time, 1 to 10,000")
-        parser.add_argument("--validate-only", action="store_true", help="judge every row and change nothing")
-        parser.add_argument("--accept-errors", action="store_true", help="import the good rows when others are bad")
-        parser.add_argument("--workers", type=int, default=1, help="sessions that share the load (default 1)")
-        parser.add_argument("--as", dest="person", default="", metavar="EMAIL", help="with this person's permissions")
-        parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+        parser.add_argument(
+            "--source-key", default="", help=say("the source that external ids belong to (default files)")
+        )
+        parser.add_argument("--options", default="{}", metavar="JSON", help=say('for example \'{"delimiter": ";"}\''))
+        parser.add_argument("--on-duplicate", choices=("skip", "update", "error"), help=say("default: skip"))
+        parser.add_argument("--key", nargs="+", default=[], metavar="COLUMN", help=say("by which rows are recognised"))
+        parser.add_argument("--batch-size", type=int, metavar="ROWS", help=say("rows in one transaction, 10 to 50,000"))
+        parser.add_argument("--read-ahead", type=int, metavar="ROWS", help=say("rows asked for at a time, 1 to 10,000"))
+        parser.add_argument("--validate-only", action="store_true", help=say("judge every row and change nothing"))
+        parser.add_argument(
+            "--accept-errors", action="store_true", help=say("import the good rows when others are bad")
+        )
+        parser.add_argument("--workers", type=int, default=1, help=say("sessions that share the load (default 1)"))
+        parser.add_argument(
+            "--as", dest="person", default="", metavar="EMAIL", help=say("with this person's permissions")
+        )
+        parser.add_argument("--json", action="store_true", help=say("print one JSON object on standard output"))
 
     def handle(self, **options: Any) -> None:
         console = report_console(stderr=True)
@@ -99,7 +106,7 @@ class Command(BaseCommand):
                 job,
                 user,
                 system=as_system,
-                on_progress=lambda rows: sink.update(Progress("Validating", rows, job.file.total_rows)),
+                on_progress=lambda rows: sink.update(Progress(say("Validating"), rows, job.file.total_rows)),
             )
             if options["validate_only"]:
                 operations.cancel(job)
@@ -124,7 +131,15 @@ class Command(BaseCommand):
             return
         if job.started_at is None:
             valid, total = report["validRows"], report["totalRows"]
-            console.print(f"{valid:,} of {total:,} rows can be imported.", markup=False)
+            console.print(
+                say_count(
+                    "{valid:,} of {count} row can be imported.",
+                    "{valid:,} of {count:,} rows can be imported.",
+                    total,
+                    valid=valid,
+                ),
+                markup=False,
+            )
             _print_findings(console, report)
             return
         report_console().print(counters_table(job))
@@ -151,9 +166,17 @@ def _options(options: dict[str, Any]) -> dict[str, Any]:
     try:
         given = json.loads(options["options"])
     except ValueError:
-        raise ImporterError("--options is no JSON object.", code="validation_error") from None
+        raise ImporterError(
+            say("--options is no JSON object."),
+            hint=say('Write it like \'{"delimiter": ";"}\'.'),
+            code="validation_error",
+        ) from None
     if not isinstance(given, dict):
-        raise ImporterError("--options is no JSON object.", code="validation_error")
+        raise ImporterError(
+            say("--options is no JSON object."),
+            hint=say('Write it like \'{"delimiter": ";"}\'.'),
+            code="validation_error",
+        )
     if options["on_duplicate"]:
         given["on_duplicate"] = options["on_duplicate"]
     for name in ("source_key", "batch_size", "read_ahead"):
@@ -185,5 +208,9 @@ def _person(email: str) -> Any:
         return None
     person = get_user_model().objects.filter(email__iexact=email, is_active=True).order_by("user_type").first()
     if person is None:
-        raise ImporterError(f"There is no person with the address {email}.", code="not_found")
+        raise ImporterError(
+            say("There is no person with the address {email}.", email=email),
+            hint=say("Give the address of somebody who may log in."),
+            code="not_found",
+        )
     return person

@@ -22,32 +22,37 @@ from importer.models import ImportJob, ImportProfile
 from importer.sources.params import ConnectionParams
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink
+from servicevault.wording import say
 from templates_registry import apply
 
 MANAGE = Path(__file__).resolve().parents[3] / "manage.py"
 
 
 class Command(BaseCommand):
-    help = "Import a PostgreSQL help desk: create or reuse the profile of that name, apply a template, run, report."
+    help = say(
+        "Import a PostgreSQL help desk: create or reuse the profile of that name, apply a template, run, report."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--url", default="", help="postgresql://user:pw@host:port/db; else SOURCE_URL")
-        parser.add_argument("--template", default="", help="platform of a template, for example freescout")
+        parser.add_argument("--url", default="", help=say("postgresql://user:pw@host:port/db; else SOURCE_URL"))
+        parser.add_argument("--template", default="", help=say("platform of a template, for example freescout"))
         parser.add_argument(
-            "--parameter", nargs="+", default=[], metavar="NAME=VALUE", help="answers to the template's questions"
+            "--parameter", nargs="+", default=[], metavar="NAME=VALUE", help=say("answers to the template's questions")
         )
-        parser.add_argument("--name", default="", help="the profile's name")
-        parser.add_argument("--timezone", default="", help="zone of the source's timestamps, for example Europe/Berlin")
-        parser.add_argument("--mode", default="", help="create, update or upsert (default: the profile's)")
-        parser.add_argument("--query", nargs="+", default=[], metavar="KEY", help="only these queries")
-        parser.add_argument("--workers", type=int, default=1, help="processes that share the job (default 1)")
-        parser.add_argument("--batch-size", type=int, default=None, help="rows a transaction (default 5000)")
-        parser.add_argument("--read-ahead", type=int, default=None, help="rows asked of the source at a time")
-        parser.add_argument("--timeout", type=int, default=None, help="seconds the job may take")
-        parser.add_argument("--dry-run", action="store_true", help="rehearse: everything, but nothing is kept")
-        parser.add_argument("--resume", default="", metavar="JOB_ID", help="continue a job whose process died")
-        parser.add_argument("--join", default="", metavar="JOB_ID", help="be one more worker of a running job")
-        parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+        parser.add_argument("--name", default="", help=say("the profile's name"))
+        parser.add_argument(
+            "--timezone", default="", help=say("zone of the source's timestamps, for example Europe/Berlin")
+        )
+        parser.add_argument("--mode", default="", help=say("create, update or upsert (default: the profile's)"))
+        parser.add_argument("--query", nargs="+", default=[], metavar="KEY", help=say("only these queries"))
+        parser.add_argument("--workers", type=int, default=1, help=say("processes that share the job (default 1)"))
+        parser.add_argument("--batch-size", type=int, default=None, help=say("rows a transaction (default 5000)"))
+        parser.add_argument("--read-ahead", type=int, default=None, help=say("rows asked of the source at a time"))
+        parser.add_argument("--timeout", type=int, default=None, help=say("seconds the job may take"))
+        parser.add_argument("--dry-run", action="store_true", help=say("rehearse: everything, but nothing is kept"))
+        parser.add_argument("--resume", default="", metavar="JOB_ID", help=say("continue a job whose process died"))
+        parser.add_argument("--join", default="", metavar="JOB_ID", help=say("be one more worker of a running job"))
+        parser.add_argument("--json", action="store_true", help=say("print one JSON object on standard output"))
 
     def handle(self, **options: Any) -> None:
         if options["join"]:
@@ -68,7 +73,9 @@ class Command(BaseCommand):
                     runner.work(job.pk, sink=sink)
         except KeyboardInterrupt:
             operations.cancel(job)
-            raise CommandError(f"Stopped. Continue with: manage.py import_profile --resume {job.pk}") from None
+            raise CommandError(
+                say("Stopped. Continue with: manage.py import_profile --resume {job}", job=job.pk)
+            ) from None
         finally:
             for helper in helpers:
                 helper.wait()
@@ -87,7 +94,7 @@ class Command(BaseCommand):
             place = " ".join(str(error[part]) for part in ("query", "source_identifier", "field") if error.get(part))
             console.print(f"  {place}: {error['message']} ({error['code']})", style="red", markup=False)
         if job.status != JobStatus.COMPLETED:
-            console.print(f"Continue with: manage.py import_profile --resume {job.pk}", markup=False)
+            console.print(say("Continue with: manage.py import_profile --resume {job}", job=job.pk), markup=False)
 
     def _refuse(self, error: ImporterError, *, as_json: bool) -> None:
         """Say what is wrong; nothing was started. Ends with status 1."""
@@ -130,17 +137,23 @@ def _profile(options: dict[str, Any], console: Console) -> ImportProfile:
     url = options["url"] or os.environ.get("SOURCE_URL", "")
     name = options["name"]
     if not name:
-        raise ImporterError("Give the profile a name.", hint='Add --name "Old desk".', code="validation_error")
+        raise ImporterError(
+            say("Give the profile a name."), hint=say('Add --name "Old desk".'), code="validation_error"
+        )
     if url:
         params, unused = ConnectionParams.from_url(url)
         if unused:
-            console.print(f"Not used from the URL: {', '.join(unused)}", style="yellow", markup=False)
+            console.print(
+                say("Not used from the URL: {unused}", unused=", ".join(unused)), style="yellow", markup=False
+            )
         profile, _ = operations.profile_named(name, params)
     else:
         found = ImportProfile.objects.filter(name__iexact=name, deleted_at=None).first()
         if found is None:
             raise ImporterError(
-                f"There is no profile “{name}”.", hint="Give --url, or SOURCE_URL in the environment.", code="not_found"
+                say("There is no profile “{name}”.", name=name),
+                hint=say("Give --url, or SOURCE_URL in the environment."),
+                code="not_found",
             )
         profile = found
     if options["timezone"]:
@@ -157,7 +170,9 @@ def _zone(name: str) -> str:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         raise ImporterError(
-            f"“{name}” is not a time zone.", hint="Use a name such as Europe/Berlin.", code="validation_error"
+            say("“{name}” is not a time zone.", name=name),
+            hint=say("Use a name such as Europe/Berlin."),
+            code="validation_error",
         ) from None
     return name
 
@@ -166,7 +181,11 @@ def _resumed(job_id: str) -> ImportJob:
     try:
         job = ImportJob.objects.select_related("profile").get(pk=job_id)
     except (ImportJob.DoesNotExist, ValidationError):
-        raise ImporterError(f"There is no job {job_id}.", code="not_found") from None
+        raise ImporterError(
+            say("There is no job {job_id}.", job_id=job_id),
+            hint=say("Copy its id from the job's page."),
+            code="not_found",
+        ) from None
     return operations.resume(job)
 
 

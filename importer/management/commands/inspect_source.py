@@ -20,6 +20,7 @@ from importer.sources.connection import ConnectionParams, ConnectionTest, open_s
 from importer.sources.introspection import introspect
 from importer.sources.relations import infer_relations
 from importer.sources.schema import Relation, SourceSchema
+from servicevault.wording import say
 from templates_registry.definition import parse_definition
 from templates_registry.detection import Candidate, FitReport, detect, fit
 from templates_registry.models import Template
@@ -29,12 +30,12 @@ MOST_SHOWN = 60  # lines of a table on a terminal; --json has them all
 
 
 class Command(BaseCommand):
-    help = "Test a connection stage by stage, then show tables, relations, the platform and how its template fits."
+    help = say("Test a connection stage by stage, then show tables, relations, the platform and how its template fits.")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--url", default="", help="postgresql://user:pw@host:port/db; else SOURCE_URL")
-        parser.add_argument("--name", default="", help="a profile's name, instead of an address")
-        parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+        parser.add_argument("--url", default="", help=say("postgresql://user:pw@host:port/db; else SOURCE_URL"))
+        parser.add_argument("--name", default="", help=say("a profile's name, instead of an address"))
+        parser.add_argument("--json", action="store_true", help=say("print one JSON object on standard output"))
 
     def handle(self, **options: Any) -> None:
         console = Console(highlight=False)
@@ -73,11 +74,15 @@ def _params(url: str, name: str) -> ConnectionParams:
     if name:
         profile = ImportProfile.objects.filter(name__iexact=name, deleted_at=None).first()
         if profile is None:
-            raise ImporterError(f"There is no profile “{name}”.", hint="Give --url instead.", code="not_found")
+            raise ImporterError(
+                say("There is no profile “{name}”.", name=name), hint=say("Give --url instead."), code="not_found"
+            )
         return gateway.params_of(profile)
     url = url or os.environ.get("SOURCE_URL", "")
     if not url:
-        raise ImporterError("Say what to inspect.", hint="Give --url, --name, or SOURCE_URL.", code="validation_error")
+        raise ImporterError(
+            say("Say what to inspect."), hint=say("Give --url, --name, or SOURCE_URL."), code="validation_error"
+        )
     return ConnectionParams.from_url(url)[0]
 
 
@@ -133,8 +138,8 @@ def _report(test: ConnectionTest, found: _Found | None) -> dict[str, Any]:
 
 
 def _print(console: Console, test: ConnectionTest, found: _Found | None) -> None:
-    stages = Table(title="Connection")
-    for name in ("Stage", "Result", "ms", "What was found"):
+    stages = Table(title=str(say("Connection")))
+    for name in (say("Stage"), say("Result"), "ms", say("What was found")):
         stages.add_column(name, justify="right" if name == "ms" else "left")
     for check in test.checks:
         style = {"failed": "red", "skipped": "dim"}.get(check.status, "")
@@ -152,11 +157,11 @@ def _print(console: Console, test: ConnectionTest, found: _Found | None) -> None
 
 def _print_tables(console: Console, schema: SourceSchema) -> None:
     listed = sorted(schema.tables, key=lambda table: -(table.row_estimate or 0))
-    tables = Table(title=f"Tables of {schema.database} ({len(listed)})")
-    tables.add_column("Table")
-    tables.add_column("Rows (about)", justify="right")
-    tables.add_column("Columns", justify="right")
-    tables.add_column("Key")
+    tables = Table(title=str(say("Tables of {database} ({listed})", database=schema.database, listed=len(listed))))
+    tables.add_column(say("Table"))
+    tables.add_column(say("Rows (about)"), justify="right")
+    tables.add_column(say("Columns"), justify="right")
+    tables.add_column(say("Key"))
     for table in listed[:MOST_SHOWN]:
         rows = "?" if table.row_estimate is None else f"{table.row_estimate:,}"
         tables.add_row(table.full_name, rows, str(len(table.columns)), ", ".join(table.primary_key))
@@ -164,11 +169,11 @@ def _print_tables(console: Console, schema: SourceSchema) -> None:
 
 
 def _print_relations(console: Console, relations: list[Relation]) -> None:
-    table = Table(title=f"Relations ({len(relations)})")
-    table.add_column("From", overflow="fold")
-    table.add_column("To", overflow="fold")
-    table.add_column("Sure", justify="right")
-    table.add_column("Evidence")
+    table = Table(title=str(say("Relations ({relations})", relations=len(relations))))
+    table.add_column(say("From"), overflow="fold")
+    table.add_column(say("To"), overflow="fold")
+    table.add_column(say("Sure"), justify="right")
+    table.add_column(say("Evidence"))
     for relation in relations[:MOST_SHOWN]:
         table.add_row(
             f"{relation.table}.{', '.join(relation.columns)}",
@@ -184,14 +189,16 @@ def _print_platform(console: Console, found: _Found) -> None:
         hint = f", {candidate.version_hint}" if candidate.version_hint else ""
         console.print(f"{candidate.name}: {candidate.score} %{hint}", markup=False)
     if found.report is None:
-        console.print("No template fits this database. Start with “Custom Database” and build the queries by eye.")
+        console.print(say("No template fits this database. Start with “Custom Database” and build the queries by eye."))
         return
-    table = Table(title=f"How {found.report.platform} fits: {found.report.score} %")
-    table.add_column("Query")
-    table.add_column("Fit")
-    table.add_column("Variant")
-    table.add_column("Rows (about)", justify="right")
-    table.add_column("What is missing")
+    table = Table(
+        title=str(say("How {platform} fits: {score} %", platform=found.report.platform, score=found.report.score))
+    )
+    table.add_column(say("Query"))
+    table.add_column(say("Fit"))
+    table.add_column(say("Variant"))
+    table.add_column(say("Rows (about)"), justify="right")
+    table.add_column(say("What is missing"))
     for query in found.report.queries:
         rows = "" if query.row_estimate is None else f"{query.row_estimate:,}"
         gaps = query.reason or ", ".join(str(gap) for gap in query.missing_optional)

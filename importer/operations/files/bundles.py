@@ -16,6 +16,7 @@ from servicevault.tabular import containers
 from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.filenames import cleaned
 from servicevault.tabular.limits import DEFAULT
+from servicevault.wording import say
 
 MOST_FILES = 100
 
@@ -38,7 +39,9 @@ def upload_zip(user: Any, content: Content, *, system: bool = False) -> list[Imp
                 table = rights.table_of(_table_name(member))
                 rights.require(user, table.name, system=system)
                 if members.setdefault(table.name, member) is not member:
-                    raise FileRejected(f"The archive holds several files for {table.name}; one is taken.")
+                    raise FileRejected(
+                        say("The archive holds several files for {table}; one is taken.", table=table.name)
+                    )
             for table in tables.parents_first([rights.table_of(name) for name in members]):
                 with containers.packing_errors(), archive.open(members[table.name]) as inner:
                     made.append(_job(user, table.name, members[table.name].filename, inner, system=system))
@@ -61,9 +64,13 @@ def _opened(file: Any) -> zipfile.ZipFile:
     packed = sum(member.compress_size for member in files)
     unpacked = sum(member.file_size for member in files)
     if not files or len(files) > MOST_FILES:
-        raise FileRejected(f"The archive holds {len(files)} files; 1 to {MOST_FILES} are taken.")
+        raise FileRejected(
+            say(
+                "The archive holds {files} files; 1 to {most_files} are taken.", files=len(files), most_files=MOST_FILES
+            )
+        )
     if unpacked > DEFAULT.expansion_bytes and unpacked > packed * DEFAULT.expansion_ratio:
-        raise FileRejected("The archive unpacks to far more than its size.")
+        raise FileRejected(say("The archive unpacks to far more than its size. Send the files unpacked."))
     return archive
 
 

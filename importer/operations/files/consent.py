@@ -17,6 +17,7 @@ from permissions.models import Approval
 from permissions.tables import ImportAllowance
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import JobStatus
+from servicevault.wording import say
 
 SUBJECT = "file_import"
 PERSONAL = {"users", "accounts", "tickets", "ticket_comments"}
@@ -30,7 +31,7 @@ def ask_if_needed(job: ImportJob, allowance: ImportAllowance, *, by: Any) -> Non
     file = job.file
     if not (allowance.requires_approval or file.requires_approval or preferences.value("IMPORT_REQUIRE_APPROVAL")):
         return
-    lifecycle.await_approval(ImportJob, job.pk, "Waiting for an approval")
+    lifecycle.await_approval(ImportJob, job.pk, say("Waiting for an approval"))
     rows = file.validation_results.get("validRows", 0)
     try:
         approvals.request(
@@ -38,7 +39,13 @@ def ask_if_needed(job: ImportJob, allowance: ImportAllowance, *, by: Any) -> Non
             job_id=job.pk,
             by=by,
             table_name=file.table_name,
-            summary=f"Job {job.number} imports {rows:,} rows of {file.original_filename} into {file.table_name}.",
+            summary=say(
+                "Job {job} imports {rows:,} rows of {original_filename} into {table_name}.",
+                job=job.number,
+                rows=rows,
+                original_filename=file.original_filename,
+                table_name=file.table_name,
+            ),
             risk_flags=_risks(file),
         )
     except approvals.ApprovalRequired as error:

@@ -24,6 +24,7 @@ from servicevault import stored_files
 from servicevault.tabular import containers, formats, sandbox
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.options import ReadOptions, WriteOptions
+from servicevault.wording import say
 
 ROW, ERRORS, KEY = "_row", "_errors", ROW_KEY
 PART = "_part"  # of a document
@@ -38,9 +39,9 @@ def error_file(job: ImportJob, format_name: str, target: IO[bytes]) -> int:
     Raises InvalidFields for a format that is none of csv, xlsx and json, Conflict while the job runs.
     """
     if format_name not in FORMATS:
-        raise InvalidFields({"format": [f"Use one of {', '.join(FORMATS)}."]})
+        raise InvalidFields({"format": [say("Use one of {formats}.", formats=", ".join(FORMATS))]})
     if not job.is_finished:
-        raise Conflict(f"Job {job.number} is {job.status}.", hint="Wait for its end.")
+        raise Conflict(say("Job {job} is {status}.", job=job.number, status=job.status), hint=say("Wait for its end."))
     try:
         writer = formats.writable(format_name)
     except OptionRefused as error:
@@ -72,12 +73,14 @@ def retry(job: ImportJob, user: Any, *, scope: str = "failed", system: bool = Fa
     Raises Conflict when the job goes on, has no failed row, or its file is gone; InvalidFields; what `upload` raises.
     """
     if not job.is_finished:
-        raise Conflict(f"Job {job.number} is {job.status}.", hint="Cancel it or wait for its end.")
+        raise Conflict(
+            say("Job {job} is {status}.", job=job.number, status=job.status), hint=say("Cancel it or wait for its end.")
+        )
     if scope not in ("failed", "all"):
-        raise InvalidFields({"scope": ["Use failed or all."]})
+        raise InvalidFields({"scope": [say("Use failed or all.")]})
     file = job.file
     if not file.path:
-        raise Conflict("The file is not kept any more.", hint="Upload it again.")
+        raise Conflict(say("The file is not kept any more."), hint=say("Upload it again."))
     parts = file_parts.parts_of(file)
     lines: dict[str, list[int]] | None = {part.key: part.only_rows for part in parts if part.only_rows is not None}
     if scope == "failed":
@@ -85,7 +88,9 @@ def retry(job: ImportJob, user: Any, *, scope: str = "failed", system: bool = Fa
         for key, line in correctable(job).values_list("run__key", "source_row"):
             lines[key].append(line or 0)
         if not any(lines.values()):
-            raise Conflict(f"Job {job.number} has no failed row that is not in by now.", hint="Retry all rows.")
+            raise Conflict(
+                say("Job {job} has no failed row that is not in by now.", job=job.number), hint=say("Retry all rows.")
+            )
     return uploading.upload(
         user,
         stored_files.read(file.stored),
@@ -124,7 +129,7 @@ def retry_from_file(
     file without `_key` or without any row that is still to be imported.
     """
     if not job.is_finished:
-        raise Conflict(f"Job {job.number} is {job.status}.", hint="Wait for its end.")
+        raise Conflict(say("Job {job} is {status}.", job=job.number, status=job.status), hint=say("Wait for its end."))
     parts = file_parts.parts_of(job.file)
     allowance = rights.require_parts(user, parts, within=job.file.bounds, system=system)
     if is_ours:
@@ -135,7 +140,7 @@ def retry_from_file(
         finally:
             stored_files.delete(taken.stored.path)
     if not any(chosen.values()):
-        raise ImportInvalid("No row of the file is still to be imported.", results=refused)
+        raise ImportInvalid(say("No row of the file is still to be imported."), results=refused)
     retry = again(job, user, {key: rows for key, rows in chosen.items() if rows}, filename, system=system)
     return retry, refused
 
@@ -215,14 +220,15 @@ def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[dict[str, list[lis
             cells = record.mapping(read.headers)
             if KEY not in cells:
                 raise ImportInvalid(
-                    f"The file has no column {KEY}.", hint="Correct the file of errors and keep its last column."
+                    say("The file has no column {key}.", key=KEY),
+                    hint=say("Correct the file of errors and keep its last column."),
                 )
             key = cells[KEY] or ""
             known = failed.pop(key, None)
             if known is None or key in imported:
-                message = "The row is imported already." if known else "This is no failed row of the job."
+                message = say("The row is imported already.") if known else say("This is no failed row of the job.")
                 if key in hidden:
-                    message = "The row was taken out by a decision; it is not imported."
+                    message = say("The row was taken out by a decision; it is not imported.")
                 refused.append({"row": record.line, "key": key, "result": 409, "message": message})
                 continue
             chosen[known].append([*(cells.get(header) for header in _own(parts[known])), key])

@@ -20,6 +20,7 @@ from servicevault.tabular import containers
 from servicevault.tabular.errors import FileRejected
 from servicevault.tabular.limits import DEFAULT
 from servicevault.tabular.records import Inspection
+from servicevault.wording import say
 
 KEY_CHARACTERS = 64  # of a run
 WHERE = "import_options.tables"
@@ -31,14 +32,14 @@ def goal_of(*, table_name: str = "", target_type: str = "") -> Destination:
     """The destination of these names. Raises UnknownTable, InvalidOption for a target type that is none."""
     if bool(table_name) == bool(target_type):
         raise InvalidOption(
-            "Say where the file goes: a table_name, or a target_type.",
-            hint=f"Target types: {', '.join(catalog.names())}.",
+            say("Say where the file goes: a table_name, or a target_type."),
+            hint=say("Target types: {names}.", names=", ".join(catalog.names())),
             where="target_type",
         )
     if target_type and target_type not in catalog.names():  # `table:<name>` is what queries say
         raise InvalidOption(
-            f"“{target_type[:80]}” is not a target type.",
-            hint=f"Target types: {', '.join(catalog.names())}. A table is named by table_name.",
+            say("“{target_type}” is not a target type.", target_type=target_type[:80]),
+            hint=say("Target types: {names}. A table is named by table_name.", names=", ".join(catalog.names())),
             where="target_type",
         )
     try:
@@ -63,7 +64,9 @@ def parts_named(options: FileOptions) -> list[Part]:
     plain = [(place, goal) for place, goal in goals if not goal.is_desk]
     names = [goal.table.name for _, goal in plain]
     if twice := next((name for name in names if names.count(name) > 1), ""):
-        raise InvalidOption(f"Two parts go into {twice}.", hint="Put their rows into one.", where=WHERE)
+        raise InvalidOption(
+            say("Two parts go into {twice}.", twice=twice), hint=say("Put their rows into one."), where=WHERE
+        )
     order = [table.name for table in tables.parents_first(goal.table for _, goal in plain)]
     plain.sort(key=lambda pair: order.index(pair[1].table.name))
     return [
@@ -94,9 +97,11 @@ def placed(
         _name(parts, {sheet.name: sheet.name for sheet in first.detection.sheets}, "sheet", allowance)
     elif kind not in TREES:
         raise FileRefused(
-            f"A file of the format {kind} holds one table.",
+            say("A file of the format {kind} holds one table.", kind=kind),
             allowed_formats=allowance.allowed_formats,
-            hint="Several come as JSON, YAML, XML, a workbook with a sheet for each, or a zip with a file for each.",
+            hint=say(
+                "Several come as JSON, YAML, XML, a workbook with a sheet for each, or a zip with a file for each."
+            ),
         )
     return kind, {part.key: _looked_at(content, part, options, allowance) for part in parts}
 
@@ -124,9 +129,9 @@ def _name(parts: list[Part], known: Mapping[str, str], option: str, allowance: I
     for part in parts:
         if part.place not in known:
             raise FileRefused(
-                f"The file has no “{part.place[:80]}”.",
+                say("The file has no “{part}”.", part=part.place[:80]),
                 allowed_formats=allowance.allowed_formats,
-                hint=f"There is: {', '.join(dict.fromkeys(known.values()))[:500]}.",
+                hint=say("There is: {known}.", known=", ".join(dict.fromkeys(known.values()))[:500]),
             )
         part.reads = {option: known[part.place]}
 

@@ -16,6 +16,7 @@ from importer.operations.files.suggestions import SUGGESTIONS
 from servicevault.tabular import formats
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.options import WriteOptions
+from servicevault.wording import say
 
 COLUMNS = ("part", "row", "severity", "column", "field", "value", "message", "suggestion", "code")
 GROUPS = 30
@@ -59,7 +60,7 @@ def findings_file(job: ImportJob, format_name: str, target: IO[bytes]) -> int:
     Raises InvalidFields for a format that is none of csv, xlsx and json.
     """
     if format_name not in FORMATS:
-        raise InvalidFields({"format": [f"Use one of {', '.join(FORMATS)}."]})
+        raise InvalidFields({"format": [say("Use one of {formats}.", formats=", ".join(FORMATS))]})
     try:
         writer = formats.writable(format_name)
     except OptionRefused as error:

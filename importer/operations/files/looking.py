@@ -19,10 +19,11 @@ from servicevault import catalog
 from servicevault.catalog import Field
 from servicevault.tables import Table
 from servicevault.tabular import sandbox
+from servicevault.wording import say
 
 KINDS = {
-    "minutes": "duration", "numeric": "number", "integer": "whole number", "timestamptz": "date and time",
-    "tags": "list", "boolean": "yes or no", "email": "e-mail address",
+    "minutes": say("duration"), "numeric": say("number"), "integer": say("whole number"), "timestamptz": say("date and time"),
+    "tags": say("list"), "boolean": say("yes or no"), "email": say("e-mail address"),
 }  # fmt: skip
 SAMPLE_ROWS = 100  # F-157
 PREVIEW_ROWS = 20  # F-160
@@ -85,7 +86,9 @@ def targets(part: Part, user: Any, within: Bounds) -> list[TargetColumn]:
 def _kind(field: Field) -> str:
     """What a field of a target type takes, in words."""
     if field.reference is not None:
-        return f"id of {' or '.join(catalog.get(kind).label.lower() for kind in field.reference.types)}"
+        return say(
+            "id of {types}", types=" or ".join(str(catalog.get(kind).label).lower() for kind in field.reference.types)
+        )
     if field.choices:
         return "one of " + ", ".join(field.choices)
     return KINDS.get(field.type, field.type)

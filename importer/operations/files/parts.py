@@ -20,6 +20,7 @@ from importer.operations.files import rights
 from servicevault import stored_files
 from servicevault.stored_files import Stored
 from servicevault.tabular.filenames import cleaned
+from servicevault.wording import say, say_count
 
 PART_BYTES = 5 * MIB
 KEPT = timedelta(hours=24)
@@ -29,7 +30,10 @@ class WrongOffset(Conflict):
     """The part does not begin where the file ends; `offset` says where it does."""
 
     def __init__(self, offset: int) -> None:
-        super().__init__(f"The next byte to send is number {offset:,}.", hint="Ask for the offset and go on there.")
+        super().__init__(
+            say("The next byte to send is number {offset:,}.", offset=offset),
+            hint=say("Ask for the offset and go on there."),
+        )
         self.offset = offset
 
 
@@ -46,9 +50,9 @@ def begin(user: Any, filename: str, size: int, sha256: str = "") -> FileUpload:
     """
     allowance = rights.require_any(user)
     if size < 1:
-        raise InvalidFields({"size": ["The size is a number of bytes from 1."]})
+        raise InvalidFields({"size": [say("The size is a number of bytes from 1.")]})
     if sha256 and (len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef")):
-        raise InvalidFields({"sha256": ["A SHA-256 has 64 hexadecimal digits."]})
+        raise InvalidFields({"sha256": [say("A SHA-256 has 64 hexadecimal digits.")]})
     if size > allowance.max_file_size_mb * MIB:
         raise FileTooLarge(size, allowance.max_file_size_mb)
     rights.check_room(user, size)
@@ -61,9 +65,9 @@ def find(user: Any, upload_id: UUID | str) -> FileUpload:
     """The person's own upload. Raises NotThere, UploadGone."""
     found = FileUpload.objects.filter(pk=upload_id, created_by=user).first()
     if found is None:
-        raise NotThere("There is no such upload.")
+        raise NotThere(say("There is no such upload."), hint=say("Begin it again."))
     if found.expires_at < timezone.now():
-        raise UploadGone("The upload was kept for a day and is gone.", hint="Begin again.")
+        raise UploadGone(say("The upload was kept for a day and is gone."), hint=say("Begin again."))
     return found
 
 
@@ -100,7 +104,12 @@ def append(user: Any, upload_id: UUID | str, offset: int, content: IO[bytes]) ->
 def content_of(upload: FileUpload) -> Iterator[bytes]:
     """The whole file, piece by piece. Raises Conflict while parts are missing."""
     if upload.offset != upload.size:
-        raise Conflict(f"{upload.size - upload.offset:,} bytes are still to come.", hint="Send them first.")
+        raise Conflict(
+            say_count(
+                "{count} byte is still to come.", "{count:,} bytes are still to come.", upload.size - upload.offset
+            ),
+            hint=say("Send them first."),
+        )
     return _pieces(upload)
 
 
@@ -136,4 +145,6 @@ def _compare(upload: FileUpload) -> None:
         stored_files.delete(part["path"])
     upload.parts, upload.offset = [], 0
     upload.save(update_fields=["parts", "offset"])
-    raise InvalidFields({"sha256": ["What came is not what was announced. Send the file again from its beginning."]})
+    raise InvalidFields(
+        {"sha256": [say("What came is not what was announced. Send the file again from its beginning.")]}
+    )

@@ -18,6 +18,7 @@ from permissions import tables as granted
 from permissions.tables import ImportAllowance
 from servicevault import catalog, stored_files
 from servicevault.tabular.options import ReadOptions
+from servicevault.wording import say
 
 CALLED = {
     "accounts": "account|company|companies|organisation|organisations|organization|organizations|clients|firmen|kunden",
@@ -84,9 +85,13 @@ def recognised(places: Iterable[str], allowed: Iterable[str] | None, allowance: 
             found[place] = f"table:{plain}"
     if not found:
         raise FileRefused(
-            "No part of the file is called like something you may import.",
+            say("No part of the file is called like something you may import."),
             allowed_formats=allowance.allowed_formats,
-            hint=f"Its parts: {', '.join(places)[:500] or 'none'}. Say what they are, or name them {', '.join(CALLED)}.",
+            hint=say(
+                "Its parts: {places}. Say what they are, or name them {called}.",
+                places=", ".join(places)[:500] or say("none"),
+                called=", ".join(CALLED),
+            ),
         )
     return found
 

@@ -12,6 +12,7 @@ from importer.operations.failures import Conflict
 from importer.operations.files.telling import failed_records
 from importer.operations.files.validating import ROW_KEY
 from servicevault.jobs.models import ACTIVE
+from servicevault.wording import say
 
 WRITTEN = (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED)
 
@@ -50,8 +51,8 @@ def require_latest(job: ImportJob) -> None:
     other = ImportJob.objects.filter(since, pk__in=family, awaits_start=False).first()
     if other is not None:
         raise Conflict(
-            f"Job {other.number} imports these rows too, and was started since this one was made.",
-            hint="When it has ended, retry or send the corrected rows again: what is in by then is left out.",
+            say("Job {other} imports these rows too, and was started since this one was made.", other=other.number),
+            hint=say("When it has ended, retry or send the corrected rows again: what is in by then is left out."),
         )
 
 

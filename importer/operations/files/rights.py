@@ -25,6 +25,7 @@ from importer.models import FileImport, FileUpload
 from permissions import tables as granted
 from permissions.models import AuditEntry
 from permissions.tables import ImportAllowance
+from servicevault.wording import say
 
 __all__ = [
     "allowance_of",
@@ -76,8 +77,13 @@ def check_pace(user: Any, table_name: str) -> None:
         ).count()
         if started >= limit:
             raise TooManyImports(
-                f"You may start {limit:,} imports into {table_name} in one {word}.",
-                hint="Try again later.",
+                say(
+                    "You may start {limit:,} imports into {table_name} in one {word}.",
+                    limit=limit,
+                    table_name=table_name,
+                    word=word,
+                ),
+                hint=say("Try again later."),
                 limit=limit,
             )
 
@@ -89,7 +95,11 @@ def check_room(user: Any, more_bytes: int) -> None:
     stored = (files.aggregate(size=Sum("file_size"))["size"] or 0) + (uploads.aggregate(size=Sum("size"))["size"] or 0)
     if stored + more_bytes > STORED_BYTES:
         raise TooManyImports(
-            f"Your stored files have {stored:,} bytes; at most {STORED_BYTES:,} are kept.",
-            hint="Start or cancel imports that wait, or wait a day after their end.",
+            say(
+                "Your stored files have {stored:,} bytes; at most {stored_bytes:,} are kept.",
+                stored=stored,
+                stored_bytes=STORED_BYTES,
+            ),
+            hint=say("Start or cancel imports that wait, or wait a day after their end."),
             limit=STORED_BYTES,
         )

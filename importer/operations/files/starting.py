@@ -18,6 +18,7 @@ from importer.operations.files.uploading import require_waiting
 from permissions import audit
 from servicevault.jobs.limits import MOST_UNFINISHED, take_turns, unfinished_of
 from servicevault.jobs.models import JobStatus
+from servicevault.wording import say, say_count
 
 
 def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: bool = False) -> ImportJob:
@@ -32,23 +33,32 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
     parts = file_parts.parts_of(file)
     allowance = rights.require_parts(user, parts, within=file.bounds, system=system)
     if file_options(file.import_options).validate_only:
-        raise Conflict("This file is only validated.", hint="Switch validate_only off, or upload it again.")
+        raise Conflict(say("This file is only validated."), hint=say("Switch validate_only off, or upload it again."))
     report = file.validation_results
     if not report or file.validated_as != file_planning.validated_digest(file):
         raise ImportInvalid(
-            "The file was not validated with this mapping and these options.",
-            hint="Validate it first.",
+            say("The file was not validated with this mapping and these options."),
+            hint=say("Validate it first."),
             **_counts(report),
         )
     if not report["totalRows"]:
-        raise ImportInvalid("The file has no data rows.", **_counts(report))
+        raise ImportInvalid(
+            say("The file has no data rows."),
+            hint=say("Add rows below the header and send it again."),
+            **_counts(report),
+        )
     rights.check_rows(file, allowance)
     if report["errorRows"] and (not accept_errors or not report["validRows"]):
         raise ImportInvalid(
-            f"{report['errorRows']:,} of {report['totalRows']:,} rows have errors.",
-            hint="Correct them, or start with accept_errors: the others are imported then."
+            say_count(
+                "{error_rows:,} of {count} row has errors.",
+                "{error_rows:,} of {count:,} rows have errors.",
+                report["totalRows"],
+                error_rows=report["errorRows"],
+            ),
+            hint=say("Correct them, or start with accept_errors: the others are imported then.")
             if report["validRows"]
-            else "No row can be imported.",
+            else say("No row can be imported."),
             **_counts(report),
         )
     with transaction.atomic():
@@ -58,12 +68,12 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             awaits_start=False
         )
         if not won:
-            raise Conflict(f"Job {job.number} was started already.")
+            raise Conflict(say("Job {job} was started already.", job=job.number))
         if job.retry_of_id is not None:
             require_latest(job)
         file.refresh_from_db()
         if file.validated_as != file_planning.validated_digest(file):  # configured since it was looked at
-            raise ImportInvalid("The file was mapped or read otherwise meanwhile.", hint="Validate it first.")
+            raise ImportInvalid(say("The file was mapped or read otherwise meanwhile."), hint=say("Validate it first."))
         file.accept_errors = accept_errors
         file.save(update_fields=["accept_errors"])
         consent.ask_if_needed(job, allowance, by=user)
@@ -95,7 +105,9 @@ def check_and_start(job: ImportJob, user: Any) -> ImportJob:
     seen before; the report is there then.
     """
     if job.file.bounds.require_validation:
-        raise ImportInvalid("The file was not validated.", hint="Look at the check first, then start the import.")
+        raise ImportInvalid(
+            say("The file was not validated."), hint=say("Look at the check first, then start the import.")
+        )
     validating.validate(job, user)
     return start(job, user)
 

@@ -20,6 +20,7 @@ from servicevault.tabular import sandbox
 from servicevault.tabular.errors import FileRejected, OptionRefused
 from servicevault.tabular.options import ReadOptions
 from servicevault.tabular.records import Inspection, to_wire
+from servicevault.wording import say
 
 SCAN_SECONDS = 120
 PIECE = 256 * 1024
@@ -80,13 +81,15 @@ def looked_at(file: IO[bytes], options: ReadOptions, allowance: ImportAllowance)
         raise FileRefused(str(error), allowed_formats=allowance.allowed_formats) from None
     except FileRejected as error:
         if error.code == "empty_file":
-            raise ImportInvalid("The file is empty.", hint="Choose a file with a header and rows.") from None
+            raise ImportInvalid(say("The file is empty."), hint=say("Choose a file with a header and rows.")) from None
         raise FileRefused(error.message, allowed_formats=allowance.allowed_formats) from None
     if not allows_format(allowance, found.detection.format):
         raise FileRefused(
-            f"Files of the format {found.detection.format} are not allowed here.",
+            say("Files of the format {format} are not allowed here.", format=found.detection.format),
             allowed_formats=allowance.allowed_formats,
-            hint=f"Allowed: {', '.join(allowance.allowed_formats) or 'none'}.",
+            hint=say(
+                "Allowed: {allowed_formats}.", allowed_formats=", ".join(allowance.allowed_formats) or say("none")
+            ),
         )
     return found
 
@@ -135,5 +138,5 @@ def _scan(file: IO[bytes], allowance: ImportAllowance) -> None:
     file.seek(0)
     if refused:
         raise FileRefused(
-            "The scanner of this installation refuses the file.", allowed_formats=allowance.allowed_formats
+            say("The scanner of this installation refuses the file."), allowed_formats=allowance.allowed_formats
         )

@@ -21,6 +21,7 @@ from permissions import approvals, policy
 from permissions.models import AuditEntry
 from permissions.models.approvals import Decision
 from servicevault.jobs.models import JobStatus
+from servicevault.wording import say
 
 LOGGED = 20
 STAGES = {  # F-051
@@ -191,7 +192,7 @@ def _failed(job: ImportJob) -> QuerySet[ImportRecord]:
 
 def record_errors(record: ImportRecord, parts: Mapping[str, Part]) -> list[dict[str, Any]]:
     """What kept one row from going in, a finding each."""
-    said = IN_DOUBT.get(record.code or "", "The row was refused.")
+    said = IN_DOUBT.get(record.code or "", say("The row was refused."))
     problems = record.problems or [{"code": record.code, "message": said}]
     part = parts.get(record.run.key)
     sources = part.sources if part else {}

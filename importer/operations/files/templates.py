@@ -15,6 +15,7 @@ from importer.models import ImportJob, ImportTemplate
 from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.files import documents, rights
 from permissions import audit, policy
+from servicevault.wording import say
 
 
 def visible(user: Any, *, table_name: str = "", target_type: str = "") -> QuerySet[ImportTemplate]:
@@ -29,7 +30,7 @@ def fetch(user: Any, template_id: Any, *, change: bool = False) -> ImportTemplat
     """A template the person may use, or with `change` edit. Raises NotThere, policy.Denied."""
     template = visible(user).filter(pk=template_id).first()
     if template is None:
-        raise NotThere("There is no such import template.")
+        raise NotThere(say("There is no such import template."))
     if change and template.created_by_id != user.pk:
         policy.require(user, "data.permissions.manage")
     return template
@@ -45,7 +46,7 @@ def save(user: Any, given: Mapping[str, Any], template: ImportTemplate | None = 
         if name in given:
             setattr(template, name, given[name])
     if not str(template.name).strip():
-        raise InvalidFields({"name": ["A template needs a name."]})
+        raise InvalidFields({"name": [say("A template needs a name.")]})
     if template.target_type:
         template.table_name = documents.goal_of(target_type=template.target_type).table.name
     rights.require(user, template.table_name)
@@ -58,7 +59,9 @@ def save(user: Any, given: Mapping[str, Any], template: ImportTemplate | None = 
             template.save()
             audit.record(operation, user=user, table_name=template.table_name, obj=template)
     except IntegrityError:
-        raise InvalidFields({"name": [f"You have a template “{template.name}” already."]}) from None
+        raise InvalidFields(
+            {"name": [say("You have a template “{template}” already.", template=template.name)]}
+        ) from None
     return template
 
 
@@ -73,7 +76,9 @@ def of_job(user: Any, job: ImportJob, name: str, *, is_public: bool = False) -> 
     """Keep how a file was read and mapped. Raises what `save` raises, and Conflict for a document."""
     file = job.file
     if file.parts is not None:
-        raise Conflict("A template is for files of one table.", hint="Keep the options of a document with it.")
+        raise Conflict(
+            say("A template is for files of one table."), hint=say("Keep the options of a document with it.")
+        )
     given = {
         "name": name,
         "table_name": file.table_name,

@@ -26,6 +26,7 @@ from servicevault.jobs.models import JobStatus
 from servicevault.stored_files import Stored
 from servicevault.tabular.filenames import cleaned
 from servicevault.tabular.records import Inspection
+from servicevault.wording import say
 
 PASTED_BYTES = 1024 * 1024
 Content = IO[bytes] | Iterable[bytes]
@@ -149,7 +150,7 @@ def configure(
         # A start at the same moment waits here, or has won: then nothing is changed any more.
         waits = ImportJob.objects.select_for_update().filter(pk=job.pk, status=JobStatus.PENDING, awaits_start=True)
         if waits.first() is None:
-            raise Conflict(f"Job {job.number} was started already.", hint="Upload the file again.")
+            raise Conflict(say("Job {job} was started already.", job=job.number), hint=say("Upload the file again."))
         file.save()
         job.save(update_fields=["mode", "options"])
         _count_to_entities(job, parts, file_options(file.import_options))
@@ -162,8 +163,8 @@ def _reread(job: ImportJob, parts: list[Part], options: Mapping[str, Any], allow
     before = file_options(file.import_options)
     if file.parts is not None and chosen.tables != before.tables:
         raise InvalidOption(
-            "What each part of a document is was said when it was uploaded.",
-            hint="Upload it again to change that.",
+            say("What each part of a document is was said when it was uploaded."),
+            hint=say("Upload it again to change that."),
             where=documents.WHERE,
         )
     if chosen.read != before.read:
@@ -194,8 +195,8 @@ def _given(mappings: Any, parts: Sequence[Part]) -> dict[str, tuple[FieldMapping
     names = {part.place: part.key for part in parts} | {part.key: part.key for part in parts}
     if not isinstance(mappings, Mapping) or set(mappings) - set(names):
         raise InvalidOption(
-            "field_mappings of a document is an object with a list for each of its parts.",
-            hint=f"Parts: {', '.join(part.place for part in parts)}.",
+            say("field_mappings of a document is an object with a list for each of its parts."),
+            hint=say("Parts: {parts}.", parts=", ".join(part.place for part in parts)),
             where="field_mappings",
         )
     said = {names[place]: field_mappings(each) for place, each in mappings.items()}
@@ -213,9 +214,9 @@ def require_waiting(job: ImportJob) -> None:
     """Raise Conflict unless the job is a file's and waits for its start."""
     job.refresh_from_db(fields=["awaits_start", "status"])
     if job.source_kind != "file":
-        raise Conflict(f"Job {job.number} imports no file.")
+        raise Conflict(say("Job {job} imports no file.", job=job.number), hint=say("Choose the job of a file."))
     if not job.awaits_start or job.status != JobStatus.PENDING:
-        raise Conflict(f"Job {job.number} was started already.", hint="Upload the file again.")
+        raise Conflict(say("Job {job} was started already.", job=job.number), hint=say("Upload the file again."))
 
 
 def mode_of(on_duplicate: str) -> Mode:

@@ -38,6 +38,7 @@ from servicevault import stored_files
 from servicevault.stored_files import FileGone
 from servicevault.tabular import sandbox
 from servicevault.tabular.errors import FileRejected
+from servicevault.wording import say, say_count
 
 ROW_KEY = "_key"  # that a corrected file carries along (F-089)
 TRIES = 3  # a trial gives way to whoever waits for its rows
@@ -164,7 +165,7 @@ def reading_errors(allowance: ImportAllowance) -> Iterator[None]:
     try:
         yield
     except FileGone as error:
-        raise ImportInvalid(str(error), hint="Upload it again.") from error
+        raise ImportInvalid(str(error), hint=say("Upload it again.")) from error
     except FileRejected as error:
         raise FileRefused(error.message, allowed_formats=allowance.allowed_formats) from error
 
@@ -247,22 +248,27 @@ def _note_file(
     for position, (part, used, found) in enumerate(zip(parts, tried, counts, strict=True)):
         of = Note(part.place, position)
         for name in file_planning.unmapped_required(part):
-            message = f"{name} must have a value, and no column of the file is mapped to it."
+            message = say("{name} must have a value, and no column of the file is mapped to it.", name=name)
             notes.append(of._replace(field=name, code="unmapped_required", message=message))
         columns = {ROW_KEY, *(mapped.column for mapped in used.plan.load.mapped)}
         unused = [header for header in part.headers if header not in columns]
         if unused and found["read"]:
-            message = f"These columns of the file are not imported: {', '.join(unused)}."
+            message = say("These columns of the file are not imported: {unused}.", unused=", ".join(unused))
             notes.append(of._replace(code="unmapped_columns", message=message, severity="warning"))
         notes += [
             of._replace(row=told["line"], code=told["code"], message=told["message"], severity="warning")
             for told in part.notices
         ]
     if not total:
-        said = Note(code="no_data_rows", message="The file has no data rows.")
+        said = Note(code="no_data_rows", message=say("The file has no data rows."))
         notes = [said, *(note for note in notes if note.severity == "warning")]
     if total > limit_rows:
-        message = f"The file has {total:,} rows; at most {limit_rows:,} may be imported at once."
+        message = say_count(
+            "The file has {count} row; at most {limit_rows:,} may be imported at once.",
+            "The file has {count:,} rows; at most {limit_rows:,} may be imported at once.",
+            total,
+            limit_rows=limit_rows,
+        )
         notes.append(Note(code="too_many_rows", message=message))
     found_rows.add(connection, notes)
 

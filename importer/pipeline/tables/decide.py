@@ -14,6 +14,7 @@ from importer.pipeline.plan import Mapped
 from importer.pipeline.prepare import STAGE, cell, prepared, value
 from importer.pipeline.tables.plan import TablePlan, kept
 from servicevault.tables import Column
+from servicevault.wording import say
 
 WORK_COLUMNS = {
     "n": "integer",
@@ -135,7 +136,12 @@ def _missing(plan: TablePlan, number: int) -> Finding:
     return Finding(
         sql.SQL("({} AND NOT EXISTS (SELECT FROM {} f WHERE {}))").format(filled, key.identifier, same),
         "foreign_key",
-        f"{', '.join(key.columns)} names a row of {key.referred_table} that does not exist (rule {key.name}).",
+        say(
+            "{columns} names a row of {referred_table} that does not exist (rule {key}).",
+            columns=", ".join(key.columns),
+            referred_table=key.referred_table,
+            key=key.name,
+        ),
         key.columns[0],
         text,
     )
@@ -147,7 +153,12 @@ def _refused(plan: TablePlan, number: int) -> Finding:
     return Finding(
         name("c", f"check{number}"),
         "check_violation",
-        f"{first} breaks the rule {check.name} of the table: {check.condition[:200]}.",
+        say(
+            "{first} breaks the rule {check} of the table: {condition}.",
+            first=first,
+            check=check.name,
+            condition=check.condition[:200],
+        ),
         first,
         cell(first),
     )
@@ -202,7 +213,7 @@ def _odd(plan: TablePlan, mapped: Mapped) -> list[Finding]:
         outside = sql.SQL("coalesce({} NOT BETWEEN {} AND {}, false)").format(
             value(field.name), sql.Literal(low), sql.Literal(high)
         )
-        said = f"{field.name} is far away from the other values of the file."
+        said = say("{field} is far away from the other values of the file.", field=field.name)
         found.append(Finding(outside, "unusual_value", said, field.name, cell(field.name)))
     return found
 
@@ -269,7 +280,7 @@ def _duplicates(plan: TablePlan, *, repeats: bool) -> list[Finding]:
     if plan.strategy == "error" and plan.key:
         hit: sql.Composable = sql.SQL("(e.hit OR r.rule = 0)") if repeats else sql.SQL("e.hit")
         label = ", ".join(plan.key)
-        found.append(_taken(hit, "duplicate", f"A row with this {label} is there already.", plan.key))
+        found.append(_taken(hit, "duplicate", say("A row with this {label} is there already.", label=label), plan.key))
     for number, key in enumerate(plan.unique):
         conditions = [sql.SQL("{}.hit").format(sql.Identifier(f"u{number}"))]
         rule = number + bool(plan.key)
@@ -278,7 +289,9 @@ def _duplicates(plan: TablePlan, *, repeats: bool) -> list[Finding]:
         when = sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))
         if plan.strategy == "skip" and plan.key:  # a row that is passed over takes nothing
             when = sql.SQL("(e.hit IS NULL AND {})").format(when)
-        found.append(_taken(when, "unique_conflict", f"Another row has this {', '.join(key)} already.", key))
+        found.append(
+            _taken(when, "unique_conflict", say("Another row has this {key} already.", key=", ".join(key)), key)
+        )
     return found
 
 

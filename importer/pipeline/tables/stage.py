@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from importer.pipeline import staging
+from servicevault.wording import say
 
 SLICE_BYTES = staging.SLICE_BYTES
 KEY_DIGITS = 10  # as `tabular.lines` writes them
@@ -65,10 +66,10 @@ def lines_of(cells: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[byt
     for number, (_, read) in enumerate(cells, start=1):
         data, problem = read or b"{}", b"\\N"
         if read is None:
-            problem = _said("row_too_large", "The row is larger than this server accepts.")
+            problem = _said("row_too_large", say("The row is larger than this server accepts."))
         elif staging.holds_nul(read):
             data = read.replace(staging.NUL, b"\\ufffd")
-            problem = _said("nul_byte", "The row contains a NUL character, which PostgreSQL cannot store.")
+            problem = _said("nul_byte", say("The row contains a NUL character, which PostgreSQL cannot store."))
         yield b"%d\t%0*d\t%b\t%b\n" % (number, KEY_DIGITS, number, problem, data.replace(b"\\", b"\\\\"))
 
 

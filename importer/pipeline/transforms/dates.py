@@ -14,6 +14,7 @@ from psycopg import sql
 from importer.errors import QueryError
 from importer.pipeline.binding import Bind
 from importer.pipeline.transforms.kinds import Kind, Parameter, Params
+from servicevault.wording import say
 
 Reading = tuple[str, str]  # regular expression of PostgreSQL, replacement that makes it ISO
 
@@ -54,7 +55,10 @@ def readings(form: str) -> tuple[Reading, ...]:
         part, expression = _TOKENS.get(piece.upper(), ("", ""))
         if part:
             if part in found or (part == "short" and "year" in found):
-                raise QueryError(f"The form “{form[:60]}” names the {part} twice.")
+                raise QueryError(
+                    say("The form “{form}” names the {part} twice.", form=form[:60], part=part),
+                    hint=say("Name each part once."),
+                )
             found[part] = len(found) + 1
             pattern += expression
         else:
@@ -76,7 +80,10 @@ def _with_century(form: str, pattern: str, found: dict[str, int]) -> tuple[Readi
             (_with_group(pattern, found["short"], digits), _iso(found, f"{century}\\{found['short']}"))
             for digits, century in _CENTURY
         )
-    raise QueryError(f"The form “{form[:60]}” names no year.", hint="Write it like DD.MM.YYYY or YYYY-MM-DD HH24:MI.")
+    raise QueryError(
+        say("The form “{form}” names no year.", form=form[:60]),
+        hint=say("Write it like DD.MM.YYYY or YYYY-MM-DD HH24:MI."),
+    )
 
 
 def _with_group(pattern: str, group: int, expression: str) -> str:
@@ -152,29 +159,31 @@ def format_fault(form: str) -> str:
     try:
         readings(form)
     except QueryError as error:
-        return f"is wrong: {error.message.rstrip('.')}"
+        return say("is wrong: {error}", error=str(error.message).rstrip("."))
     return ""
 
 
 def pattern_fault(pattern: str) -> str:
     """What is wrong with a pattern to write dates by; "" when nothing is."""
     rest = re.sub(r"YYYY|MM|DD|HH24|MI|SS", "", pattern)
-    return "" if pattern and not re.search(r'[A-Za-z"\\]', rest) else "is made of YYYY, MM, DD, HH24, MI and SS"
+    return "" if pattern and not re.search(r'[A-Za-z"\\]', rest) else say("is made of YYYY, MM, DD, HH24, MI and SS")
 
 
 def zone_fault(zone: str) -> str:
-    return "" if not zone or zone in available_timezones() else "is a time zone such as Europe/Berlin"
+    return "" if not zone or zone in available_timezones() else say("is a time zone such as Europe/Berlin")
 
 
-_FORM = Parameter("format", "date_format", "iso", "iso, auto, or a form such as DD.MM.YYYY or MM/DD/YYYY HH12:MI AM.")
+_FORM = Parameter(
+    "format", "date_format", "iso", say("iso, auto, or a form such as DD.MM.YYYY or MM/DD/YYYY HH12:MI AM.")
+)
 
 KINDS = (
-    Kind("date", "Read a date", ("31.12.2024", "2024-12-31"), _date, (_FORM,), (("format", "DD.MM.YYYY"),),
-         good=_is_date, code="bad_date", message="is not a date of this form"),
-    Kind("datetime", "Read a date and time", ("12/31/2024 11:30 PM", "2024-12-31T22:30:00.000000Z"), _instant,
-         (_FORM, Parameter("timezone", "zone", "", "Zone of times without one; empty: the profile's.")),
-         (("format", "MM/DD/YYYY HH12:MI AM"), ("timezone", "Europe/Berlin")), good=_is_instant, code="bad_date", message="is not a date of this form"),
-    Kind("format_date", "Write a date", ("2024-12-31", "31.12.2024"), _formatted,
-         (Parameter("pattern", help="Made of YYYY, MM, DD, HH24, MI and SS.", aliases=("format",)),),
-         (("pattern", "DD.MM.YYYY"),), good=_is_iso, code="bad_date", message="is not a date of this form"),
+    Kind("date", say("Read a date"), ("31.12.2024", "2024-12-31"), _date, (_FORM,), (("format", "DD.MM.YYYY"),),
+         good=_is_date, code="bad_date", message=say("is not a date of this form")),
+    Kind("datetime", say("Read a date and time"), ("12/31/2024 11:30 PM", "2024-12-31T22:30:00.000000Z"), _instant,
+         (_FORM, Parameter("timezone", "zone", "", say("Zone of times without one; empty: the profile's."))),
+         (("format", "MM/DD/YYYY HH12:MI AM"), ("timezone", "Europe/Berlin")), good=_is_instant, code="bad_date", message=say("is not a date of this form")),
+    Kind("format_date", say("Write a date"), ("2024-12-31", "31.12.2024"), _formatted,
+         (Parameter("pattern", help=say("Made of YYYY, MM, DD, HH24, MI and SS."), aliases=("format",)),),
+         (("pattern", "DD.MM.YYYY"),), good=_is_iso, code="bad_date", message=say("is not a date of this form")),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from importer.pipeline.binding import Bind
 from importer.pipeline.patterns import regex_fault
+from servicevault.wording import say
 
 Params = Mapping[str, Any]
 Build = Callable[[sql.Composable, Params, Bind], sql.Composable]
@@ -37,24 +38,26 @@ class Parameter:
         whole = isinstance(value, int) and not isinstance(value, bool)
         match self.type:
             case "integer" if not whole or not -1000 <= value <= 100_000:
-                return "is a whole number"
+                return say("is a whole number")
             case "text" | "zone" | "date_format" | "choice" if not isinstance(value, str):
-                return "is a text"
+                return say("is a text")
             case "pattern":
-                return "is a text" if not isinstance(value, str) else regex_fault(value)
+                return say("is a text") if not isinstance(value, str) else regex_fault(value)
             case "list" if not isinstance(value, list | tuple):
-                return "is a list"
+                return say("is a list")
             case "cases":
                 return _cases_fault(value)
             case "choice" if self.choices and value not in self.choices():
-                return f"is one of {', '.join(self.choices())}"
+                return say("is one of {choices}", choices=", ".join(self.choices()))
         if isinstance(value, str) and "\x00" in value:
-            return "holds a character that no database text can hold"
-        return "" if self.type not in {"text", "value"} or not isinstance(value, list | dict) else "is a single value"
+            return say("holds a character that no database text can hold")
+        return (
+            "" if self.type not in {"text", "value"} or not isinstance(value, list | dict) else say("is a single value")
+        )
 
 
 def _cases_fault(value: Any) -> str:
-    wanted = "is a list of {when: {operator, value}, then}"
+    wanted = say("is a list of {when: {operator, value}, then}")
     if not isinstance(value, list | tuple) or not value or len(value) > 200:
         return wanted
     for case in value:

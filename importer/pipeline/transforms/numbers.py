@@ -6,10 +6,11 @@ from psycopg import sql
 
 from importer.pipeline.binding import Bind
 from importer.pipeline.transforms.kinds import Kind, Parameter, Params, wrap
+from servicevault.wording import say
 
 _SEPARATORS = (
-    Parameter("decimal", default=".", help="Between whole part and fraction."),
-    Parameter("thousands", default="", help="Between groups of three digits; nothing when empty."),
+    Parameter("decimal", default=".", help=say("Between whole part and fraction.")),
+    Parameter("thousands", default="", help=say("Between groups of three digits; nothing when empty.")),
 )
 TRUE, FALSE = "('true','t','yes','y','on','1')", "('false','f','no','n','off','0')"
 
@@ -92,20 +93,20 @@ def _boolean(cell: sql.Composable, params: Params, bind: Bind) -> sql.Composable
 
 
 KINDS = (
-    Kind("number", "Read a number", ("1.234,50", "1234.50"), _number, _SEPARATORS,
-         (("decimal", ","), ("thousands", ".")), good=_is_written_so, code="not_a_number", message="is not a number"),
-    Kind("integer", "Read a whole number", ("1,200", "1200"), _integer, _SEPARATORS, (("thousands", ","),),
-         good=_is_whole, code="not_a_number", message="is not a whole number"),
-    Kind("round", "Round", ("2.5", "3"), wrap("round({cell}::numeric, {digits})::text"),
-         (Parameter("digits", "integer", 0, "Digits behind the point.", ("n",)),), good=_is_numeric, code="not_a_number", message="is not a number"),
-    Kind("floor", "Round down", ("2.9", "2"), wrap("floor({cell}::numeric)::text"), good=_is_numeric, code="not_a_number", message="is not a number"),
-    Kind("ceil", "Round up", ("2.1", "3"), wrap("ceil({cell}::numeric)::text"), good=_is_numeric, code="not_a_number", message="is not a number"),
-    Kind("seconds_to_minutes", "Seconds to minutes", ("90", "2"), wrap("round({cell}::numeric / 60)::text"),
-         good=_is_numeric, code="not_a_number", message="is not a number"),
-    Kind("hours_to_minutes", "Hours to minutes", ("1.5", "90"), wrap("round({cell}::numeric * 60)::text"),
-         good=_is_numeric, code="not_a_number", message="is not a number"),
-    Kind("duration", "Read a duration as minutes", ("1h 30m", "90"), _duration, good=_is_duration,
-         code="bad_duration", message="is not a duration such as 90, 1:30 or 1h 30m"),
-    Kind("boolean", "Read yes or no", ("Yes", "true"), _boolean, good=_is_boolean, code="not_a_boolean",
-         message="is neither yes nor no"),
+    Kind("number", say("Read a number"), ("1.234,50", "1234.50"), _number, _SEPARATORS,
+         (("decimal", ","), ("thousands", ".")), good=_is_written_so, code="not_a_number", message=say("is not a number")),
+    Kind("integer", say("Read a whole number"), ("1,200", "1200"), _integer, _SEPARATORS, (("thousands", ","),),
+         good=_is_whole, code="not_a_number", message=say("is not a whole number")),
+    Kind("round", say("Round"), ("2.5", "3"), wrap("round({cell}::numeric, {digits})::text"),
+         (Parameter("digits", "integer", 0, say("Digits behind the point."), ("n",)),), good=_is_numeric, code="not_a_number", message=say("is not a number")),
+    Kind("floor", say("Round down"), ("2.9", "2"), wrap("floor({cell}::numeric)::text"), good=_is_numeric, code="not_a_number", message=say("is not a number")),
+    Kind("ceil", say("Round up"), ("2.1", "3"), wrap("ceil({cell}::numeric)::text"), good=_is_numeric, code="not_a_number", message=say("is not a number")),
+    Kind("seconds_to_minutes", say("Seconds to minutes"), ("90", "2"), wrap("round({cell}::numeric / 60)::text"),
+         good=_is_numeric, code="not_a_number", message=say("is not a number")),
+    Kind("hours_to_minutes", say("Hours to minutes"), ("1.5", "90"), wrap("round({cell}::numeric * 60)::text"),
+         good=_is_numeric, code="not_a_number", message=say("is not a number")),
+    Kind("duration", say("Read a duration as minutes"), ("1h 30m", "90"), _duration, good=_is_duration,
+         code="bad_duration", message=say("is not a duration such as 90, 1:30 or 1h 30m")),
+    Kind("boolean", say("Read yes or no"), ("Yes", "true"), _boolean, good=_is_boolean, code="not_a_boolean",
+         message=say("is neither yes nor no")),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from importer.errors import QueryError
 from importer.pipeline.binding import Bind
 from importer.pipeline.transforms.kinds import Kind, Parameter, Params, as_text, cell_only, wrap
 from servicevault import catalog
+from servicevault.wording import say
 
 # PostgreSQL's engine decides by automaton, not by backtracking, once back-references are refused (`pattern_fault`);
 # what is left grows with the text, so the text has an end.
@@ -92,7 +93,8 @@ def _condition(cell: sql.Composable, when: Params, bind: Bind) -> sql.Composable
     operator, value = str(when.get("operator", "=")).lower(), when.get("value")
     if operator not in CASE_OPERATORS:
         raise QueryError(
-            f"case_when does not know the operator “{operator}”.", hint=f"Use {', '.join(CASE_OPERATORS)}."
+            say("case_when does not know the operator “{operator}”.", operator=operator),
+            hint=say("Use {case_operators}.", case_operators=", ".join(CASE_OPERATORS)),
         )
     if operator in {"is_null", "is_not_null"}:
         return sql.SQL("{} IS {} NULL").format(cell, sql.SQL("NOT" if operator == "is_not_null" else ""))
@@ -136,7 +138,10 @@ def _lookup(cell: sql.Composable, params: Params, bind: Bind) -> sql.Composable:
     lookup = catalog.lookup(params["table"])
     for column, known in ((params["key"], lookup.keys), (params["value"], lookup.values)):
         if column not in known:
-            raise QueryError(f"“{lookup.name}” cannot be looked up by “{column}”.", hint=f"Use {', '.join(known)}.")
+            raise QueryError(
+                say("“{lookup}” cannot be looked up by “{column}”.", lookup=lookup.name, column=column),
+                hint=say("Use {known}.", known=", ".join(known)),
+            )
     return sql.SQL("(SELECT l.{value}::text FROM {table} l WHERE lower(l.{key}::text) = lower({cell}) ORDER BY l.id LIMIT 1)").format(
         value=sql.Identifier(params["value"]), table=sql.Identifier(lookup.table), key=sql.Identifier(params["key"]), cell=cell
     )  # fmt: skip
@@ -150,45 +155,45 @@ def _lookup_tables() -> Sequence[str]:
     return [lookup.name for lookup in catalog.lookups()]
 
 
-_LENGTH = Parameter("length", "integer", help="Characters.", aliases=("n",))
+_LENGTH = Parameter("length", "integer", help=say("Characters."), aliases=("n",))
 
 KINDS = (
-    Kind("trim", "Trim blanks", ("  Ann ", "Ann"), wrap("btrim({cell}, E' \\t\\r\\n')")),
-    Kind("upper", "Upper case", ("ann", "ANN"), wrap("upper({cell})")),
-    Kind("lower", "Lower case", ("Ann", "ann"), wrap("lower({cell})")),
-    Kind("title", "Title case", ("ann LEE", "Ann Lee"), wrap("initcap({cell})")),
-    Kind("truncate", "Cut to a length", ("Hello", "Hel"), wrap("left({cell}, {length})"), (_LENGTH,), (("length", 3),)),
-    Kind("default", "Default when empty", ("", "n/a"), _default, (Parameter("value", "value", aliases=("v",)),),
+    Kind("trim", say("Trim blanks"), ("  Ann ", "Ann"), wrap("btrim({cell}, E' \\t\\r\\n')")),
+    Kind("upper", say("Upper case"), ("ann", "ANN"), wrap("upper({cell})")),
+    Kind("lower", say("Lower case"), ("Ann", "ann"), wrap("lower({cell})")),
+    Kind("title", say("Title case"), ("ann LEE", "Ann Lee"), wrap("initcap({cell})")),
+    Kind("truncate", say("Cut to a length"), ("Hello", "Hel"), wrap("left({cell}, {length})"), (_LENGTH,), (("length", 3),)),
+    Kind("default", say("Default when empty"), ("", "n/a"), _default, (Parameter("value", "value", aliases=("v",)),),
          (("value", "n/a"),)),
-    Kind("static", "Always this value", ("x", "fixed"), _static, (Parameter("value", "value", aliases=("v",)),),
+    Kind("static", say("Always this value"), ("x", "fixed"), _static, (Parameter("value", "value", aliases=("v",)),),
          (("value", "fixed"),)),
-    Kind("null_if", "Empty when one of", ("-", ""), _null_if, (Parameter("values", "list", aliases=("list",)),),
+    Kind("null_if", say("Empty when one of"), ("-", ""), _null_if, (Parameter("values", "list", aliases=("list",)),),
          (("values", ["-", "n/a"]),)),
-    Kind("replace", "Replace text", ("a-b", "a b"), wrap("replace({cell}, {old}, {new})"),
+    Kind("replace", say("Replace text"), ("a-b", "a b"), wrap("replace({cell}, {old}, {new})"),
          (Parameter("old", aliases=("a", "from")), Parameter("new", default="", aliases=("b", "to"))),
          (("old", "-"), ("new", " "))),
-    Kind("regex_extract", "Part that fits a pattern", ("Order #4711", "4711"),
+    Kind("regex_extract", say("Part that fits a pattern"), ("Order #4711", "4711"),
          wrap(f"substring(left({{cell}}, {SEARCHED_CHARACTERS}) from {{pattern}})"),
-         (Parameter("pattern", "pattern", help="The first group, else the whole match; the first "
-                    f"{SEARCHED_CHARACTERS:,} characters are searched.", aliases=("p",)),), (("pattern", r"#(\d+)"),)),
-    Kind("split", "Part between separators", ("a@b", "b"), _split,
+         (Parameter("pattern", "pattern", help=say("The first group, else the whole match; the first "
+                    "{searched_characters:,} characters are searched.", searched_characters=SEARCHED_CHARACTERS), aliases=("p",)),), (("pattern", r"#(\d+)"),)),
+    Kind("split", say("Part between separators"), ("a@b", "b"), _split,
          (Parameter("separator", aliases=("sep",)),
-          Parameter("part", "integer", help="1 is the first, -1 the last.", aliases=("n",))),
+          Parameter("part", "integer", help=say("1 is the first, -1 the last."), aliases=("n",))),
          (("separator", "@"), ("part", 2))),
-    Kind("pad_left", "Pad on the left", ("7", "007"), _pad_left,
+    Kind("pad_left", say("Pad on the left"), ("7", "007"), _pad_left,
          (_LENGTH, Parameter("fill", default="0", aliases=("c",))), (("length", 3),)),
-    Kind("case_when", "Cases", ("1", "open"), _case_when,
-         (Parameter("cases", "cases", help="The first that fits."), Parameter("else", "value", None)),
+    Kind("case_when", say("Cases"), ("1", "open"), _case_when,
+         (Parameter("cases", "cases", help=say("The first that fits.")), Parameter("else", "value", None)),
          (("cases", [{"when": {"operator": "=", "value": 1}, "then": "open"}]),)),
-    Kind("lookup", "Look up here", ("Standard", "90.00"), _lookup,
+    Kind("lookup", say("Look up here"), ("Standard", "90.00"), _lookup,
          (Parameter("table", "choice", choices=_lookup_tables), Parameter("key"), Parameter("value")),
          (("table", "billing_rates"), ("key", "name"), ("value", "rate")), good=_is_found, warns=True,
-         code="nothing_found", message="was not found; left empty"),
-    Kind("text_to_html", "Text to HTML", ("a < b", "a &lt; b"), wrap(
+         code="nothing_found", message=say("was not found; left empty")),
+    Kind("text_to_html", say("Text to HTML"), ("a < b", "a &lt; b"), wrap(
         "replace(replace(replace(replace(replace(replace({cell}, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), "
         "'\"', '&quot;'), E'\\r\\n', E'\\n'), E'\\n', '<br>')")),
-    Kind("html_to_text", "HTML to text", ("<p>Hi <b>Ann</b></p>", "Hi Ann"), cell_only, early=html_to_text),
-    Kind("uuid_from_id", "UUID of an id", ("42", "6cef5458-ccde-5227-9406-3180d7d945a0"), cell_only,
-         (Parameter("namespace", help="A UUID or any text: equal ids of one namespace give equal UUIDs."),),
+    Kind("html_to_text", say("HTML to text"), ("<p>Hi <b>Ann</b></p>", "Hi Ann"), cell_only, early=html_to_text),
+    Kind("uuid_from_id", say("UUID of an id"), ("42", "6cef5458-ccde-5227-9406-3180d7d945a0"), cell_only,
+         (Parameter("namespace", help=say("A UUID or any text: equal ids of one namespace give equal UUIDs.")),),
          (("namespace", "old-desk"),), early=uuid_from_id),
 )  # fmt: skip

@@ -11,16 +11,17 @@ from importer import operations
 from importer.mapping.auto import AutoMap
 from importer.web.builder.body import Body, runnable
 from importer.web.builder.workbench import Change, Workbench
+from servicevault.wording import say
 
 
 def map_automatically(bench: Workbench, post: QueryDict) -> Body:
     """Fill the fields that have no mapping yet with the proposals that are sure enough; what is mapped stays."""
     if bench.target is None:
-        raise operations.InvalidFields({"target_type": ["Say first what the rows become."]})
+        raise operations.InvalidFields({"target_type": [say("Say first what the rows become.")]})
     found = _proposed(bench, bench.target.name)
     sure = [proposal for proposal in found.mappings if proposal.preselected]
     if not sure:
-        raise operations.InvalidFields({"fields": ["No other column looks like a field that is still empty."]})
+        raise operations.InvalidFields({"fields": [say("No other column looks like a field that is still empty.")]})
     body = copy.deepcopy(bench.body)
     body["fields"] += [
         {

@@ -12,6 +12,7 @@ from importer.query import nodes
 from importer.query.expressions import parse
 from importer.query.operators import filter_operator
 from importer.query.problems import Problem
+from servicevault.wording import say
 
 Body = dict[str, Any]
 Owner = Callable[[nodes.Column], str]  # the alias of the table a column belongs to
@@ -212,13 +213,15 @@ def unfinished(body: Body) -> list[Problem]:
     found = []
     for number, join in enumerate(body["joins"]):
         if not is_joined(join):
-            message = f"The join of “{alias_of(join)}” has no condition yet."
-            found.append(Problem(f"joins[{number}]", message, "Say which columns belong together, or remove it."))
+            message = say("The join of “{table}” has no condition yet.", table=alias_of(join))
+            found.append(Problem(f"joins[{number}]", message, say("Say which columns belong together, or remove it.")))
     for name in ("filters", "having"):
         for place, condition in conditions(body[name]):
             if not is_finished(condition):
                 path = name + "".join(f"[{part}]" for part in place.split("."))
-                found.append(Problem(path, "The filter is not finished.", "Give it a field and a value, or delete it."))
+                found.append(
+                    Problem(path, say("The filter is not finished."), say("Give it a field and a value, or delete it."))
+                )
     return found
 
 
@@ -237,13 +240,19 @@ def without(body: Body, gone: set[str], owner: Owner) -> tuple[Body, list[str]]:
         pairs = [text for pair in join.get("conditions") or [] for text in (pair.get("left"), pair.get("right"))]
         if alias_of(join) in gone or needs(*pairs, join.get("where")):
             gone = gone | {alias_of(join)}
-            lost.append(f"the join of {alias_of(join)}")
+            lost.append(say("the join of {table}", table=alias_of(join)))
         else:
             kept.append(join)
     found["joins"] = kept
     for field in found["fields"]:
         if needs(*sources_of(field)):
-            lost.append(f"the mapping {' + '.join(sources_of(field))} → {field.get('target')}")
+            lost.append(
+                say(
+                    "the mapping {sources} → {target}",
+                    sources=" + ".join(sources_of(field)),
+                    target=field.get("target"),
+                )
+            )
     found["fields"] = [field for field in found["fields"] if not needs(*sources_of(field))]
     for name in ("filters", "having"):
         found[name] = _without(found[name], needs, lost)
@@ -251,7 +260,7 @@ def without(body: Body, gone: set[str], owner: Owner) -> tuple[Body, list[str]]:
     distinct = found.get("distinct_on")
     if isinstance(distinct, dict) and needs(*(distinct.get("columns") or [])):
         found["distinct_on"] = None
-        lost.append("the rule which row is kept")
+        lost.append(say("the rule which row is kept"))
     return found, lost
 
 
@@ -262,7 +271,7 @@ def _without(group: Body, needs: Callable[..., bool], lost: list[str]) -> Body:
             inner = _without(item, needs, lost)
             kept += [inner] if inner["items"] else []
         elif isinstance(item, dict) and needs(item.get("field")):
-            lost.append(f"the filter {item.get('field')} {item.get('operator')}")
+            lost.append(say("the filter {field} {operator}", field=item.get("field"), operator=item.get("operator")))
         else:
             kept.append(item)
     return {"op": group["op"], "items": kept}

@@ -13,6 +13,7 @@ from importer.query.problems import Problem
 from importer.web.builder import fields, joins
 from importer.web.builder.body import conditions, is_joined
 from importer.web.builder.workbench import Workbench
+from servicevault.wording import say_count
 
 KEPT_SECONDS = 3600
 
@@ -69,7 +70,7 @@ class Counted:
             return ""
         if self.rows > self.before:
             return f"rows \u00d7 {self.rows / self.before:.2f}".rstrip("0").rstrip(".")
-        return f"{self.before - self.rows:,} rows fewer"
+        return say_count("{count} row fewer", "{count:,} rows fewer", self.before - self.rows)
 
 
 def counted(bench: Workbench, facts: Facts) -> list[Counted]:

@@ -14,14 +14,19 @@ from importer.web.builder import transformations
 from importer.web.builder.body import Body, columns_in, sources_of
 from importer.web.builder.workbench import Ask, Change, Option, Workbench
 from servicevault import catalog
+from servicevault.wording import say
 
 WRITE_RULES = {
-    "overwrite": "Always write it",
-    "if_empty": "Only where ours is empty",
-    "never": "Only on new rows",
-    "append": "Add to what is there",
+    "overwrite": say("Always write it"),
+    "if_empty": say("Only where ours is empty"),
+    "never": say("Only on new rows"),
+    "append": say("Add to what is there"),
 }
-EMPTY_VALUES = {"": "As the source has them", "write": "Write empty values", "keep": "Keep ours when empty"}
+EMPTY_VALUES = {
+    "": say("As the source has them"),
+    "write": say("Write empty values"),
+    "keep": say("Keep ours when empty"),
+}
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ def _row(bench: Workbench, name: str, index: int | None, required: bool) -> Row:
         steps=transformations.steps_of(item),
         write_rule=item.get("write_rule") or "overwrite",
         empty_values=item.get("empty_values") or "",
-        reference=" or ".join(words(kind).lower() for kind in reference.types) if reference else "",
+        reference=" or ".join(str(words(kind)).lower() for kind in reference.types) if reference else "",
         choices=known.choices if known else (),
     )
 
@@ -167,14 +172,19 @@ def _help(known: catalog.Field | None) -> str:
         return ""
     parts = [known.help]
     if known.reference:
-        parts.append(f"The old id of one of: {', '.join(words(kind).lower() for kind in known.reference.types)}.")
+        parts.append(
+            say(
+                "The old id of one of: {types}.",
+                types=", ".join(str(words(kind)).lower() for kind in known.reference.types),
+            )
+        )
     if known.choices:
-        parts.append(f"One of {', '.join(known.choices)}.")
+        parts.append(say("One of {choices}.", choices=", ".join(known.choices)))
     if known.max_length:
-        parts.append(f"At most {known.max_length} characters.")
+        parts.append(say("At most {max_length} characters.", max_length=known.max_length))
     if known.not_empty:
-        parts.append("It must not be empty.")
-    return " ".join(part for part in parts if part)
+        parts.append(say("It must not be empty."))
+    return " ".join(str(part) for part in parts if part)
 
 
 def _unused(bench: Workbench) -> list[Option]:
@@ -204,12 +214,12 @@ def set_target(bench: Workbench, post: QueryDict) -> Body:
     body = copy.deepcopy(bench.body)
     fits = [item for item in body["fields"] if target.field(str(item.get("target") or ""))]
     lost = [
-        f"the mapping {' + '.join(sources_of(item))} → {item.get('target')}"
+        say("the mapping {sources} → {target}", sources=" + ".join(sources_of(item)), target=item.get("target"))
         for item in body["fields"]
         if item not in fits
     ]
     if lost and not post.get("confirmed"):
-        raise Ask(f"{target.label} have no such fields. These mappings are dropped:", lost)
+        raise Ask(say("{target} have no such fields. These mappings are dropped:", target=target.label), lost)
     return body | {"target_type": name, "fields": fits}
 
 
@@ -243,7 +253,7 @@ def set_field(bench: Workbench, post: QueryDict) -> Body:
 def _target_of(post: QueryDict) -> str:
     target = post.get("target", "").strip()
     if not target:
-        raise operations.InvalidFields({"target": ["Say which field is filled."]})
+        raise operations.InvalidFields({"target": [say("Say which field is filled.")]})
     return target
 
 
@@ -266,7 +276,7 @@ def keep_as_custom(bench: Workbench, post: QueryDict) -> Body:
     body, source = copy.deepcopy(bench.body), _suffix(post)
     option = next((item for item in bench.options if item.text == source), None)
     if option is None:
-        raise operations.InvalidFields({"source": ["This column is gone."]})
+        raise operations.InvalidFields({"source": [say("This column is gone.")]})
     taken = Counter(item.get("target") for item in body["fields"])
     name = f"custom_fields.{option.name}"[:63]
     if taken[name]:
@@ -289,7 +299,7 @@ def add_step(bench: Workbench, post: QueryDict) -> Body:
     body, item = _mapped(bench, post)
     name = post.get("transformation", "")
     if name not in dict(transformations.choices()):
-        raise operations.InvalidFields({"transformation": ["Choose a transformation."]})
+        raise operations.InvalidFields({"transformation": [say("Choose a transformation.")]})
     item["transformation"].append(transformations.added(name))
     return body
 
@@ -318,14 +328,14 @@ def _mapped(bench: Workbench, post: QueryDict) -> tuple[Body, Body]:
     body = set_field(bench, post)
     index = _index(bench, body, _target_of(post))
     if index is None:
-        raise operations.InvalidFields({"source": ["Choose a source first."]})
+        raise operations.InvalidFields({"source": [say("Choose a source first.")]})
     return body, body["fields"][index]
 
 
 def _place(post: QueryDict, length: int) -> int:
     text = _suffix(post)
     if not text.isdecimal() or int(text) >= length:
-        raise operations.InvalidFields({"transformation": ["This transformation is gone."]})
+        raise operations.InvalidFields({"transformation": [say("This transformation is gone.")]})
     return int(text)
 
 

@@ -16,25 +16,30 @@ from importer.query.reading import Members
 from importer.query.spec import MAX_FILTER_DEPTH
 from importer.web.builder.body import Body, group_at, runnable, split_place
 from importer.web.builder.workbench import Change, Workbench
+from servicevault.wording import say
 
 GROUPS = (
-    ("Comparison", ("=", "!=", ">", ">=", "<", "<=", "BETWEEN", "NOT BETWEEN")),
-    ("Text", ("contains", "not_contains", "starts_with", "ends_with", "LIKE", "NOT LIKE", "ILIKE", "NOT ILIKE", "~", "~*", "!~", "!~*")),
-    ("Lists", ("IN", "NOT IN")),
-    ("Null", ("IS NULL", "IS NOT NULL")),
-    ("Date", ("DATE_TRUNC",)),
-    ("Other", ("expression",)),
+    (say("Comparison"), ("=", "!=", ">", ">=", "<", "<=", "BETWEEN", "NOT BETWEEN")),
+    (say("Text"), ("contains", "not_contains", "starts_with", "ends_with", "LIKE", "NOT LIKE", "ILIKE", "NOT ILIKE", "~", "~*", "!~", "!~*")),
+    (say("Lists"), ("IN", "NOT IN")),
+    (say("Null"), ("IS NULL", "IS NOT NULL")),
+    (say("Date"), ("DATE_TRUNC",)),
+    (say("Other"), ("expression",)),
 )  # fmt: skip
 WORDS = {
-    "=": "is", "!=": "is not", ">": "is more than", ">=": "is at least", "<": "is less than", "<=": "is at most",
-    "BETWEEN": "is between", "NOT BETWEEN": "is not between", "not_contains": "does not contain",
-    "starts_with": "starts with", "ends_with": "ends with", "LIKE": "is like (LIKE)", "NOT LIKE": "is not like",
-    "ILIKE": "is like, any case (ILIKE)", "NOT ILIKE": "is not like, any case", "~": "matches the pattern (~)",
-    "~*": "matches the pattern, any case (~*)", "!~": "does not match the pattern", "!~*": "does not match, any case",
-    "IN": "is one of", "NOT IN": "is none of", "IS NULL": "is empty (NULL)", "IS NOT NULL": "is not empty",
-    "DATE_TRUNC": "lies in the", "expression": "is true",
+    "=": say("is"), "!=": say("is not"), ">": say("is more than"), ">=": say("is at least"), "<": say("is less than"), "<=": say("is at most"),
+    "BETWEEN": say("is between"), "NOT BETWEEN": say("is not between"), "not_contains": say("does not contain"),
+    "starts_with": say("starts with"), "ends_with": say("ends with"), "LIKE": say("is like (LIKE)"), "NOT LIKE": say("is not like"),
+    "ILIKE": say("is like, any case (ILIKE)"), "NOT ILIKE": say("is not like, any case"), "~": say("matches the pattern (~)"),
+    "~*": say("matches the pattern, any case (~*)"), "!~": say("does not match the pattern"), "!~*": say("does not match, any case"),
+    "IN": say("is one of"), "NOT IN": say("is none of"), "IS NULL": say("is empty (NULL)"), "IS NOT NULL": say("is not empty"),
+    "DATE_TRUNC": say("lies in the"), "expression": say("is true"),
 }  # fmt: skip
-GROUP_WORDS = {"and": "All of these are true", "or": "At least one is true", "not": "Not all of these are true"}
+GROUP_WORDS = {
+    "and": say("All of these are true"),
+    "or": say("At least one is true"),
+    "not": say("Not all of these are true"),
+}
 UNITS = DATE_TRUNC_UNITS
 ROOTS = ("filters", "having")
 
@@ -243,7 +248,7 @@ def take_offer(bench: Workbench, post: QueryDict) -> Body:
         condition = None
     read = Members({"filters": [condition]}, "", [])
     if not parse_filters(read, "filters").items or read.problems:
-        raise operations.InvalidFields({"condition": ["This suggestion cannot be read."]})
+        raise operations.InvalidFields({"condition": [say("This suggestion cannot be read.")]})
     body = copy.deepcopy(bench.body)
     if body["filters"]["op"] != "and" and body["filters"]["items"]:
         body["filters"] = {"op": "and", "items": [body["filters"]]}
@@ -261,7 +266,7 @@ def _group_of(body: Body, post: QueryDict) -> Body:
         return group_at(body[_root(post)], post.get("place", ""))
     except (LookupError, ValueError, TypeError):
         raise operations.InvalidFields(
-            {"place": ["This group is gone. Look at the filters as they are now."]}
+            {"place": [say("This group is gone. Look at the filters as they are now.")]}
         ) from None
 
 
@@ -274,7 +279,7 @@ def _found(bench: Workbench, post: QueryDict) -> tuple[Body, Body, int]:
         parent["items"][number]
     except (LookupError, ValueError, TypeError):
         raise operations.InvalidFields(
-            {"place": ["This filter is gone. Look at the filters as they are now."]}
+            {"place": [say("This filter is gone. Look at the filters as they are now.")]}
         ) from None
     return body, parent, number
 

@@ -11,11 +11,12 @@ from django.http import QueryDict
 from importer import operations
 from importer.web.builder.body import Body
 from importer.web.builder.workbench import Change, Workbench
+from servicevault.wording import say
 
 MODES = {
-    "rows": "Every row",
-    "group": "One row for each group of equal values",
-    "distinct": "The first row for each key",
+    "rows": say("Every row"),
+    "group": say("One row for each group of equal values"),
+    "distinct": say("The first row for each key"),
 }
 
 
@@ -46,7 +47,7 @@ def set_grouping(bench: Workbench, post: QueryDict) -> Body:
     """Every row, groups, or one row a key, with the columns that say which rows belong together."""
     mode = post.get("mode", "rows")
     if mode not in MODES:
-        raise operations.InvalidFields({"mode": ["Choose one of the three."]})
+        raise operations.InvalidFields({"mode": [say("Choose one of the three.")]})
     columns = [text.strip() for text in post.getlist("column") if text.strip()]
     body = copy.deepcopy(bench.body)
     body.pop("grouping", None)

@@ -28,16 +28,17 @@ from importer.web.builder.body import (
 )
 from importer.web.builder.tables import chosen_table, start_with
 from importer.web.builder.workbench import Ask, Change, Workbench
+from servicevault.wording import say
 
 OPERATORS = ("=", "<>", "<", "<=", ">", ">=")
 TYPE_WORDS = {
-    "left": "Left: keep rows without a partner",
-    "inner": "Inner: only rows with a partner",
-    "right": "Right: all rows of the joined table",
-    "full": "Full: all rows of both",
+    "left": say("Left: keep rows without a partner"),
+    "inner": say("Inner: only rows with a partner"),
+    "right": say("Right: all rows of the joined table"),
+    "full": say("Full: all rows of both"),
 }
 TAKE_WORDS = {
-    "all": "All partners", "first": "The first partner", "last": "The last partner", "aggregate": "Combine the partners",
+    "all": say("All partners"), "first": say("The first partner"), "last": say("The last partner"), "aggregate": say("Combine the partners"),
 }  # fmt: skip
 AGGREGATE_WORDS = tuple(sorted(AGGREGATES))
 MOST_SUGGESTIONS = 8
@@ -130,14 +131,27 @@ def _pair(left_alias: str, left: str, right_alias: str, right: str) -> Body:
 def _multiplicity(relation: Relation, bench: Workbench, *, to_parent: bool) -> str:
     child, parent = relation.table, relation.ref_table
     if to_parent:
-        return f"Each row of {child} has at most one of {parent}: the number of rows stays."
+        return say(
+            "Each row of {child} has at most one of {parent}: the number of rows stays.", child=child, parent=parent
+        )
     if relation.multiplicity == "1:1":
-        return f"Each row of {parent} has at most one of {child}: the number of rows stays."
+        return say(
+            "Each row of {parent} has at most one of {child}: the number of rows stays.", parent=parent, child=child
+        )
     many, few = bench.schema.table(child, relation.schema), bench.schema.table(parent, relation.ref_schema)
     rows, per = (many.row_estimate if many else None), (few.row_estimate if few else None)
     if rows and per and rows > per:
-        return f"One row of {parent} has about {rows / per:.1f} of {child}: rows \u00d7 {rows / per:.1f}. Take the first, combine them, or keep all."
-    return f"One row of {parent} may have several of {child}: rows can multiply. Take the first, combine them, or keep all."
+        return say(
+            "One row of {parent} has about {rows:.1f} of {child}: rows \u00d7 {rows:.1f}. Take the first, combine them, or keep all.",
+            parent=parent,
+            rows=rows / per,
+            child=child,
+        )
+    return say(
+        "One row of {parent} may have several of {child}: rows can multiply. Take the first, combine them, or keep all.",
+        parent=parent,
+        child=child,
+    )
 
 
 # -- changes -----------------------------------------------------------------------------------------------------
@@ -152,7 +166,7 @@ def add(bench: Workbench, post: QueryDict) -> Body:
         except ValueError:
             join = None
         if not _is_join(join):
-            raise operations.InvalidFields({"join": ["This suggestion cannot be read."]})
+            raise operations.InvalidFields({"join": [say("This suggestion cannot be read.")]})
         body["joins"].append(join)
         return body
     table = chosen_table(bench, post)
@@ -253,14 +267,14 @@ def remove(bench: Workbench, post: QueryDict) -> Body:
     body, lost = without(bench.body, {alias}, bench.owner)
     lost = [item for item in lost if item != f"the join of {alias}"]
     if lost and not post.get("confirmed"):
-        raise Ask(f"Removing the join of {alias} drops what reads it.", lost)
+        raise Ask(say("Removing the join of {alias} drops what reads it.", alias=alias), lost)
     return body
 
 
 def _number(bench: Workbench, post: QueryDict) -> int:
     text = post.get("number", "")
     if not text.isdecimal() or int(text) >= len(bench.body["joins"]):
-        raise operations.InvalidFields({"number": ["This join is gone. Look at the joins as they are now."]})
+        raise operations.InvalidFields({"number": [say("This join is gone. Look at the joins as they are now.")]})
     return int(text)
 
 

@@ -10,6 +10,7 @@ from django.http import QueryDict
 from importer import operations
 from importer.web.builder.body import Body
 from importer.web.builder.workbench import Change, Workbench
+from servicevault.wording import say
 
 LIMITS = (10, 25, 50, 100)
 USUAL = 50  # U21b
@@ -30,7 +31,9 @@ class Ordering:
         """How it goes on behind "First 50 rows"."""
         if not self.column:
             return ""
-        return f"by {self.column}, {'largest' if self.direction == 'desc' else 'smallest'} first"
+        if self.direction == "desc":
+            return say("by {column}, largest first", column=self.column)
+        return say("by {column}, smallest first", column=self.column)
 
 
 def ordering_of(bench: Workbench) -> Ordering:
@@ -53,9 +56,9 @@ def choices(bench: Workbench) -> list[str]:
 def set_ordering(bench: Workbench, post: QueryDict) -> Body:
     column, limit = post.get("column", ""), post.get("limit", "")
     if column and column not in choices(bench):
-        raise operations.InvalidFields({"column": ["Order by a field that is mapped."]})
+        raise operations.InvalidFields({"column": [say("Order by a field that is mapped.")]})
     if limit not in map(str, LIMITS):
-        raise operations.InvalidFields({"limit": ["Choose one of the numbers of rows."]})
+        raise operations.InvalidFields({"limit": [say("Choose one of the numbers of rows.")]})
     chosen = {"column": column, "direction": "desc" if post.get("direction") == "desc" else "asc", "limit": int(limit)}
     return copy.deepcopy(bench.body) | {"preview": chosen}
 

@@ -39,6 +39,7 @@ from permissions import policy
 from permissions.policy import Denied
 from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only
+from servicevault.wording import say
 
 CHANGES: dict[str, Change] = {
     **tables.CHANGES, **joins.CHANGES, **fields.CHANGES, **filters.CHANGES, **grouping.CHANGES, **ordering.CHANGES,
@@ -162,7 +163,7 @@ def _changed(bench: Workbench, action: str, request: PageRequest) -> Workbench:
         return _with(bench, draft)
     apply = CHANGES.get(action)
     if apply is None:
-        raise operations.InvalidFields({"action": ["The builder does not know this change."]})
+        raise operations.InvalidFields({"action": [say("The builder does not know this change.")]})
     with transaction.atomic():
         bench = _with(bench, QueryDraft.objects.select_for_update().get(pk=bench.draft.pk))
         body = apply(bench, request.POST)
@@ -217,8 +218,11 @@ def save(request: PageRequest, pk: Any, key: str) -> HttpResponse:
         stale: dict[str, Any] = {"conflict": conflict}
         return _blocks(request, bench, **stale) if request.htmx else _page(request, bench, status=409, **stale)
     except QueryProblems as error:
-        more = f" and {len(error.problems) - 1} more" if len(error.problems) > 1 else ""
-        messages.error(request, f"Not saved: {error}{more} See the problems.")
+        more = len(error.problems) - 1
+        said = say("Not saved: {error} See the problems.", error=error)
+        if more:
+            said = say("Not saved: {error} and {more} more See the problems.", error=error, more=more)
+        messages.error(request, said)
         return _blocks(request, bench) if request.htmx else redirect(_at(bench, ""))
     except (ImporterError, Denied) as error:
         return _refused(request, bench, error)
@@ -226,7 +230,7 @@ def save(request: PageRequest, pk: Any, key: str) -> HttpResponse:
     bench = _with(bench, bench.draft)
     bench.query = saved.query
     if not request.htmx:
-        messages.success(request, f"“{saved.query.name}” is saved.")
+        messages.success(request, say("“{query}” is saved.", query=saved.query.name))
         return redirect("builder_query", pk, bench.draft.key)
     # What was saved is written in its normal form: the preview is asked again, so that its counts belong to it.
     return _blocks(request, bench, is_new=True, saved_at=timezone.now())
@@ -247,7 +251,7 @@ def discard(request: PageRequest, pk: Any, key: str) -> HttpResponse:
     operations.discard_draft(bench.draft)
     if bench.query is None:
         return redirect("builder", pk)
-    messages.success(request, "Your unsaved changes are gone; this is the saved query.")
+    messages.success(request, say("Your unsaved changes are gone; this is the saved query."))
     return redirect("builder_query", pk, key)
 
 
@@ -258,7 +262,7 @@ def restore(request: PageRequest, pk: Any, key: str) -> HttpResponse:
     bench = workbench(request, pk, key)
     number = request.POST.get("number", "")
     if bench.query is None or not number.isdecimal():
-        messages.error(request, "Choose a version of a saved query.")
+        messages.error(request, say("Choose a version of a saved query."))
         return redirect("builder_query", pk, key)
     try:
         saved = operations.restore_version(bench.query, int(number), by=request.user)
@@ -266,7 +270,10 @@ def restore(request: PageRequest, pk: Any, key: str) -> HttpResponse:
         messages.error(request, str(error))
     else:
         operations.discard_draft(bench.draft)
-        messages.success(request, f"Version {number} is saved again as version {saved.query.version}.")
+        messages.success(
+            request,
+            say("Version {number} is saved again as version {version}.", number=number, version=saved.query.version),
+        )
     return redirect("builder_query", pk, key)
 
 

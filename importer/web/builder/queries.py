@@ -19,6 +19,7 @@ from permissions import policy
 from permissions.policy import Denied
 from servicevault import catalog
 from servicevault.web.pages import PageRequest, members_only
+from servicevault.wording import say
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def begin(request: PageRequest, profile: ImportProfile) -> QueryDraft:
     try:
         target = catalog.get(target_type)
     except catalog.UnknownTarget:
-        raise operations.InvalidFields({"target_type": ["Say what the rows become."]}) from None
+        raise operations.InvalidFields({"target_type": [say("Say what the rows become.")]}) from None
     name = request.POST.get("name", "").strip()[:255] or target.label
     key = free_key(profile, request.user, name if request.POST.get("name", "").strip() else target_type)
     start: dict[str, Any] = {"name": name, "target_type": target_type}
@@ -100,7 +101,7 @@ def _done(
             name = request.POST.get("name", "").strip()[:255]
             operations.change_draft(draft, {**draft.steps[draft.place], "name": name or key})
         else:
-            messages.error(request, "Save the query first.")
+            messages.error(request, say("Save the query first."))
         return redirect("builder_query", profile.pk, key)
     match action:
         case "rename":
@@ -112,7 +113,7 @@ def _done(
         case "earlier" | "later":
             operations.reorder_queries(profile, _moved(profile, key, -1 if action == "earlier" else 1))
         case _:
-            messages.error(request, "This cannot be done with a query.")
+            messages.error(request, say("This cannot be done with a query."))
     return redirect("builder_query", profile.pk, key)
 
 
@@ -121,10 +122,10 @@ def _delete(
 ) -> HttpResponse:
     if query is not None:
         operations.delete_query(query)
-        messages.success(request, f"“{query.name}” is deleted. What it imported stays.")
+        messages.success(request, say("“{query}” is deleted. What it imported stays.", query=query.name))
     elif draft is not None:
         operations.discard_draft(draft)
-        messages.success(request, "The query that was never saved is gone.")
+        messages.success(request, say("The query that was never saved is gone."))
     return redirect("builder", profile.pk)
 
 

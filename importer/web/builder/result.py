@@ -30,6 +30,7 @@ from importer.web.builder.facts import Facts, keep_facts, told
 from importer.web.builder.workbench import Option, Workbench, workbench
 from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only
+from servicevault.wording import say
 
 SAMPLES = 3
 LOOK_COLUMNS = 40  # shown while nothing is mapped yet
@@ -108,10 +109,13 @@ def _placed(bench: Workbench, problem: Problem) -> Problem:
         return replace(problem, path=original_path(bench.body, problem.path))
     before = str(bench.body.get("sql") or "")[: problem.position]
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    return replace(problem, message=f"Line {line}, column {column}: {problem.message}")
+    return replace(
+        problem,
+        message=say("Line {line}, column {column}: {problem}", line=line, column=column, problem=problem.message),
+    )
 
 
-_NO_FIELDS = Problem("fields", "No field is mapped yet.", "Map at least the required ones.", "no_fields")
+_NO_FIELDS = Problem("fields", say("No field is mapped yet."), say("Map at least the required ones."), "no_fields")
 
 
 def _asked(bench: Workbench, body: Body) -> Result:

@@ -22,6 +22,7 @@ from importer.web.builder.body import Body, runnable, unfinished
 from importer.web.builder.workbench import Change, Workbench, workbench
 from permissions.policy import Denied
 from servicevault.web.pages import PageRequest, members_only
+from servicevault.wording import say
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def set_sql(bench: Workbench, post: QueryDict) -> Body:
     if not bench.may_write_sql:
         raise Denied(operations.RAW_SQL)
     if not bench.is_sql:
-        raise operations.InvalidFields({"sql": ["This query is made of blocks. Say “Edit as SQL” first."]})
+        raise operations.InvalidFields({"sql": [say("This query is made of blocks. Say “Edit as SQL” first.")]})
     text = post.get("sql", "").replace("\r\n", "\n")
     known = bench.body.get("params") or {}
     params: dict[str, Any] = {}
@@ -82,10 +83,14 @@ def to_sql(request: PageRequest, pk: Any, key: str) -> HttpResponse:
             raise QueryProblems(left)
         saved = operations.draft_to_sql(bench.draft, by=request.user)
     except ImporterError as error:
-        messages.error(request, f"It stays in blocks: {error}")
+        messages.error(request, say("It stays in blocks: {error}", error=error))
         return redirect(f"{page}?show=1")
     messages.success(
         request,
-        f"“{saved.query.name}” goes on as SQL. Its blocks are version {saved.query.version - 1} of the history.",
+        say(
+            "“{query}” goes on as SQL. Its blocks are version {version} of the history.",
+            query=saved.query.name,
+            version=saved.query.version - 1,
+        ),
     )
     return redirect(f"{reverse('builder_query', args=[pk, saved.query.key])}?show=1#b-sql-edit")

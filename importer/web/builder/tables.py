@@ -19,11 +19,12 @@ from importer.sources.schema import Column, PackView, SourceSchema, Table
 from importer.web.builder.body import Body, alias_of, base_of, without
 from importer.web.builder.workbench import Ask, Change, Workbench, profile_for, source_of
 from servicevault.web.pages import PageRequest, members_only
+from servicevault.wording import say
 
 PAGE_SIZE = 80
 KIND_WORDS = {
-    "table": "", "partitioned": "partitioned", "view": "view", "matview": "stored view", "foreign": "foreign table",
-    "pack_view": "view of the pack",
+    "table": "", "partitioned": say("partitioned"), "view": say("view"), "matview": say("stored view"), "foreign": say("foreign table"),
+    "pack_view": say("view of the pack"),
 }  # fmt: skip
 
 
@@ -175,8 +176,9 @@ def chosen_table(bench: Workbench, post: QueryDict) -> Table | PackView:
     found = bench.find({"table": name, "schema": schema}) if schema else bench.named(name)
     if found is None:
         closest = nearest(name, bench.schema.names())
-        hint = f" Did you mean {closest}?" if closest else ""
-        raise operations.InvalidFields({"table": [f"The source has no table “{name}”.{hint}"]})
+        hint = say("Did you mean {closest}?", closest=closest) if closest else ""
+        said = say("The source has no table “{name}”.", name=name)
+        raise operations.InvalidFields({"table": [f"{said} {hint}".strip()]})
     return found
 
 
@@ -188,7 +190,14 @@ def start_with(bench: Workbench, post: QueryDict) -> Body:
         return bench.body
     body, lost = without(bench.body, {alias_of(old)}, bench.owner) if old else (dict(bench.body), [])
     if lost and not post.get("confirmed"):
-        raise Ask(f"Starting with {chosen.name} instead of {alias_of(old)} drops what reads {alias_of(old)}.", lost)
+        raise Ask(
+            say(
+                "Starting with {chosen} instead of {table} drops what reads {table}.",
+                chosen=chosen.name,
+                table=alias_of(old),
+            ),
+            lost,
+        )
     taken = {alias_of(join) for join in body["joins"]}
     alias = next(
         text for n in range(1, 100) if (text := chosen.name[:58] if n == 1 else f"{chosen.name[:58]}_{n}") not in taken

@@ -13,6 +13,7 @@ from importer.errors import ImporterError
 from importer.pipeline.transforms import KINDS, transform
 from importer.pipeline.transforms import Parameter as Described
 from importer.web.builder.body import Body
+from servicevault.wording import say
 
 _CASE = re.compile(r"\s*(<=|>=|<>|!=|=|<|>)?\s*(.*?)\s*=>\s*(.*)")
 
@@ -78,7 +79,7 @@ def _described(name: str) -> tuple[Described, ...]:
 
 def _parameter(given: Described, params: Mapping[str, Any]) -> Parameter:
     control = {"integer": "number", "list": "lines", "cases": "lines"}.get(given.type, "text")
-    helps = {"list": "One value a line.", "cases": "One case a line: value => result, or >= 5 => result."}
+    helps = {"list": say("One value a line."), "cases": say("One case a line: value => result, or >= 5 => result.")}
     return Parameter(
         given.name,
         given.name.replace("_", " ").capitalize(),

@@ -22,12 +22,13 @@ from importer.web.files.flow import LOST, Refusal, go, job_of, needs_approval, o
 from servicevault import catalog
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 ROWS = 50
 STRATEGIES = (
-    ("skip", "Skip", "Rows that are here already stay as they are."),
-    ("update", "Update", "Rows that are here already get the file's values."),
-    ("error", "Refuse", "Rows that are here already count as errors."),
+    ("skip", say("Skip"), say("Rows that are here already stay as they are.")),
+    ("update", say("Update"), say("Rows that are here already get the file's values.")),
+    ("error", say("Refuse"), say("Rows that are here already count as errors.")),
 )
 MEDIA = {
     "csv": "text/csv; charset=utf-8",
@@ -102,9 +103,16 @@ def keep_template(request: PageRequest, pk: Any) -> HttpResponse:
         template = files.templates.of_job(request.user, job, name, is_public="is_public" in request.POST)
     except ImporterError as error:
         told = getattr(error, "errors", {}) or {}
-        messages.error(request, " ".join(text for texts in told.values() for text in texts) or str(error))
+        messages.error(request, " ".join(str(text) for texts in told.values() for text in texts) or str(error))
     else:
-        messages.success(request, f"“{template.name}” is kept. Choose it with the next file for {template.goes_to}.")
+        messages.success(
+            request,
+            say(
+                "“{template}” is kept. Choose it with the next file for {goes_to}.",
+                template=template.name,
+                goes_to=template.goes_to,
+            ),
+        )
     return redirect("data_import_check" if job.awaits_start else "data_import_job", job_of(request, pk).pk)
 
 
@@ -167,7 +175,7 @@ def _keys(job: ImportJob) -> list[tuple[str, str]]:
     """By what rows can be recognised: unique keys, and single columns that would have to be unique (F-057)."""
     part = parts_of(job.file)[0]
     if job.file.parts is not None:
-        return [("", "Their external ids, people also by e-mail, accounts by name")]
+        return [("", say("Their external ids, people also by e-mail, accounts by name"))]
     if part.target_type:
         return _match_fields(part)
     try:
@@ -176,22 +184,26 @@ def _keys(job: ImportJob) -> list[tuple[str, str]]:
         return []
     mapped = list(part.sources)
     unique = files.keys(table, mapped)
-    words = {key: "primary key" if key == table.primary_key else "unique" for key in unique}
+    words = {key: say("primary key") if key == table.primary_key else say("unique") for key in unique}
     others: Sequence[str] = [name for name in mapped if (name,) not in unique]
-    auto = f"The first key that is mapped: {', '.join(unique[0])}" if unique else "None: every row is new"
+    auto = (
+        say("The first key that is mapped: {unique}", unique=", ".join(unique[0]))
+        if unique
+        else say("None: every row is new")
+    )
     return [
         ("", auto),
         *(("\x1f".join(key), f"{', '.join(key)} ({words[key]})") for key in unique),
-        *((name, f"{name} (checked for repeated values)") for name in others),
+        *((name, say("{name} (checked for repeated values)", name=name)) for name in others),
     ]
 
 
 def _match_fields(part: Part) -> list[tuple[str, str]]:
     own = catalog.get(part.target_type).match_fields
     known = [name for name in ("external_id", *own) if name in part.sources]
-    auto = ", else by ".join(known) or "none: map external_id, or choose a field"
-    others = [(key, f"{key}, where the external id is new") for (key,) in files.match_fields(part)]
-    return [("", f"By {auto}"), *(pair for pair in others if (pair[0],) != own)]
+    auto = str(say(", else by ")).join(known) or say("none: map external_id, or choose a field")
+    others = [(key, say("{key}, where the external id is new", key=key)) for (key,) in files.match_fields(part)]
+    return [("", say("By {auto}", auto=auto)), *(pair for pair in others if (pair[0],) != own)]
 
 
 def _listed(key: Any) -> list[str]:

@@ -29,6 +29,7 @@ from servicevault import catalog, tables
 from servicevault.jobs.models import ACTIVE
 from servicevault.web.listing import id_in, plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 LATEST = 10
 TEMPLATES = 100
@@ -97,7 +98,7 @@ def taken(request: PageRequest, parameters: Parameters | None) -> ImportJob:
     table_name = plain_text(request.POST.get("table"), limit=255)
     sent, text = _sent(request), request.POST.get("text", "")
     if sent is None and not text.strip():
-        raise files.ImportInvalid("Choose a file, or paste its text.")
+        raise files.ImportInvalid(say("Choose a file, or paste its text."))
     template = _template(request)
     job = _uploaded(request, template, table_name, sent=sent, text=text, parameters=parameters)
     if sent is not None and sent.parts is not None:
@@ -105,7 +106,7 @@ def taken(request: PageRequest, parameters: Parameters | None) -> ImportJob:
     try:
         _mapped(request, job, template)
     except ImporterError as error:  # the file is kept: what does not fit is changed on the next pages
-        messages.warning(request, f"Nothing is mapped yet: {error}")
+        messages.warning(request, say("Nothing is mapped yet: {error}", error=error))
     return job
 
 
@@ -165,8 +166,8 @@ def _mapped(request: PageRequest, job: ImportJob, template: ImportTemplate | Non
     applied = files.templates.applied(template, job.file.headers)
     files.configure(job, request.user, mappings=applied["field_mappings"])
     for words, names in (
-        ("The template maps columns that the file does not have", applied["missing_columns"]),
-        ("The file has columns that the template does not know", applied["new_columns"]),
+        (say("The template maps columns that the file does not have"), applied["missing_columns"]),
+        (say("The file has columns that the template does not know"), applied["new_columns"]),
     ):
         if names:
             messages.warning(request, f"{words}: {', '.join(names[:20])}.")
@@ -221,15 +222,15 @@ def _targets(user: Any, text: str) -> list[tuple[str, list[Choice]]]:
     targets = [target for target in catalog.all_targets() if allowed is None or target.table in allowed]
     desk = [Choice(f"{OF_DESK}{target.name}", target.label) for target in targets]
     if len(targets) > 1:
-        desk.append(Choice(DOCUMENT, "Several of these in one document"))
+        desk.append(Choice(DOCUMENT, say("Several of these in one document")))
     of_desk = {target.table for target in targets}
     plain = [table for table in tables.listed() if allowed is None or table.name in allowed]
     words = {table.name: f"{table.name} {table.comment}" for table in plain}
     listed = [Choice(table.name, table.name, table.row_estimate) for table in plain]
     groups = (
-        ("Help desk", desk),
-        ("Tables of the help desk as they are", [each for each in listed if each.value in of_desk]),
-        ("Other tables", [each for each in listed if each.value not in of_desk]),
+        (say("Help desk"), desk),
+        (say("Tables of the help desk as they are"), [each for each in listed if each.value in of_desk]),
+        (say("Other tables"), [each for each in listed if each.value not in of_desk]),
     )
     found = [
         (name, [each for each in members if text.lower() in words.get(each.value, each.words).lower()])
@@ -273,7 +274,7 @@ def _document(user: Any, allowed: set[str] | None) -> dict[str, Any]:
         raise Http404
     allowance = files.allowance_of([granted.import_allowance(user, name) for name in names])
     return {
-        "goal": Choice(DOCUMENT, "Several in one document"),
+        "goal": Choice(DOCUMENT, say("Several in one document")),
         "is_desk": True,
         "is_document": True,
         "allowance": allowance,

@@ -22,9 +22,10 @@ from permissions.tables import ImportAllowance
 from servicevault.jobs.models import JobStatus
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, render_page
+from servicevault.wording import say
 
 PAGE = "pages.settings.data_import"
-STEPS = (("read", "Upload"), ("map", "Map"), ("check", "Check"), ("import", "Import"))
+STEPS = (("read", say("Upload")), ("map", say("Map")), ("check", say("Check")), ("import", say("Import")))
 
 
 LOST = (files.ImportDenied, files.UnknownTable)  # the right, or the table itself, is gone meanwhile: see `stopped`

@@ -24,6 +24,7 @@ from servicevault.tabular import formats
 from servicevault.tabular.options import WriteOptions
 from servicevault.web.listing import page_of, plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say, say_count
 
 ROWS = 50
 KEY = "_key"
@@ -189,14 +190,22 @@ def _imported(request: PageRequest, job: ImportJob, part: Part, checked: Sequenc
     """Import the rows that are right now, as a job of their own. Raises what the operations raise."""
     good = {row.key: {cell.column: cell.value for cell in row.cells} for row in checked if row.is_good}
     if not good:
-        raise files.ImportInvalid("No row of this page is right yet.", hint="Correct the marked cells first.")
+        raise files.ImportInvalid(say("No row of this page is right yet."), hint=say("Correct the marked cells first."))
     rows = _as_file(part, good)
     again, _ = files.retry_from_file(job, request.user, rows, job.file.original_filename, is_ours=True)
     files.validate(again, request.user)
     with transaction.atomic():
         again = files.start(again, request.user, accept_errors=True)
         announce(again)
-    messages.success(request, f"{len(good)} corrected row{'s' if len(good) > 1 else ''} of job {job.number} go in now.")
+    messages.success(
+        request,
+        say_count(
+            "{count} corrected row of job {job} go in now.",
+            "{count} corrected rows of job {job} go in now.",
+            len(good),
+            job=job.number,
+        ),
+    )
     return go(request, "data_import_job", again.pk)
 
 

@@ -20,12 +20,13 @@ from servicevault import catalog
 from servicevault.api.limits import asked
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say, say_count
 
 SAMPLES = 3
 SHOWN = 10  # errors of the first rows
 TRANSFORMS = (
-    ("", "As it is"), ("trim", "Trim blanks"), ("upper", "Upper case"), ("lower", "Lower case"),
-    ("number", "Number"), ("date", "Date"), ("boolean", "Yes or no"),
+    ("", say("As it is")), ("trim", say("Trim blanks")), ("upper", say("Upper case")), ("lower", say("Lower case")),
+    ("number", say("Number")), ("date", say("Date")), ("boolean", say("Yes or no")),
 )  # fmt: skip
 FOUND_BY = ":"
 KEPT = "kept"  # a transformation that the form cannot say: it stays as a template or the API set it
@@ -143,7 +144,10 @@ def options_of(targets: Sequence[TargetColumn]) -> list[Option]:
         found.append(Option(each.name, f"{each.name} \N{EN DASH} {each.type.lower()}{more}"))
         if each.finders:
             plain = each.name.removesuffix("_external_id")
-            found += [Option(f"{each.name}{FOUND_BY}{key}", f"{plain}, found by its {key}") for key in each.finders]
+            found += [
+                Option(f"{each.name}{FOUND_BY}{key}", say("{plain}, found by its {key}", plain=plain, key=key))
+                for key in each.finders
+            ]
     return found
 
 
@@ -154,8 +158,15 @@ def _page(request: PageRequest, job: ImportJob, part: Part, *, refusal: Refusal 
     context = shell_of(request, job, "map") | {"refusal": refusal, "tally": tally, "part": part}
     pace = asked("builder", request.user) if request.htmx and refusal is None else None
     if pace is not None and not pace.allowed:
-        words = f"{pace.limit} checks of the first rows in a minute are enough."
-        context["refusal"] = Refusal(words, f"The mapping is kept; a change in {pace.reset} seconds is judged again.")
+        words = say("{limit} checks of the first rows in a minute are enough.", limit=pace.limit)
+        context["refusal"] = Refusal(
+            words,
+            say_count(
+                "The mapping is kept; a change in {count} second is judged again.",
+                "The mapping is kept; a change in {count} seconds is judged again.",
+                pace.reset,
+            ),
+        )
     elif refusal is None and context["allowance"].can_validate:
         try:
             report = files.validate_sample(job, request.user, part=part.place)

@@ -11,6 +11,7 @@ from django.http import QueryDict
 
 from importer.file_bounds import Bounds
 from servicevault.web.sealed import seal, unseal
+from servicevault.wording import say
 
 KIND = "data_import"
 
@@ -44,7 +45,7 @@ def parameters_of(user: Any, given: QueryDict) -> Parameters | None:
         return None
     found = Parameters.unsealed(user, given.get("within", ""))
     if found.goal != given.get("table", ""):
-        raise SuspiciousOperation("These bounds belong to another table.")
+        raise SuspiciousOperation(say("These bounds belong to another table."))
     return found
 
 

@@ -17,18 +17,19 @@ from importer.operations import files
 from importer.web.files.flow import LOST, Refusal, go, part_of, rows_of, shell_of, waiting_page
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say, say_count
 
 AUTO = ""
 ENCODINGS = ("utf-8", "utf-16", "windows-1252", "iso-8859-1", "iso-8859-15", "windows-1251", "shift_jis", "gb18030")
-DELIMITERS = ((",", "Comma"), (";", "Semicolon"), ("tab", "Tab"), ("|", "Pipe"))
+DELIMITERS = ((",", say("Comma")), (";", say("Semicolon")), ("tab", say("Tab")), ("|", say("Pipe")))
 DATES = (
     ("iso", "2024-12-31"), ("DD.MM.YYYY", "31.12.2024"), ("DD/MM/YYYY", "31/12/2024"), ("MM/DD/YYYY", "12/31/2024"),
-    ("auto", "Each value by itself"),
+    ("auto", say("Each value by itself")),
 )  # fmt: skip
 ORDERS = {"DMY": "day first", "MDY": "month first", "YMD": "year first", "ambiguous": "day or month first: choose"}
-THOUSANDS = (("", "None"), (",", "Comma"), (".", "Point"), (" ", "Blank"), ("'", "Apostrophe"))
-DECIMALS = ((".", "Point"), (",", "Comma"))
-YES_NO = (("yes", "Yes"), ("no", "No"))
+THOUSANDS = (("", say("None")), (",", say("Comma")), (".", say("Point")), (" ", say("Blank")), ("'", say("Apostrophe")))
+DECIMALS = ((".", say("Point")), (",", say("Comma")))
+YES_NO = (("yes", say("Yes")), ("no", say("No")))
 WORKBOOKS = ("xlsx", "xls")
 TREES = ("json", "xml", "yaml")
 TEXT = 100  # characters of what is typed
@@ -144,32 +145,37 @@ def _choices(job: ImportJob, part: Part, given: QueryDict) -> list[Choice]:
     chosen["delimiter"] = "tab" if chosen["delimiter"] in ("\t", "\\t") else chosen["delimiter"]
     listed: list[Choice] = []
     if found.get("encoding"):
-        auto = f"Found: {found['encoding']}"
+        auto = say("Found: {encoding}", encoding=found["encoding"])
         listed.append(
-            _choice("encoding", "Encoding", [(AUTO, auto), *((each, each) for each in ENCODINGS)], chosen["encoding"],
+            _choice("encoding", say("Encoding"), [(AUTO, auto), *((each, each) for each in ENCODINGS)], chosen["encoding"],
                     str(found.get("encoding_reason") or ""))
         )  # fmt: skip
     if part.file_format == "csv":
-        words = {"\t": "Tab"} | {sign: word for sign, word in DELIMITERS if sign != "tab"}
-        auto = f"Found: {words.get(found.get('delimiter') or '', found.get('delimiter') or 'none')}"
-        listed.append(_choice("delimiter", "Delimiter", [(AUTO, auto), *DELIMITERS], chosen["delimiter"]))
+        words = {"\t": say("Tab")} | {sign: word for sign, word in DELIMITERS if sign != "tab"}
+        auto = say(
+            "Found: {delimiter}",
+            delimiter=words.get(found.get("delimiter") or "", found.get("delimiter") or say("none")),
+        )
+        listed.append(_choice("delimiter", say("Delimiter"), [(AUTO, auto), *DELIMITERS], chosen["delimiter"]))
     if part.file_format in ("csv", *WORKBOOKS):
-        auto = f"Found: {'yes' if found.get('has_headers', True) else 'no'}"
-        listed.append(_choice("has_headers", "First row holds the names", [(AUTO, auto), *YES_NO], has_headers))
+        auto = say("Found: yes") if found.get("has_headers", True) else say("Found: no")
+        listed.append(_choice("has_headers", say("First row holds the names"), [(AUTO, auto), *YES_NO], has_headers))
     if part.file_format in WORKBOOKS and not is_document:
         sheets = [(each["name"], _sheet_words(each)) for each in found.get("sheets") or ()]
-        auto = f"First visible: {found.get('sheet') or 'none'}"
-        listed.append(_choice("sheet", "Sheet", [(AUTO, auto), *sheets], chosen["sheet"]))
+        auto = say("First visible: {sheet}", sheet=found.get("sheet") or say("none"))
+        listed.append(_choice("sheet", say("Sheet"), [(AUTO, auto), *sheets], chosen["sheet"]))
     if part.file_format in TREES and not is_document:
         paths = [(each["path"], f"{each['path']} ({each['count']:,})") for each in found.get("record_paths") or ()]
-        auto = f"Found: {found.get('record_path') or 'the whole document'}"
-        listed.append(_choice("record_path", "Where the records are", [(AUTO, auto), *paths], chosen["record_path"]))
+        auto = say("Found: {record_path}", record_path=found.get("record_path") or say("the whole document"))
+        listed.append(
+            _choice("record_path", say("Where the records are"), [(AUTO, auto), *paths], chosen["record_path"])
+        )
     order = ORDERS.get(found.get("date_order") or "", "")
     listed += [
-        _choice("date_format", "Dates", DATES, str(options.get("date_format") or "iso"),
-                f"Found in the file: {order}." if order else ""),
-        _choice("decimal_separator", "Decimal sign", DECIMALS, str(options.get("decimal_separator") or ".")),
-        _choice("thousands_separator", "Thousands separator", THOUSANDS, str(options.get("thousands_separator") or "")),
+        _choice("date_format", say("Dates"), DATES, str(options.get("date_format") or "iso"),
+                say("Found in the file: {order}.", order=order) if order else ""),
+        _choice("decimal_separator", say("Decimal sign"), DECIMALS, str(options.get("decimal_separator") or ".")),
+        _choice("thousands_separator", say("Thousands separator"), THOUSANDS, str(options.get("thousands_separator") or "")),
     ]  # fmt: skip
     return [Choice(each.name, each.label, each.options, given.get(each.name, each.value), each.hint) for each in listed]
 
@@ -181,5 +187,11 @@ def _choice(name: str, label: str, options: Sequence[tuple[str, str]], value: st
 
 
 def _sheet_words(sheet: Mapping[str, Any]) -> str:
-    rows = f" ({sheet['rows']:,} rows)" if sheet.get("rows") else ""
-    return f"{sheet['name']}{rows}{', hidden' if sheet.get('hidden') else ''}"
+    name, rows = sheet["name"], sheet.get("rows")
+    if sheet.get("hidden"):
+        return (
+            say_count("{name} ({count} row), hidden", "{name} ({count:,} rows), hidden", rows, name=name)
+            if rows
+            else say("{name}, hidden", name=name)
+        )
+    return say_count("{name} ({count} row)", "{name} ({count:,} rows)", rows, name=name) if rows else str(name)

@@ -19,6 +19,7 @@ from importer.web.files.flow import PAGE, is_waiting, job_of, next_step, own_job
 from permissions import policy
 from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 ERRORS = 20
 
@@ -72,8 +73,13 @@ def cancel(request: PageRequest, pk: Any) -> HttpResponse:
     except ImporterError as error:
         messages.error(request, str(error))
     else:
-        words = "is given up" if waited else "is cancelled" if job.is_finished else "stops after the current slice"
-        messages.success(request, f"Job {job.number} {words}.")
+        if waited:
+            said = say("Job {job} is given up.", job=job.number)
+        elif job.is_finished:
+            said = say("Job {job} is cancelled.", job=job.number)
+        else:
+            said = say("Job {job} stops after the current slice.", job=job.number)
+        messages.success(request, said)
     return redirect("data_import") if waited else redirect("data_import_job", job.pk)
 
 
@@ -87,5 +93,8 @@ def retry(request: PageRequest, pk: Any) -> HttpResponse:
     except ImporterError as error:
         messages.error(request, f"{error} {getattr(error, 'hint', '')}".strip())
         return redirect("data_import_job", job.pk)
-    messages.success(request, f"Job {again.number} has the file again. Change how it is read or mapped, then check it.")
+    messages.success(
+        request,
+        say("Job {again} has the file again. Change how it is read or mapped, then check it.", again=again.number),
+    )
     return redirect("data_import_map", again.pk)

@@ -27,6 +27,7 @@ from servicevault.demo import database
 from servicevault.demo.reconciliation import Line, reconcile
 from servicevault.jobs.models import ACTIVE
 from servicevault.management.commands import up
+from servicevault.wording import say, say_count
 from templates_registry.loader import load_packs
 
 PROFILE = "Demo help desk"
@@ -36,15 +37,15 @@ HOST = "127.0.0.1"
 
 
 class Command(BaseCommand):
-    help = "Import a demo help desk with live progress, prove that nothing was lost, then serve the site."
+    help = say("Import a demo help desk with live progress, prove that nothing was lost, then serve the site.")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=8000, help="port of the web server (default: 8000)")
-        parser.add_argument("--once", action="store_true", help="end after the import instead of serving the site")
+        parser.add_argument("--port", type=int, default=8000, help=say("port of the web server (default: 8000)"))
+        parser.add_argument("--once", action="store_true", help=say("end after the import instead of serving the site"))
         parser.add_argument(
-            "--json", action="store_true", help="print one JSON object on standard output; implies --once"
+            "--json", action="store_true", help=say("print one JSON object on standard output; implies --once")
         )
-        parser.add_argument("--workers", type=int, default=2, help="processes that share the import (default 2)")
+        parser.add_argument("--workers", type=int, default=2, help=say("processes that share the import (default 2)"))
 
     def handle(self, **options: Any) -> None:
         as_json = options["json"]
@@ -71,10 +72,13 @@ class Command(BaseCommand):
                 for note in line.notes:
                     self._say(f"{line.entity}: {note}")
         if not all(line.is_equal for line in lines):
-            raise CommandError("The two sides differ; see the lines marked “no”.", returncode=1)
-        self._say(f"Every row is accounted for ({seconds:.1f} seconds).")
+            raise CommandError(say("The two sides differ; see the lines marked “no”."), returncode=1)
+        self._say(say("Every row is accounted for ({seconds:.1f} seconds).", seconds=seconds))
         url = f"http://{HOST}:{options['port']}/"
-        self._say(f"Log in{f' at {url}' if serves else ''} as {ADMIN} with the password {password}")
+        said = say("Log in as {admin} with the password {password}")
+        if serves:
+            said = say("Log in at {url} as {admin} with the password {password}")
+        self._say(said.format(url=url, admin=ADMIN, password=password))
         if serves:
             call_command("up", host=HOST, port=options["port"])
 
@@ -82,7 +86,7 @@ class Command(BaseCommand):
         """Bring the database up to date; returns the administrator's password."""
         call_command("migrate", interactive=False, verbosity=0)
         outcomes = {pack.outcome for pack in load_packs()}
-        self._say("Templates are current." if outcomes == {"unchanged"} else "Templates are loaded.")
+        self._say(say("Templates are current.") if outcomes == {"unchanged"} else say("Templates are loaded."))
         password = embedded.secret("DEMO_ADMIN_PASSWORD")
         users = get_user_model().objects
         admin = users.filter(username=ADMIN).first() or users.create_superuser(ADMIN, name="Demo administrator")
@@ -94,19 +98,27 @@ class Command(BaseCommand):
 
     def _say_source(self, source: database.DemoSource) -> None:
         if source.is_new:
-            self._say(f"Made the help desk “{source.database}”: {source.rows:,} rows.")
+            self._say(
+                say_count(
+                    "Made the help desk “{database}”: {count} row.",
+                    "Made the help desk “{database}”: {count:,} rows.",
+                    source.rows,
+                    database=source.database,
+                )
+            )
         else:
-            self._say(f"Reusing the help desk “{source.database}”; it is current.")
+            self._say(say("Reusing the help desk “{database}”; it is current.", database=source.database))
 
     def _import(self, source: database.DemoSource, *, as_json: bool, workers: int) -> ImportJob:
         """Import the source as `import_profile` does; a job that was cut off is continued."""
         params, _ = ConnectionParams.from_url(source.url)
         profile, is_new = operations.profile_named(PROFILE, params)
-        self._say(f"{'Created' if is_new else 'Reusing'} the profile “{PROFILE}”.")
+        said = say("Created the profile “{profile}”.") if is_new else say("Reusing the profile “{profile}”.")
+        self._say(said.format(profile=PROFILE))
         unfinished = ImportJob.objects.filter(profile=profile, status__in=ACTIVE).first()
         arguments: dict[str, Any] = {"workers": workers, "json": as_json, "stdout": io.StringIO()}
         if unfinished:
-            self._say(f"Continuing job {unfinished.number}.")
+            self._say(say("Continuing job {unfinished}.", unfinished=unfinished.number))
             arguments["resume"] = str(unfinished.pk)
         else:
             arguments |= {"name": PROFILE, "template": "freescout", "timezone": ZONE}
@@ -114,8 +126,8 @@ class Command(BaseCommand):
             call_command("import_profile", **arguments)
         except SystemExit:
             job = _newest(profile)
-            why = job.error_message if job else "It could not be started."
-            raise CommandError(f"The import did not end well. {why}", returncode=1) from None
+            why = job.error_message if job else say("It could not be started.")
+            raise CommandError(say("The import did not end well. {why}", why=why), returncode=1) from None
         job = _newest(profile)
         assert job is not None
         return job
@@ -129,11 +141,21 @@ def _newest(profile: ImportProfile) -> ImportJob | None:
 
 
 def _table(lines: list[Line]) -> Table:
-    table = Table(title="Source and target, counted independently", box=box.SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("Entity")
-    for name in ("Source", "Read", "Created", "Updated", "Unchanged", "Skipped", "Failed", "Review", "Target"):
+    table = Table(title=str(say("Source and target, counted independently")), box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column(say("Entity"))
+    for name in (
+        say("Source"),
+        say("Read"),
+        say("Created"),
+        say("Updated"),
+        say("Unchanged"),
+        say("Skipped"),
+        say("Failed"),
+        say("Review"),
+        say("Target"),
+    ):
         table.add_column(name, justify="right")
-    table.add_column("Equal")
+    table.add_column(say("Equal"))
     for line in lines:
         numbers = (
             line.source, line.read, line.created, line.updated, line.unchanged, line.skipped, line.failed, line.review,

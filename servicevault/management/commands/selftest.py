@@ -15,18 +15,21 @@ from psycopg import sql
 
 from permissions.models import ApiToken
 from servicevault.selftest import SelftestFailed, Service, run
+from servicevault.wording import say
 
 
 class Command(BaseCommand):
-    help = "Import and export a few awkward rows through the running service and compare the result."
+    help = say("Import and export a few awkward rows through the running service and compare the result.")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the service runs")
+        parser.add_argument("--url", default="http://127.0.0.1:8000", help=say("where the service runs"))
 
     def handle(self, **options: Any) -> None:
         by = get_user_model().objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
         if by is None:
-            raise CommandError("The selftest acts as a super admin, and there is none. Run manage.py createsuperuser.")
+            raise CommandError(
+                say("The selftest acts as a super admin, and there is none. Run manage.py createsuperuser.")
+            )
         token, text = ApiToken.objects.make(by, "selftest", days=1)
         try:
             with _table() as name:
@@ -35,7 +38,7 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=1) from error
         finally:
             token.revoke()
-        self.stdout.write("The service imports and exports as it must.")
+        self.stdout.write(say("The service imports and exports as it must."))
 
 
 @contextmanager

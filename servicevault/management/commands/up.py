@@ -25,17 +25,20 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from servicevault import embedded
+from servicevault.wording import say
 
 STOP_TIMEOUT_SECONDS = 20  # a slice of a job takes seconds; what is cut off resumes at its checkpoint
 COLOURS = (36, 33, 35, 32)  # cyan, yellow, magenta, green: ECMA-48 foreground
 
 
 class Command(BaseCommand):
-    help = "Migrate, then run web, worker and scheduler until Ctrl-C."
+    help = say("Migrate, then run web, worker and scheduler until Ctrl-C.")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-        parser.add_argument("--port", type=int, default=8000, help="port of the web server (default: 8000)")
+        parser.add_argument(
+            "--host", default="127.0.0.1", help=say("address to listen on (default: this machine only)")
+        )
+        parser.add_argument("--port", type=int, default=8000, help=say("port of the web server (default: 8000)"))
 
     def handle(self, *, host: str, port: int, **options: Any) -> None:
         data_dir = embedded.data_directory()
@@ -43,7 +46,7 @@ class Command(BaseCommand):
             end_left_over(data_dir)
             check_port_is_free(host, port)
             call_command("migrate", interactive=False, verbosity=min(options["verbosity"], 1))
-            self.stdout.write(f"Service Vault at http://{host}:{port}/ - stop with Ctrl-C")
+            self.stdout.write(say("Service Vault at http://{host}:{port}/ - stop with Ctrl-C", host=host, port=port))
             supervisor = Supervisor(commands(host, port), out=sys.stdout, pid_file=pid_file(data_dir))
             try:
                 exit_status = supervisor.run()
@@ -126,7 +129,13 @@ class Supervisor:
                 status = child.poll()
                 if status is not None:
                     shell_status = 128 - status if status < 0 else status
-                    self._announce(f"{name} ended with status {shell_status}; stopping the others")
+                    self._announce(
+                        say(
+                            "{name} ended with status {shell_status}; stopping the others",
+                            name=name,
+                            shell_status=shell_status,
+                        )
+                    )
                     return shell_status or 1
             time.sleep(0.1)
         self._announce("stopping")
@@ -178,7 +187,9 @@ def only_one(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CommandError(f"Service Vault is already up with {data_dir}. Stop that one first (Ctrl-C).") from None
+            raise CommandError(
+                say("Service Vault is already up with {data_dir}. Stop that one first (Ctrl-C).", data_dir=data_dir)
+            ) from None
         yield
 
 
@@ -216,7 +227,13 @@ def check_port_is_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise CommandError(
-                f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port: manage.py up --port {port + 1}"
+                say(
+                    "Cannot listen on {host}:{port}: {strerror}. Choose another port: manage.py up --port {other_port}",
+                    host=host,
+                    port=port,
+                    strerror=error.strerror,
+                    other_port=port + 1,
+                )
             ) from error
 
 

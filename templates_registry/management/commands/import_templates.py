@@ -10,15 +10,16 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from importer.errors import PackError
+from servicevault.wording import say
 from templates_registry.loader import load_packs
 
 
 class Command(BaseCommand):
-    help = "Install or update the templates that are shipped; profiles keep their copies."
+    help = say("Install or update the templates that are shipped; profiles keep their copies.")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", choices=["sync"], help="sync: install what is new, update what changed")
-        parser.add_argument("--json", action="store_true", help="print one JSON list on standard output")
+        parser.add_argument("action", choices=["sync"], help=say("sync: install what is new, update what changed"))
+        parser.add_argument("--json", action="store_true", help=say("print one JSON list on standard output"))
 
     def handle(self, **options: Any) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from importer.errors import ImporterError, PackError
+from servicevault.wording import say, say_count
 from templates_registry import operations, signing, trial
 from templates_registry.files import CHANGELOG, MAIN, SIGNATURE, PackFiles, read_folder, read_zip
 from templates_registry.lint import LintFailed, LintReport
@@ -48,38 +49,46 @@ INSERT INTO tickets VALUES (1, 'Printer on fire', 'It burns', 1);
 
 
 class Command(BaseCommand):
-    help = "Packs: init, lint, test, diff, sign, install, export."
+    help = say("Packs: init, lint, test, diff, sign, install, export.")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        init = actions.add_parser("init", help="a new pack with one query, a fixture and its expected rows")
+        init = actions.add_parser("init", help=say("a new pack with one query, a fixture and its expected rows"))
         init.add_argument("folder")
-        lint = actions.add_parser("lint", help="everything that keeps packs from being installed")
-        lint.add_argument("packs", nargs="*", help="folders, zips or names of shipped packs (default: all shipped)")
-        test = actions.add_parser("test", help="run the queries on the fixtures and compare")
-        test.add_argument("packs", nargs="*", help="folders, zips or names of shipped packs (default: all shipped)")
-        test.add_argument("--accept", action="store_true", help="write what was found as what is expected (folders)")
-        diff = actions.add_parser("diff", help="two packs, or a pack and what is installed of its platform")
+        lint = actions.add_parser("lint", help=say("everything that keeps packs from being installed"))
+        lint.add_argument(
+            "packs", nargs="*", help=say("folders, zips or names of shipped packs (default: all shipped)")
+        )
+        test = actions.add_parser("test", help=say("run the queries on the fixtures and compare"))
+        test.add_argument(
+            "packs", nargs="*", help=say("folders, zips or names of shipped packs (default: all shipped)")
+        )
+        test.add_argument(
+            "--accept", action="store_true", help=say("write what was found as what is expected (folders)")
+        )
+        diff = actions.add_parser("diff", help=say("two packs, or a pack and what is installed of its platform"))
         diff.add_argument("pack")
         diff.add_argument("other", nargs="?", default="")
-        sign = actions.add_parser("sign", help="write the signature of a folder")
+        sign = actions.add_parser("sign", help=say("write the signature of a folder"))
         sign.add_argument("folder")
-        sign.add_argument("--key", required=True, help="file with an Ed25519 private key in PEM")
-        sign.add_argument("--new-key", action="store_true", help="make the key file first")
-        sign.add_argument("--by", required=True, help="who signs")
-        install = actions.add_parser("install", help="install a folder, a zip, or an https address listed in settings")
+        sign.add_argument("--key", required=True, help=say("file with an Ed25519 private key in PEM"))
+        sign.add_argument("--new-key", action="store_true", help=say("make the key file first"))
+        sign.add_argument("--by", required=True, help=say("who signs"))
+        install = actions.add_parser(
+            "install", help=say("install a folder, a zip, or an https address listed in settings")
+        )
         install.add_argument("pack")
-        export = actions.add_parser("export", help="write an installed template to a file")
-        export.add_argument("template", help="its id, platform or name")
+        export = actions.add_parser("export", help=say("write an installed template to a file"))
+        export.add_argument("template", help=say("its id, platform or name"))
         export.add_argument("--format", default="zip", choices=["json", "yaml", "zip"])
-        export.add_argument("--output", default="", help="file (default: platform-version.format)")
+        export.add_argument("--output", default="", help=say("file (default: platform-version.format)"))
 
     def handle(self, *, action: str, **options: Any) -> None:
         try:
             getattr(self, f"_{action}")(**options)
         except LintFailed as error:
             self._print_lint("", error.report)
-            raise CommandError("The pack has faults.", returncode=1) from error
+            raise CommandError(say("The pack has faults."), returncode=1) from error
         except (ImporterError, OSError) as error:
             raise CommandError(str(error), returncode=1) from error
 
@@ -88,7 +97,7 @@ class Command(BaseCommand):
     def _init(self, folder: str, **_: Any) -> None:
         path = Path(folder)
         if path.exists() and any(path.iterdir()):
-            raise PackError(f"{folder} is not empty.", hint="Choose a new folder.")
+            raise PackError(say("{folder} is not empty.", folder=folder), hint=say("Choose a new folder."))
         platform = "".join(letter if letter.isalnum() else "_" for letter in path.name.lower()).strip("_") or "pack"
         files = PackFiles(
             {
@@ -100,7 +109,11 @@ class Command(BaseCommand):
         _write(path, files)
         self._accept(path, files)
         self.stdout.write(
-            f"{folder}: edit {MAIN} and fixtures/core.sql, then run: manage.py pack test {folder} --accept"
+            say(
+                "{folder}: edit {main} and fixtures/core.sql, then run: manage.py pack test {folder} --accept",
+                folder=folder,
+                main=MAIN,
+            )
         )
 
     def _lint(self, packs: list[str], **_: Any) -> None:
@@ -108,7 +121,7 @@ class Command(BaseCommand):
         for name, report in reports.items():
             self._print_lint(name, report)
         if not all(report.valid for report in reports.values()):
-            raise CommandError("There are faults.", returncode=1)
+            raise CommandError(say("There are faults."), returncode=1)
 
     def _test(self, packs: list[str], accept: bool, **_: Any) -> None:
         failed = False
@@ -121,13 +134,26 @@ class Command(BaseCommand):
                 raise LintFailed(report)
             for found in operations.try_pack(files):
                 rows = sum(len(query.rows) for query in found.queries)
-                outcome = "ok" if found.passed else f"{len(found.differences)} differences"
-                self.stdout.write(f"{name} {found.fixture}: {len(found.queries)} queries, {rows} rows: {outcome}")
+                outcome = (
+                    "ok"
+                    if found.passed
+                    else say_count("{count} difference", "{count} differences", len(found.differences))
+                )
+                self.stdout.write(
+                    say(
+                        "{name} {fixture}: {queries} queries, {rows} rows: {outcome}",
+                        name=name,
+                        fixture=found.fixture,
+                        queries=len(found.queries),
+                        rows=rows,
+                        outcome=outcome,
+                    )
+                )
                 failed = failed or not found.passed
                 for difference in found.differences[:20]:
                     self.stdout.write(f"  {difference}")
         if failed:
-            raise CommandError("Not everything is as expected.", returncode=1)
+            raise CommandError(say("Not everything is as expected."), returncode=1)
 
     def _diff(self, pack: str, other: str, **_: Any) -> None:
         old, new = (_files(other), _files(pack)) if other else (_installed(_files(pack)), _files(pack))
@@ -142,12 +168,14 @@ class Command(BaseCommand):
         path, key_file = Path(folder), Path(key)
         if new_key:
             if key_file.exists():
-                raise PackError(f"{key} is there already.", hint="Leave --new-key out to use it.")
+                raise PackError(say("{key} is there already.", key=key), hint=say("Leave --new-key out to use it."))
             key_file.touch(mode=0o600)
             key_file.write_text(signing.new_key())
         text = signing.sign(read_folder(path), key_file.read_text(), by)
         (path / SIGNATURE).write_text(text)
-        self.stdout.write(f"{folder} is signed. Its public key is {json.loads(text)['key']}")
+        self.stdout.write(
+            say("{folder} is signed. Its public key is {key}", folder=folder, key=json.loads(text)["key"])
+        )
 
     def _install(self, pack: str, **_: Any) -> None:
         files = operations.fetch_pack(pack) if "://" in pack else _files(pack)
@@ -155,7 +183,14 @@ class Command(BaseCommand):
         for warning in found.warnings:
             self.stderr.write(warning)
         made = "installed" if found.created else "replaced"
-        self.stdout.write(f"{found.template.name} {found.template.version} is {made}.")
+        self.stdout.write(
+            say(
+                "{template} {version} is {made}.",
+                template=found.template.name,
+                version=found.template.version,
+                made=made,
+            )
+        )
 
     def _export(self, template: str, format: Any, output: str, **_: Any) -> None:
         exported = operations.export_template(_template(template), format)
@@ -177,7 +212,7 @@ class Command(BaseCommand):
         for finding in report.findings:
             self.stdout.write(f"{prefix}{finding}{'' if finding.is_error else ' (warning)'}")
         if name and report.valid:
-            self.stdout.write(f"{name}: ok")
+            self.stdout.write(say("{name}: ok", name=name))
 
 
 def _chosen(packs: list[str]) -> list[tuple[str, PackFiles]]:
@@ -202,7 +237,10 @@ def _installed(pack: PackFiles) -> PackFiles:
     platform = report.definition.platform if report.definition else ""
     template = Template.objects.filter(platform=platform).order_by("-is_system", "name").first()
     if template is None:
-        raise PackError(f"Nothing is installed for “{platform}”.", hint="Name a second pack to compare with.")
+        raise PackError(
+            say("Nothing is installed for “{platform}”.", platform=platform),
+            hint=say("Name a second pack to compare with."),
+        )
     return operations.files_of(template)
 
 
@@ -213,7 +251,9 @@ def _template(name: str) -> Template:
         if name in (str(item.pk), item.platform, item.name)
     ]
     if not found:
-        raise PackError(f"There is no template “{name}”.", hint="Give its id, its platform or its name.")
+        raise PackError(
+            say("There is no template “{name}”.", name=name), hint=say("Give its id, its platform or its name.")
+        )
     return found[0]
 
 

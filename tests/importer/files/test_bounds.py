@@ -140,7 +140,7 @@ def test_a_start_without_a_check_is_refused_where_the_page_wants_it_seen(given: 
     at_once = files.check_and_start(given("sku\nB\n"), clerk)
     assert runner.work(at_once.pk) == "completed"
     wrong = given("sku,price\nC,x\n")
-    with pytest.raises(ImportInvalid, match="have errors"):
+    with pytest.raises(ImportInvalid, match="has errors"):
         files.check_and_start(wrong, clerk)
     assert files.is_current(FileImport.objects.get(pk=wrong.pk))
 
