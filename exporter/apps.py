@@ -9,7 +9,7 @@ class ExporterConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how exports are seen, and how failures are told, before the first view asks."""
-        from exporter import access, planning, tasks
+        from exporter import access, consumers, planning, tasks
         from exporter.api import failures as told
         from exporter.operations import consent
         from permissions import approvals, granting
@@ -17,5 +17,6 @@ class ExporterConfig(AppConfig):
 
         approvals.register(consent.SUBJECT, tasks.APPROVAL)
         access.register()
+        consumers.register()
         granting.check_row_filter.append(planning.row_filter_fault)
         failures.register(told.tell)

@@ -167,6 +167,12 @@ TEMPLATES = [
 
 ROOT_URLCONF = "servicevault.urls"
 ASGI_APPLICATION = "servicevault.asgi.application"
+CHANNEL_LAYERS = {  # hints of what happens; the database knows the rest
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_connect_timeout": 1.0}], "prefix": "servicevault"},
+    }
+}
 APPEND_SLASH = False  # C1: a trailing slash is a 404, never a redirect that loses the body
 
 DATABASES = {"default": _database(DATABASE_URL)}

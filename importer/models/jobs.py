@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
@@ -22,6 +22,9 @@ class JobKind(models.TextChoices):
 
 class ImportJob(Job):
     """One import or rehearsal of a profile, or one import of a file (J17)."""
+
+    progress_event: ClassVar[str] = "import.progress.updated"
+    status_event: ClassVar[str] = "import.job.status.changed"
 
     kind = models.CharField(max_length=12, choices=JobKind.choices, default=JobKind.IMPORT)
     # A job of a file has none; see FileImport (DEC-15).
@@ -54,6 +57,10 @@ class ImportJob(Job):
         if self._state.adding:
             self.by_person = self.created_by_id is not None
         super().save(*args, **kwargs)
+
+    def progress_channels(self) -> list[str]:
+        of_profile = [f"import.profile.{self.profile_id}"] if self.profile_id else []
+        return [f"import.job.{self.pk}", *of_profile, "import.global"]
 
     @property
     def lost_its_person(self) -> bool:
