@@ -68,9 +68,7 @@ def _status(user: Any, hint: Hint) -> Data | None:
     job = _jobs(user).filter(pk=hint["id"]).first()
     if job is None:
         return None
-    return status_of(
-        job, event_type=hint["event_type"], status=hint["status"], previous_status=hint["previous_status"]
-    )
+    return status_of(job, event_type=hint["event_type"], status=hint["status"], previous_status=hint["previous_status"])
 
 
 def _profile(user: Any, hint: Hint) -> ImportProfile | None:

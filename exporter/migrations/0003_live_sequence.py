@@ -4,20 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('exporter', '0002_exportjob_within'),
+        ("exporter", "0002_exportjob_within"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='exportjob',
-            name='sequence',
+            model_name="exportjob",
+            name="sequence",
             field=models.BigIntegerField(db_default=0, default=0, editable=False),
         ),
         migrations.AddField(
-            model_name='exportjob',
-            name='told_at',
+            model_name="exportjob",
+            name="told_at",
             field=models.DateTimeField(editable=False, null=True),
         ),
     ]

@@ -4,20 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('importer', '0012_file_bounds'),
+        ("importer", "0012_file_bounds"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='importjob',
-            name='sequence',
+            model_name="importjob",
+            name="sequence",
             field=models.BigIntegerField(db_default=0, default=0, editable=False),
         ),
         migrations.AddField(
-            model_name='importjob',
-            name='told_at',
+            model_name="importjob",
+            name="told_at",
             field=models.DateTimeField(editable=False, null=True),
         ),
     ]

@@ -59,7 +59,7 @@ class ImportJob(Job):
         super().save(*args, **kwargs)
 
     def progress_channels(self) -> list[str]:
-        of_profile = [f"import.profile.{self.profile_id}"] if self.profile_id else []
+        of_profile = [self.profile.channel] if self.profile is not None else []
         return [f"import.job.{self.pk}", *of_profile, "import.global"]
 
     @property

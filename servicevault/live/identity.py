@@ -37,7 +37,9 @@ class Identity:
         return found if found.is_authenticated and found.is_active else None
 
     def _by_token(self) -> Any:
-        token = ApiToken.objects.filter(pk=self.token_id, revoked_at=None, user__is_active=True).select_related("user__role")
+        token = ApiToken.objects.filter(pk=self.token_id, revoked_at=None, user__is_active=True).select_related(
+            "user__role"
+        )
         found = token.first()
         is_over = found is not None and found.expires_at is not None and found.expires_at <= timezone.now()
         return None if found is None or is_over else found.user

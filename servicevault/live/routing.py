@@ -17,7 +17,9 @@ logger = logging.getLogger("servicevault.live")
 _router = URLRouter([path("ws/import", LiveSocket.as_asgi())])
 
 
-async def sockets(scope: dict[str, Any], receive: Callable[..., Awaitable[Any]], send: Callable[..., Awaitable[Any]]) -> None:
+async def sockets(
+    scope: dict[str, Any], receive: Callable[..., Awaitable[Any]], send: Callable[..., Awaitable[Any]]
+) -> None:
     """The ASGI application for sockets. Refuses unknown addresses, and all while the broker is away (L17)."""
     try:
         await _router(scope, receive, send)

@@ -14,18 +14,24 @@ from typing import Any
 import pytest
 import uvicorn
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import connections
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from permissions.models import Role
 from tests.importer.conftest import desk
 
 __all__ = ["desk"]
 
 
 @pytest.fixture
-def db(committed_db: None) -> None:
+def db(committed_db: None) -> Iterator[None]:
     """People and jobs of these tests are committed: the server looks at them through connections of its own."""
+    yield
+    own = Role.objects.filter(is_system=False)  # seeded ones are not swept, so these would stay too
+    get_user_model().objects.filter(role__in=own).update(role=None)
+    own.delete()
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,9 @@ def site(django_db_setup: None) -> Iterator[Site]:
     database = connections["default"].settings_dict
     kept, database["CONN_MAX_AGE"] = database["CONN_MAX_AGE"], 0
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(application, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     while not server.started:
@@ -111,11 +119,13 @@ class Socket:
 
 @pytest.fixture
 def opened(site: Site, db: None) -> Iterator[Callable[..., Socket]]:
-    """`opened(browser)`: a socket of a page in this browser; `opened(origin=…)`: one that is nobody's yet."""
+    """`opened(browser)`: a socket of a page in this browser; `opened()`: a program's, which is nobody's yet."""
     made = ExitStack()
 
-    def open_one(browser: Any = None, *, origin: str | None = None) -> Socket:
-        headers, origin = {}, origin if browser is None else site.url
+    def open_one(browser: Any = None, *, origin: str | None = "of a page") -> Socket:
+        headers = {}
+        if origin == "of a page":
+            origin = None if browser is None else site.url
         if browser is not None:
             headers["Cookie"] = f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}"
         return Socket(made.enter_context(connect(site.socket, origin=origin, additional_headers=headers)))  # type: ignore[arg-type]
