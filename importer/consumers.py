@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 
@@ -51,7 +52,7 @@ def _job_now(user: Any, pk: str) -> list[tuple[str, Data]]:
 
 
 def _profile_now(user: Any, pk: str) -> list[tuple[str, Data]]:
-    return [(PROGRESS, progress_of(job)) for job in _jobs(user).filter(profile=pk, status__in=ACTIVE)]
+    return [(PROGRESS, progress_of(job)) for job in _jobs(user).filter(profile_id=UUID(pk), status__in=ACTIVE)]
 
 
 def _all_now(user: Any, pk: str) -> list[tuple[str, Data]]:

@@ -8,6 +8,7 @@ from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "servicevault.settings")
+os.environ.setdefault("DATABASE_POOL_SIZE", "20")
 
 _pages = get_asgi_application()  # sets Django up, which the sockets need
 

@@ -82,6 +82,7 @@ def _database(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
         raise ImproperlyConfigured("DATABASE_URL must look like postgresql://user:password@host:5432/name.")
+    pool = {"min_size": 1, "max_size": POOL_SIZE, "timeout": 10}
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
@@ -89,12 +90,14 @@ def _database(url: str) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or 5432),
-        "CONN_MAX_AGE": 60,
+        # Under ASGI each request has a thread of its own, and would leave a connection behind in it.
+        "CONN_MAX_AGE": 0 if POOL_SIZE else 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"application_name": "service-vault"},
+        "OPTIONS": {"application_name": "service-vault"} | ({"pool": pool} if POOL_SIZE else {}),
     }
 
 
+POOL_SIZE = _number("DATABASE_POOL_SIZE", 0, 0, 1000)  # connections of a web process; set by servicevault.asgi
 EMBEDDED = "DATABASE_URL" not in os.environ or _flag("SERVICEVAULT_EMBEDDED", False)
 DATABASE_URL = os.environ.get("DATABASE_URL") or embedded.addresses().database_url
 REDIS_URL = os.environ.get("REDIS_URL") or embedded.addresses().redis_url

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
+from io import BytesIO
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -37,7 +38,7 @@ class LiveSocket(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Let everybody in but pages of other sites; a browser is known by its session, others say who they are."""
         self.received: tuple[float, int] = (time.monotonic(), 0)
-        request = ASGIRequest({**self.scope, "method": "GET"}, None)  # for its headers and cookies
+        request = ASGIRequest({**self.scope, "method": "GET"}, BytesIO())  # for its headers and cookies
         origin = identity.origin_of(request)
         if origin == "foreign":
             await self.close()  # before it is accepted: HTTP 403

@@ -26,7 +26,7 @@ class Identity:
 
     def user(self) -> Any:
         """The person with the rights of this moment; None once they logged out, are inactive, or the token is gone."""
-        return self._by_token() if self.token_id is not None else self._by_session()
+        return self._by_session() if self.token_id is None else self._by_token(self.token_id)
 
     def _by_session(self) -> Any:
         if not self.session_key:
@@ -36,10 +36,8 @@ class Identity:
         found: Any = get_user(request)
         return found if found.is_authenticated and found.is_active else None
 
-    def _by_token(self) -> Any:
-        token = ApiToken.objects.filter(pk=self.token_id, revoked_at=None, user__is_active=True).select_related(
-            "user__role"
-        )
+    def _by_token(self, pk: int) -> Any:
+        token = ApiToken.objects.filter(pk=pk, revoked_at=None, user__is_active=True).select_related("user__role")
         found = token.first()
         is_over = found is not None and found.expires_at is not None and found.expires_at <= timezone.now()
         return None if found is None or is_over else found.user

@@ -75,7 +75,7 @@ def test_a_page_that_is_live_shows_progress_at_once_and_polls_no_more(running: I
     tab.wait_for_timeout(4000)  # longer than it polls without a socket
     assert [url for url in tab.asked if "/import/jobs/" in url] == []
     counted(running, 7)
-    tab.wait_for_function("document.querySelector('#job-progress').value === 70", timeout=2000)
+    tab.wait_for_function("() => document.querySelector('#job-progress').value === 70", timeout=2000)
     tab.get_by_text("7 of 10 rows").first.wait_for()
     assert violations(tab) == []
     lifecycle.complete(ImportJob, running.pk)

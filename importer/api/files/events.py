@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
@@ -17,6 +17,14 @@ from servicevault.live.identity import of_request
 from servicevault.live.stream import EventStream, stream_of
 
 
+class LiveEvent(serializers.Serializer[Any]):
+    """One event of the stream; docs/live.md says what its data hold."""
+
+    id = serializers.CharField(help_text="The frame's sequence number.")
+    event = serializers.CharField(help_text="import.progress.updated or import.job.status.changed.")
+    data = serializers.CharField(help_text="The frame as JSON: {channel, event, data}.")
+
+
 class Events(ApiView):
     rate = "monitoring"
     renderer_classes = [JSONRenderer, EventStream]
@@ -24,7 +32,7 @@ class Events(ApiView):
     @extend_schema(
         operation_id="stream_job_events",
         responses={
-            (200, "text/event-stream"): OpenApiTypes.STR,
+            (200, "text/event-stream"): LiveEvent,
             204: OpenApiResponse(description="The job ended, and you have seen its end."),
         },
         tags=["file imports"],
