@@ -39,6 +39,7 @@ class Site:
     """Where it listens."""
 
     port: int
+    server: uvicorn.Server
 
     @property
     def url(self) -> str:
@@ -64,10 +65,19 @@ def site(django_db_setup: None) -> Iterator[Site]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield Site(listening.getsockname()[1])
+    yield Site(listening.getsockname()[1], server)
     server.should_exit = True
     thread.join(10)
     database["CONN_MAX_AGE"] = kept
+
+
+@pytest.fixture(autouse=True)
+def hung_up(site: Site, db: None) -> Iterator[None]:
+    """Between two tests nobody listens: the server would ask a database that is being swept."""
+    yield
+    deadline = time.monotonic() + 5
+    while site.server.server_state.connections and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 class Socket:
