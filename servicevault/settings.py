@@ -326,6 +326,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
+        "channels_redis": {"level": "CRITICAL"},  # a traceback a second while the broker is away; we say it ourselves
         "servicevault.imports": {"level": _level("LOG_LEVEL_IMPORT")},
         "servicevault.exports": {"level": _level("LOG_LEVEL_EXPORT")},
     },

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
@@ -142,7 +141,7 @@ def request_cancel(model: type[Job], job_id: Any) -> bool:
             return True
     asked = model._default_manager.filter(pk=job_id, status=JobStatus.RUNNING).update(cancel_requested=True)
     if asked:
-        transaction.on_commit(lambda: telling.progressed(model, job_id), robust=True)
+        telling.progressed(model, job_id)
     return bool(asked)
 
 

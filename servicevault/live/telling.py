@@ -33,14 +33,18 @@ class Told(Protocol):
 
 
 def progressed(model: Any, job_id: Any) -> None:
-    """Tell where the job stands, unless somebody did a moment ago. Never fails the work that calls it."""
-    try:
-        quiet = Q(told_at=None) | Q(told_at__lte=InSeconds(-PROGRESS_SECONDS))
-        if model._default_manager.filter(quiet, pk=job_id).update(sequence=F("sequence") + 1, told_at=InSeconds(0)):
-            job = _job(model, job_id)
-            publish(job.progress_channels(), {"event": model.progress_event, **_about(job_id, job)})
-    except DatabaseError:
-        logger.warning("job %s: its progress could not be told", job_id)
+    """Tell after the commit where the job stands, unless somebody did a moment ago. Never fails the work that calls it."""
+
+    def told() -> None:
+        try:
+            quiet = Q(told_at=None) | Q(told_at__lte=InSeconds(-PROGRESS_SECONDS))
+            if model._default_manager.filter(quiet, pk=job_id).update(sequence=F("sequence") + 1, told_at=InSeconds(0)):
+                job = _job(model, job_id)
+                publish(job.progress_channels(), {"event": model.progress_event, **_about(job_id, job)})
+        except DatabaseError:
+            logger.warning("job %s: its progress could not be told", job_id)
+
+    transaction.on_commit(told, robust=True)
 
 
 class Teller:

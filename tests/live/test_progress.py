@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 from channels.layers import channel_layers
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 
 from importer import runner
@@ -158,6 +158,26 @@ def test_a_forked_worker_sends_its_hints_itself(ledger: Desk, opened: Opened, al
     lifecycle.claim(ImportJob, job.pk)
     assert socket.hear()["data"]["event_type"] == "job_started"
     assert publishing._publisher is not parent
+
+
+@pytest.mark.req("L7", "L17")
+def test_what_is_not_committed_is_not_told_and_telling_fails_no_job(
+    ledger: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hints: list[Any] = []
+    monkeypatch.setattr(telling, "publish", lambda channels, hint: hints.append(hint))
+    job = ledger.start()
+    hints.clear()
+    with transaction.atomic():
+        lifecycle.wait(ImportJob, job.pk, "Waiting for a job")
+        lifecycle.claim(ImportJob, job.pk)
+        assert hints == []
+    assert [hint.get("event_type") for hint in hints][-1] == "job_started"
+    monkeypatch.setattr(telling, "publish", lambda channels, hint: 1 / 0)
+    lifecycle.say(ImportJob, job.pk, "Working")
+    assert lifecycle.fail(ImportJob, job.pk, code="timeout", message="Too long.")
+    job.refresh_from_db()
+    assert (job.status, job.error_code) == ("failed", "timeout")
 
 
 @pytest.mark.req("L7")
