@@ -68,7 +68,7 @@ class LiveSocket(AsyncWebsocketConsumer):
             await self._error("", "rate_limited", "Too many frames in a short time.")
             await self.close(TOO_MANY)
         elif not isinstance(said, dict):
-            await self._error("", "malformed_request", "A frame is a JSON object such as {“action”: “ping”}.")
+            await self._error("", "malformed_request", "A frame is a JSON object with an action and a channel.")
         else:
             with contextlib.suppress(Gone, RedisError, DatabaseError):  # the watch closes the socket for either
                 await self._do(said)
@@ -82,7 +82,9 @@ class LiveSocket(AsyncWebsocketConsumer):
         elif action not in ("subscribe", "unsubscribe"):
             await self._error(channel, "validation_error", "Actions are subscribe, unsubscribe, ping and authenticate.")
         elif self.listener is None:
-            await self._error(channel, "authentication_required", "Send {“action”: “authenticate”, “token”: …} first.")
+            await self._error(
+                channel, "authentication_required", "Say who you are first: the action authenticate, with a token."
+            )
         elif action == "subscribe":
             await self._subscribe(self.listener, channel)
         else:

@@ -42,7 +42,7 @@ def test_a_file_and_an_export_are_followed_to_their_ends(
     socket.subscribe(f"export.job.{export.pk}")
     run.work(export.pk)
     frames = socket.until(lambda frame: frame["data"].get("event_type") == "job_completed")
-    assert [frame["event"] for frame in frames][0] == "export.job.status.changed"  # it started
+    assert frames[0]["event"] == "export.job.status.changed"  # it started
     data = frames[-1]["data"]
     assert (data["progress"], data["processed_rows"], data["previous_status"]) == (100.0, ROWS, "running")
     assert data["download_url"].startswith(f"/api/v1/data/export/{export.pk}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -44,11 +46,10 @@ class Events:
     """A stream that is read in the background."""
 
     def __init__(self, site: Site, job: ImportJob, token: str) -> None:
-        import http.client
-
         self.connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
         headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
         self.connection.request("GET", f"/api/v1/data/import/{job.pk}/events", headers=headers)
+        self.socket = self.connection.sock
         self.answer = self.connection.getresponse()
         self.frames: list[Any] = []
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -58,6 +59,9 @@ class Events:
         while line := self.answer.readline():
             if line.startswith(b"data: "):
                 self.frames.append(json.loads(line[6:]))
+
+    def hang_up(self) -> None:
+        self.socket.shutdown(socket.SHUT_RDWR)
 
     def to_the_end(self) -> list[Any]:
         self.thread.join(20)
@@ -70,13 +74,13 @@ def test_a_job_is_followed_to_its_end_by_socket_and_stream(
     *, opened: Opened, site: Site, ledger: Desk, alice: Any, token: str, logged_in: Any
 ) -> None:
     job = ledger.start(options={"batch_size": 50}, by=alice)
-    channel, socket = f"import.job.{job.pk}", opened(logged_in(alice))
-    socket.subscribe(channel)
+    channel, tab = f"import.job.{job.pk}", opened(logged_in(alice))
+    tab.subscribe(channel)
     events = Events(site, job, token)
     began = time.monotonic()
     runner.work(job.pk)
     took = time.monotonic() - began
-    frames = socket.until(lambda frame: frame.get("data", {}).get("event_type") == "job_completed")
+    frames = tab.until(lambda frame: frame.get("data", {}).get("event_type") == "job_completed")
     data = [frame["data"] for frame in frames]
     assert {frame["channel"] for frame in frames} == {channel}
     assert [each["event_type"] for each in data if "event_type" in each] == ["job_started", "job_completed"]
@@ -118,6 +122,20 @@ def test_a_stream_holds_no_connection_and_ends_with_the_job_or_the_token(
     assert (refused.answer.status, refused.answer.headers["Content-Type"]) == (401, "application/json")
 
 
+@pytest.mark.req("L15", "L16")
+def test_a_stream_that_nobody_reads_any_more_gives_its_seat_back(
+    site: Site, ledger: Desk, alice: Any, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = ledger.start(by=alice)
+    left, seat = Events(site, job, token), f"live:seats:{alice.pk}"
+    wait_until(lambda: bool(left.frames))
+    assert seats._server().zcard(seat) == 1
+    left.hang_up()
+    wait_until(lambda: seats._server().zcard(seat) == 0)
+    monkeypatch.setattr(seats, "MOST_SEATS", 0)
+    assert Events(site, job, token).to_the_end() == [{"code": "rate_limited"}]
+
+
 @pytest.mark.req("L16")
 def test_a_stream_that_ended_is_not_asked_for_again(site: Site, alice: Any, token: str, finished_job: Any) -> None:
     (frame,) = Events(site, finished_job, token).to_the_end()
@@ -150,13 +168,13 @@ def test_without_valkey_jobs_go_on_unhurt_and_nobody_is_promised_live_frames(
 
 def test_a_forked_worker_sends_its_hints_itself(ledger: Desk, opened: Opened, alice: Any, logged_in: Any) -> None:
     job = ledger.start(by=alice)
-    socket = opened(logged_in(alice))
-    socket.subscribe(f"import.job.{job.pk}")
+    tab = opened(logged_in(alice))
+    tab.subscribe(f"import.job.{job.pk}")
     parent = publishing.Publisher()
     parent.process = -1  # as a child finds it: the thread did not come along
     publishing._publisher = parent
     lifecycle.claim(ImportJob, job.pk)
-    assert socket.hear()["data"]["event_type"] == "job_started"
+    assert tab.hear()["data"]["event_type"] == "job_started"
     assert publishing._publisher is not parent
 
 
