@@ -11,7 +11,7 @@ class ExporterConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how exports are seen, and how failures are told, before the first view asks."""
-        from exporter import access, planning, tasks
+        from exporter import access, consumers, planning, tasks
         from exporter.api import failures as told
         from exporter.models import ExportJob
         from exporter.operations import consent, news
@@ -22,5 +22,6 @@ class ExporterConfig(AppConfig):
         approvals.register(consent.SUBJECT, tasks.APPROVAL)
         access.register()
         telling.register(ExportJob, news.ended)
+        consumers.register()
         granting.check_row_filter.append(planning.row_filter_fault)
         failures.register(told.tell)

@@ -29,6 +29,7 @@ from servicevault import database, database_roles, stored_files
 from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink, Progress, ProgressSink
+from servicevault.live import telling
 from servicevault.tabular.errors import OptionRefused, RowNotWritable
 from servicevault.wording import say, say_count
 
@@ -267,6 +268,7 @@ class _Run:
                         connection.cancel_safe(timeout=5)
                     return
                 self._mine().update(processed_rows=self.rows, updated_at=Now())
+                telling.progressed(ExportJob, self.job.pk)
         except (DatabaseError, psycopg.Error):
             logger.warning("export %s: heartbeat lost", self.job.number)
         finally:

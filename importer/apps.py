@@ -11,7 +11,7 @@ class ImporterConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how profiles and jobs are seen and approved, and how failures are told, before the first view asks."""
-        from importer import access, file_targets, tasks
+        from importer import access, consumers, file_targets, tasks
         from importer.api import failures as told
         from importer.models import ImportJob
         from importer.operations import consent, news
@@ -25,5 +25,6 @@ class ImporterConfig(AppConfig):
         approvals.register(of_files.SUBJECT, tasks.FILE_APPROVAL)
         access.register()
         telling.register(ImportJob, news.ended)
+        consumers.register()
         catalog.register_maker(file_targets.OF_TABLES, file_targets.table_named)
         failures.register(told.tell)

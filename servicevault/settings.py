@@ -91,6 +91,7 @@ def _database(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
         raise ImproperlyConfigured("DATABASE_URL must look like postgresql://user:password@host:5432/name.")
+    pool = {"min_size": 1, "max_size": POOL_SIZE, "timeout": 10}
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
@@ -98,12 +99,14 @@ def _database(url: str) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or 5432),
-        "CONN_MAX_AGE": 60,
+        # Under ASGI each request has a thread of its own, and would leave a connection behind in it.
+        "CONN_MAX_AGE": 0 if POOL_SIZE else 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"application_name": "service-vault"},
+        "OPTIONS": {"application_name": "service-vault"} | ({"pool": pool} if POOL_SIZE else {}),
     }
 
 
+POOL_SIZE = _number("DATABASE_POOL_SIZE", 0, 0, 1000)  # connections of a web process; set by servicevault.asgi
 EMBEDDED = "DATABASE_URL" not in os.environ or _flag("SERVICEVAULT_EMBEDDED", False)
 DATABASE_URL = os.environ.get("DATABASE_URL") or embedded.addresses().database_url
 REDIS_URL = os.environ.get("REDIS_URL") or embedded.addresses().redis_url
@@ -178,6 +181,12 @@ TEMPLATES = [
 
 ROOT_URLCONF = "servicevault.urls"
 ASGI_APPLICATION = "servicevault.asgi.application"
+CHANNEL_LAYERS = {  # hints of what happens; the database knows the rest
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_connect_timeout": 1.0}], "prefix": "servicevault"},
+    }
+}
 APPEND_SLASH = False  # C1: a trailing slash is a 404, never a redirect that loses the body
 
 DATABASES = {"default": _database(DATABASE_URL)}
@@ -334,6 +343,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
+        "channels_redis": {"level": "CRITICAL"},  # a traceback a second while the broker is away; we say it ourselves
         "servicevault.imports": {"level": _level("LOG_LEVEL_IMPORT")},
         "servicevault.exports": {"level": _level("LOG_LEVEL_EXPORT")},
     },

@@ -17,6 +17,7 @@ from importer.sources.introspection import introspect
 from importer.sources.schema import SourceSchema
 from permissions import audit
 from servicevault import catalog
+from servicevault.live import telling
 from servicevault.wording import say
 from templates_registry.definition import parse_definition
 from templates_registry.detection import FitReport
@@ -280,3 +281,4 @@ def keep_in_profile(profile: ImportProfile, template: Template, keep: Keep, *, m
             "source_timezone", "parameters", "updated_at",
         ]
     )  # fmt: skip
+    telling.happened("import.template.applied", profile, [profile.channel])

@@ -99,6 +99,7 @@ API: dict[str, Address] = {
     "api_file_start": Address(NO_FILE_METHOD, (401, 404, 404, 403, 422), _FILE),
     "api_file_status": Address(FILE, NO_FILE_METHOD, _FILE),
     "api_file_progress": Address(FILE, NO_FILE_METHOD, _FILE),
+    "api_job_events": Address(FILE, NO_FILE_METHOD, _FILE),
     "api_file_cancel": Address(NO_FILE_METHOD, (401, 404, 404, 200, 200), _FILE),
     "api_file_retry": Address(NO_FILE_METHOD, (401, 404, 404, 409, 409), _FILE),
     "api_file_approve": Address(NO_FILE_METHOD, (401, 403, 403, 403, 409), _FILE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -20,6 +21,8 @@ class ExportJob(Job):
     """One export of a table (F-180). What was asked for is kept as asked; who may is judged again when it runs."""
 
     max_attempts = 4  # F-108: a lost worker's export is begun again three times
+    progress_event: ClassVar[str] = "export.progress.updated"
+    status_event: ClassVar[str] = "export.job.status.changed"
 
     table_name = models.CharField(max_length=127)
     export_format = models.CharField(max_length=16)
@@ -53,6 +56,9 @@ class ExportJob(Job):
 
     def __str__(self) -> str:
         return str(say("Export {number}", number=self.number))
+
+    def progress_channels(self) -> list[str]:
+        return [f"export.job.{self.pk}"]
 
     @property
     def wanted(self) -> Wanted:

@@ -9,9 +9,8 @@ from rest_framework import serializers
 
 from importer import operations
 from importer.models import ImportJob
-from importer.operations.progress import JobView, view_of
-
-COUNTED = ("created", "updated", "unchanged", "skipped", "failed", "review")
+from importer.operations.frames import COUNTED, counters_of, progress_of
+from importer.operations.progress import view_of
 
 
 class StartBody(serializers.Serializer[Any]):
@@ -141,10 +140,11 @@ class Job(JobSummary):
 
 
 class JobStatus(serializers.Serializer[Any]):
-    """Where a job is; no counter falls while it runs (J4)."""
+    """Where a job is, as its live frames say it; no counter falls while it runs (J4)."""
 
     job_id = serializers.UUIDField()
     status = serializers.CharField()
+    progress = serializers.IntegerField(allow_null=True)
     progress_percentage = serializers.IntegerField(allow_null=True)
     current_operation = serializers.CharField(allow_blank=True)
     records_total = serializers.IntegerField(allow_null=True)
@@ -156,38 +156,28 @@ class JobStatus(serializers.Serializer[Any]):
     records_skipped = serializers.IntegerField()
     records_failed = serializers.IntegerField()
     records_review = serializers.IntegerField()
+    average_confidence = serializers.FloatField(allow_null=True)
     rows_per_second = serializers.IntegerField(allow_null=True)
     started_at = serializers.DateTimeField(allow_null=True)
     duration = serializers.FloatField(allow_null=True)
     estimated_seconds_left = serializers.IntegerField(allow_null=True)
+    estimated_completion = serializers.DateTimeField(allow_null=True)
+    timestamp = serializers.DateTimeField()
+    sequence = serializers.IntegerField(help_text="Rises with each live frame of the job.")
 
     def to_representation(self, instance: ImportJob) -> dict[str, Any]:
         view = view_of(instance)
-        speed = view.rows_per_second
-        left = max(0, view.total - view.read) if view.total is not None and view.is_active else None
         return {
-            "job_id": str(instance.pk),
-            "status": instance.status,
-            "current_operation": instance.current_operation,
-            **counters_of(view),
+            **progress_of(instance),
             "started_at": instance.started_at,
             "duration": _seconds(view.elapsed),
-            "estimated_seconds_left": round(left / speed) if left is not None and speed else None,
+            "estimated_seconds_left": _whole_seconds(view.remaining),
         }
-
-
-def counters_of(view: JobView) -> dict[str, Any]:
-    """Progress and counters under the guide's names."""
-    counts = {counter.name: counter.count for counter in view.outcomes}
-    return {
-        "progress_percentage": view.percent,
-        "records_total": view.total,
-        "records_processed": sum(counts.values()),
-        "records_imported": counts["created"],
-        **{f"records_{name}": counts[name] for name in COUNTED},
-        "rows_per_second": view.rows_per_second,
-    }
 
 
 def _seconds(duration: timedelta | None) -> float | None:
     return round(duration.total_seconds(), 3) if duration is not None else None
+
+
+def _whole_seconds(duration: timedelta | None) -> int | None:
+    return round(duration.total_seconds()) if duration is not None else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
@@ -23,6 +23,9 @@ class JobKind(models.TextChoices):
 
 class ImportJob(Job):
     """One import or rehearsal of a profile, or one import of a file (J17)."""
+
+    progress_event: ClassVar[str] = "import.progress.updated"
+    status_event: ClassVar[str] = "import.job.status.changed"
 
     kind = models.CharField(max_length=12, choices=JobKind.choices, default=JobKind.IMPORT)
     # A job of a file has none; see FileImport (DEC-15).
@@ -55,6 +58,10 @@ class ImportJob(Job):
         if self._state.adding:
             self.by_person = self.created_by_id is not None
         super().save(*args, **kwargs)
+
+    def progress_channels(self) -> list[str]:
+        of_profile = [self.profile.channel] if self.profile is not None else []
+        return [f"import.job.{self.pk}", *of_profile, "import.global"]
 
     @property
     def lost_its_person(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -12,6 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower, Now
 
 from importer.modes import AccountStrategy, AgentStrategy, Mode
+from servicevault.live import telling
 from servicevault.wording import say
 
 
@@ -98,6 +100,18 @@ class ImportProfile(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Tell whoever watches that there is a new version."""
+        is_new, fields = self._state.adding, kwargs.get("update_fields")
+        super().save(*args, **kwargs)
+        if not is_new and (fields is None or "version" in fields):
+            telling.happened("import.profile.updated", self, [self.channel])
+
+    @property
+    def channel(self) -> str:
+        """Where those listen who want to know what becomes of it."""
+        return f"import.profile.{self.pk}"
 
     @property
     def has_password(self) -> bool:

@@ -11,5 +11,5 @@ class InSeconds(Func):
     template = "clock_timestamp() + make_interval(secs => %(expressions)s)"
     output_field = DateTimeField()
 
-    def __init__(self, seconds: int) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__(Value(seconds))

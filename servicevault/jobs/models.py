@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import Self
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+
+from servicevault.live import telling
 
 LEASE_SECONDS = 60  # J12: a worker that says nothing for so long is taken to be dead
 
@@ -32,6 +34,8 @@ class Job(models.Model):
     """One execution. Only `jobs.lifecycle` changes `status`; the database, never the broker, is the truth."""
 
     max_attempts = 5  # J12: claims without progress, then a person must look
+    progress_event: ClassVar[str]  # the names under which its life is told (L4, L5)
+    status_event: ClassVar[str]
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     number = models.BigIntegerField(
@@ -49,6 +53,8 @@ class Job(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
+    sequence = models.BigIntegerField(default=0, db_default=0, editable=False)  # of what was told about it last (L7)
+    told_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         abstract = True
@@ -56,6 +62,22 @@ class Job(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(status__in=JobStatus.values), name="%(class)s_status_known"),
         ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Tell whoever watches that there is a new job."""
+        is_new = self._state.adding
+        super().save(*args, **kwargs)
+        if is_new:
+            telling.changed(type(self), self.pk, "job_created", previous=None)
+
+    def progress_channels(self) -> list[str]:
+        """Where those listen who may want to know how far it is; each is asked for their right."""
+        raise NotImplementedError
+
+    def status_channels(self) -> list[str]:
+        """Those, and whoever started it."""
+        starter = [f"user.{self.created_by_id}"] if self.created_by_id else []
+        return [*self.progress_channels(), *starter]
 
     @classmethod
     def unfinished(cls) -> models.QuerySet[Self]:

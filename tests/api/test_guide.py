@@ -172,7 +172,7 @@ def test_a_query_is_run_once_and_not_saved(
     assert api.post(path, body | {"import_options": {"batchsize": 50}}).status_code == 422
     with django_capture_on_commit_callbacks() as told:
         started = api.post(path, body, **{"Idempotency-Key": "once"})
-    assert (started.status_code, len(told)) == (201, 1)
+    assert (started.status_code, len(told)) == (201, 2)  # a worker, and whoever watches
     job = ImportJob.objects.get(pk=started.json()["job"]["id"])
     assert (job.status, job.options["batch_size"], job.mode) == ("pending", 50, "upsert")
     assert [spec.target_type for spec in planning.specs_of_job(job)][-1] == "customer_users"

@@ -56,9 +56,10 @@ def test_it_shows_a_job_live_and_stops_asking_when_it_is_over(
     assert tab.get_by_role("button", name="Cancel this job").is_visible()  # the question stays open meanwhile
     ImportJob.objects.filter(pk=pending_job.pk).update(status=JobStatus.COMPLETED, completed_at=timezone.now())
     tab.get_by_text("200 created.").first.wait_for()
+    tab.wait_for_timeout(3_200)  # the monitor asks once more, and hears that it is over
     asked: list[str] = []
     tab.on("request", lambda request: asked.append(request.url))
-    tab.wait_for_timeout(2_500)
+    tab.wait_for_timeout(3_200)
     assert asked == []
     assert tab.misdeeds == []
 

@@ -42,7 +42,7 @@ def test_it_asks_again_while_a_job_of_ones_own_is_active(
 ) -> None:
     text = part(browser)
     assert "1 active import" in text
-    assert 'hx-trigger="every 3s"' in text
+    assert 'hx-trigger="live, every 3s"' in text
     assert reverse("job_cancel", args=[pending_job.pk]) in text
     assert "<h2" not in part(logged_in(bob))  # not his
 
@@ -69,7 +69,7 @@ def test_the_page_of_a_job_does_not_show_it_twice(browser: Any, pending_job: Any
     assert "<h2" not in part(browser, at=f"{reverse('job', args=[pending_job.pk])}/records")
     text = part(browser, at=reverse("job", args=[pending_job.pk]))
     assert "<h2" not in text
-    assert 'hx-trigger="every 3s"' in text  # it goes on watching
+    assert 'hx-trigger="live, every 3s"' in text  # it goes on watching
 
 
 def test_it_is_a_page_without_scripts_and_escapes_names(browser: Any, pending_job: Any, profile: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from importer.api.files import jobs, parts, sending, templates
+from importer.api.files import events, jobs, parts, sending, templates
 
 _OF = "import/<uuid:pk>"
 
@@ -23,6 +23,7 @@ urlpatterns = [
     path(f"{_OF}/start", jobs.Start.as_view(), name="api_file_start"),
     path(f"{_OF}/status", jobs.Status.as_view(), name="api_file_status"),
     path(f"{_OF}/progress", jobs.Progress.as_view(), name="api_file_progress"),
+    path(f"{_OF}/events", events.Events.as_view(), name="api_job_events"),
     path(f"{_OF}/cancel", jobs.Cancel.as_view(), name="api_file_cancel"),
     path(f"{_OF}/retry", jobs.Retry.as_view(), name="api_file_retry"),
     path(f"{_OF}/approve", jobs.Approve.as_view(), name="api_file_approve"),

@@ -63,6 +63,7 @@ def commands(host: str, port: int) -> dict[str, list[str]]:
         "web": [
             *(sys.executable, "-m", "uvicorn", "servicevault.asgi:application"),
             *("--host", host, "--port", str(port), "--timeout-graceful-shutdown", "5"),
+            *("--ws-max-size", "65536"),  # bytes of a frame that a client sends; ours are sentences
         ],
         "worker": [*celery, "worker", "--loglevel", "INFO"],
         # No pid file: beat would refuse to start after a crash left one behind.
