@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -22,7 +23,7 @@ class Identity:
     """A way in, as it was shown once; `user` says whose it is now."""
 
     session_key: str = ""
-    token_id: int | None = None
+    token_id: UUID | None = None
 
     def user(self) -> Any:
         """The person with the rights of this moment; None once they logged out, are inactive, or the token is gone."""
@@ -36,7 +37,7 @@ class Identity:
         found: Any = get_user(request)
         return found if found.is_authenticated and found.is_active else None
 
-    def _by_token(self, pk: int) -> Any:
+    def _by_token(self, pk: UUID) -> Any:
         token = ApiToken.objects.filter(pk=pk, revoked_at=None, user__is_active=True).select_related("user__role")
         found = token.first()
         is_over = found is not None and found.expires_at is not None and found.expires_at <= timezone.now()

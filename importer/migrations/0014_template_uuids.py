@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     """Import templates are named in addresses: their ids are UUIDs, like all others (C3)."""
 
     dependencies = [
-        ("importer", "0012_file_bounds"),
+        ("importer", "0013_live_sequence"),
     ]
 
     operations = [
