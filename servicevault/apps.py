@@ -17,9 +17,11 @@ class ServiceVaultConfig(AppConfig):
         """Register what can be imported into and who sees it, before anyone asks; and the deploy checks."""
         from servicevault import access, checks, database_roles, targets  # noqa: F401 - the checks register themselves
         from servicevault.api import limits
+        from servicevault.notifications import consumers
 
         wording.speak(translation.gettext, translation.ngettext)
         limits.refuse_unknown()
         targets.register()
         access.register()
+        consumers.register()
         post_migrate.connect(database_roles.create, sender=self)

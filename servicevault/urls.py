@@ -20,6 +20,7 @@ urlpatterns = [
     path("settings/tokens", tokens.tokens, name="tokens"),
     path("settings/tokens/<uuid:pk>/revoke", tokens.revoke, name="token_revoke"),
     path("notifications", notifications.notification_list, name="notifications"),
+    path("notifications/bell", notifications.bell, name="notifications_bell"),
     path("notifications/read", notifications.read_all, name="notifications_read"),
     path("notifications/<uuid:pk>", notifications.notification, name="notification"),
     path("tickets", tickets.ticket_list, name="ticket_list"),

@@ -87,6 +87,7 @@ MATRIX: dict[str, Address] = {
     "profile_delete": Address(MANAGERS, SAVERS, _PROFILE),
     "notifications": Address(EVERYBODY_IN, NO_SUCH_METHOD),
     "notification": Address((302, 404, 404, 302, 404), NO_SUCH_METHOD, {"pk": "notification"}),  # Alice's
+    "notifications_bell": Address(EVERYBODY_IN, NO_SUCH_METHOD),
     "notifications_read": Address(NO_SUCH_METHOD, (302, 302, 302, 302, 302)),
     "tokens": Address(EVERYBODY_IN, (302, 422, 422, 422, 422)),
     "token_revoke": Address(NO_SUCH_METHOD, (302, 404, 404, 404, 404), {"pk": "nobody"}),

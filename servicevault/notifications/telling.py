@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from servicevault.live import telling as live
 from servicevault.notifications.models import Kind, Notification
 
 KEPT = timedelta(days=90)
@@ -37,10 +38,12 @@ def register(model: type, ending: Ending) -> None:
 
 def tell(people: Iterable[Any], news: News) -> None:
     """A notification for each of them, in the caller's transaction. Who may know of it is the caller's to ask (G11)."""
-    Notification.objects.bulk_create(
+    made = Notification.objects.bulk_create(
         Notification(user=person, kind=news.kind, title=news.title[:TITLE], body=news.body, url=news.url)
         for person in people
     )
+    for told in made:
+        live.happened("notification.created", told, [f"user.{told.user_id}"])
 
 
 def job_ended(job: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from servicevault.notifications import telling
@@ -45,6 +45,13 @@ def notification(request: PageRequest, pk: Any) -> HttpResponse:
     found = get_object_or_404(Notification, pk=pk, user=request.user)
     telling.mark_read(Notification.objects.filter(pk=found.pk))
     return redirect(found.url)
+
+
+@members_only
+@require_safe
+def bell(request: PageRequest) -> HttpResponse:
+    """The inside of the bell, asked for when there is news."""
+    return render(request, "components/bell.html")
 
 
 @members_only

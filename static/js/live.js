@@ -90,6 +90,7 @@
       }
     }
     const { channel, event, data } = frame;
+    if (event === "notification.created") htmx.trigger(document.body, "news"); // the bell asks how many
     if (!event || !data?.job_id) return;
     const isChange = event.endsWith(".status.changed");
     if (!isChange && data.sequence < (heard.get(data.job_id) ?? -1)) return; // older than what is shown

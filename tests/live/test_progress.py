@@ -192,7 +192,7 @@ def test_what_is_not_committed_is_not_told_and_telling_fails_no_job(
         assert hints == []
     assert [hint.get("event_type") for hint in hints][-1] == "job_started"
     monkeypatch.setattr(telling, "publish", lambda channels, hint: 1 / 0)
-    lifecycle.say(ImportJob, job.pk, "Working")
+    lifecycle.tell(ImportJob, job.pk, "Working")
     assert lifecycle.fail(ImportJob, job.pk, code="timeout", message="Too long.")
     job.refresh_from_db()
     assert (job.status, job.error_code) == ("failed", "timeout")

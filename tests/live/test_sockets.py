@@ -19,6 +19,9 @@ from permissions import policy
 from permissions.models import ApiToken
 from servicevault.jobs import lifecycle
 from servicevault.live import consumer, listener, seats, telling
+from servicevault.notifications import telling as notifications
+from servicevault.notifications.models import Kind
+from servicevault.notifications.telling import News
 from templates_registry.models import Template
 from tests.conftest import person
 from tests.live.conftest import Socket
@@ -275,3 +278,19 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
         time.sleep(0.05)
+
+
+@pytest.mark.req("L6", "L2", "A9")
+def test_a_notification_is_heard_by_whom_it_is_for(opened: Opened, cara: Any, dora: Any, logged_in: Browser) -> None:
+    hers, theirs = opened(logged_in(cara)), opened(logged_in(dora))
+    hers.subscribe(f"user.{cara.pk}")
+    theirs.subscribe(f"user.{dora.pk}")
+    notifications.tell([cara], News(Kind.JOB_FAILED, "Import of “Old desk”: failed", "/import", "The source hung up."))
+    frame = hers.until(lambda frame: frame.get("event") == "notification.created")[-1]
+    told = cara.notifications.get()
+    assert frame["data"] == {
+        "id": str(told.pk), "kind": "job_failed", "title": told.title, "body": "The source hung up.", "url": "/import",
+    }  # fmt: skip
+    notifications.tell([dora], News(Kind.JOB_COMPLETED, "Hers", "/"))
+    heard = theirs.until(lambda frame: frame.get("event") == "notification.created")
+    assert [frame["data"]["title"] for frame in heard if "data" in frame] == ["Hers"]
