@@ -23,7 +23,7 @@ Opened = Callable[..., Socket]
 ROWS = 40
 
 
-@pytest.mark.req("F-060", "L2", "L5", "L6")
+@pytest.mark.req("F-060", "L2", "L5")
 def test_a_file_and_an_export_are_followed_to_their_ends(
     *, opened: Opened, shop: psycopg.Connection, root: Any, logged_in: Any, settings: Any, tmp_path: Path
 ) -> None:

@@ -64,7 +64,7 @@ def state(tab: Any) -> Any:
 
 
 @pytest.mark.browser
-@pytest.mark.req("L12", "L8", "U31", "U28", "F-060")
+@pytest.mark.req("L12", "L8", "U28", "F-060")
 def test_a_page_that_is_live_shows_progress_at_once_and_polls_no_more(running: ImportJob, tab: Any) -> None:
     tab.goto(f"/import/jobs/{running.pk}")
     live = tab.get_by_text("Live", exact=True).first

@@ -120,7 +120,7 @@ def test_nobody_hears_of_a_job_that_is_not_theirs_whatever_they_ask_for(
     assert socket.hear(NEVER) is None
 
 
-@pytest.mark.req("L2", "L5", "L6")
+@pytest.mark.req("L2", "L5")
 def test_each_channel_carries_what_it_is_for(opened: Opened, cara: Any, root: Any, logged_in: Browser) -> None:
     job = job_of(cara)
     profile = job.profile
