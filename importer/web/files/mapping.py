@@ -141,8 +141,8 @@ def options_of(targets: Sequence[TargetColumn]) -> list[Option]:
     """The targets as a person chooses them; a reference once for each way to find its row."""
     found = []
     for each in targets:
-        more = f"{', required' if each.is_required else ''}{', unique' if each.is_unique else ''}"
-        found.append(Option(each.name, f"{each.name} \N{EN DASH} {each.type.lower()}{more}"))
+        told = [say("required")] * each.is_required + [say("unique")] * each.is_unique
+        found.append(Option(each.name, f"{each.name} \N{EN DASH} {', '.join(map(str, (each.type.lower(), *told)))}"))
         if each.finders:
             plain = each.name.removesuffix("_external_id")
             found += [
