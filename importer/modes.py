@@ -60,12 +60,12 @@ class AgentAction(TextChoices):
 class Outcome(TextChoices):
     """What happened to a source row; every row read ends in exactly one (DEC-02)."""
 
-    CREATED = "created"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-    SKIPPED = "skipped"
-    FAILED = "failed"
-    REVIEW = "review"
+    CREATED = "created", say("Created")
+    UPDATED = "updated", say("Updated")
+    UNCHANGED = "unchanged", say("Unchanged")
+    SKIPPED = "skipped", say("Skipped")
+    FAILED = "failed", say("Failed")
+    REVIEW = "review", say("Review")
 
 
 def mode_of(text: str) -> Mode:

@@ -16,6 +16,7 @@ from servicevault.wording import say
 
 class RoleForm(forms.ModelForm):
     permissions = forms.MultipleChoiceField(
+        label=say("Permissions"),
         choices=[
             (say("Functions"), list(roles.FUNCTIONAL.items())),
             (say("Pages"), list(roles.PAGES.items())),

@@ -48,6 +48,15 @@ EXECUTE = ("system.import.execute", "import.jobs.execute")
 SUPER_ADMIN = "Super Admin"
 ADMIN = "Admin"
 AGENT = "Agent"
+LABELS = {  # of the shipped roles, which are stored by their English names
+    SUPER_ADMIN: say("Super Admin"),
+    ADMIN: say("Admin"),
+    "Import Operator": say("Import Operator"),
+    "Approver": say("Approver"),
+    "Auditor": say("Auditor"),
+    AGENT: say("Agent"),
+    "Account User": say("Account User"),
+}
 SEEDED: dict[str, tuple[str, ...]] = {
     SUPER_ADMIN: tuple(ALL),
     ADMIN: tuple(name for name in ALL if name not in {"system.configure", "import.raw_sql"}),

@@ -31,6 +31,7 @@ class PersonForm(forms.ModelForm):
     """A person; a password is only ever set, never shown, not even as its hash."""
 
     new_password = forms.CharField(
+        label=say("New password"),
         required=False,
         strip=False,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),

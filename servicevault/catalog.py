@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Literal
 
 from servicevault.wording import say
@@ -216,6 +216,12 @@ def get(name: str) -> Target:
         raise UnknownTarget(
             say("“{name}” is not a target type. Known: {names}.", name=name, names=", ".join(names()))
         ) from None
+
+
+def spoken(types: Iterable[str]) -> str:
+    """The target types as a sentence names them: "agents or customer users"."""
+    labels = (str(get(kind).label).lower() for kind in types)
+    return reduce(lambda one, other: str(say("{one} or {other}", one=one, other=other)), labels)
 
 
 def names() -> list[str]:

@@ -14,6 +14,7 @@ from servicevault.catalog import (
     register_lookup,
 )
 from servicevault.catalog import register as register_target
+from servicevault.field_labels import labelled
 from servicevault.models.people import AccountType
 from servicevault.models.tickets import AuthorKind, Channel, Priority, Status, TextFormat
 from servicevault.models.time_entries import EntryStatus
@@ -327,7 +328,7 @@ LOGINS = Guard(
 def register() -> None:
     """Make the domain's targets known to the importer."""
     for target in (ACCOUNTS, AGENTS, CUSTOMER_USERS, TICKETS, TICKET_COMMENTS, TIME_ENTRIES):
-        register_target(target)
+        register_target(labelled(target))
     for lookup in LOOKUPS:
         register_lookup(lookup)
     register_guard(LOGINS)

@@ -46,7 +46,7 @@ SQL_WORDS = {"SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "
 SMALL_WORDS = {"is", "are", "was", "were", "not", "no", "a", "an", "the", "of", "to", "for", "than", "at", "in", "by", "with", "has",
                "have", "may", "must", "can", "cannot", "it", "this", "that", "from", "be", "its", "only"}  # fmt: skip
 DATA = {"Ann Lee", "Hi Ann", "a &lt; b", "is distinct from", "is not distinct from", "Jo Doe", "Doe, Jo", "Anna Maria", "a at b", "Super Admin", "Service Vault", "Service Vault demo",
-        "Demo help desk", "Demo administrator", "JSON Lines", "Excel (XLSX)", "Excel 97-2003 (XLS)"}  # fmt: skip  # kept in the database, or the same in every language
+        "Demo help desk", "Demo administrator", "JSON Lines", "Excel", "Excel (XLSX)", "Excel 97-2003 (XLS)"}  # fmt: skip  # kept in the database, or the same in every language
 CODE = re.compile(  # alternatives, signatures, types and shell
     r"\S\|\S|HH:|\{copy\}|\$name|\{platform\}\n|\.\*|^[A-Z_]+\(.*\)$|^(timestamp|time|at) (with|without|time) |^<\w+>|^Bearer |^Quote |Content-Disposition"
 )
@@ -130,10 +130,45 @@ def label_of(node: ast.AST) -> ast.expr | None:
     return value if re.search("[a-z]{2}", text) and "_" not in text and text not in DATA else None
 
 
+def is_named(field: ast.Call) -> bool:
+    return any(each.arg == "label" or ast.unparse(each) == "widget=forms.HiddenInput" for each in field.keywords)
+
+
+def unlabelled(node: ast.AST) -> Iterator[ast.expr]:
+    """What Django would give a label to by itself, made from a name in English."""
+    if not isinstance(node, ast.ClassDef):
+        return
+    is_choices = any(ast.unparse(base).endswith("TextChoices") for base in node.bases)
+    for line in node.body:
+        match line:
+            case ast.Assign(value=ast.Constant(value=str()) as member) if is_choices:
+                yield member
+            case ast.Assign(value=ast.Tuple(elts=[_, ast.Constant() as label])) if is_choices:
+                yield label
+            case ast.Assign(value=ast.Call(func=ast.Attribute(value=ast.Name(id="forms"))) as field) if called(
+                field
+            ).endswith("Field") and not is_named(field):
+                yield field
+
+
+def words_of_choices(node: ast.AST) -> Iterator[ast.expr]:
+    """The words of `(value, "Words")` pairs, of one word too; what is not capital and small letters is a name: CSV, UTF-8."""
+    if not isinstance(node, ast.List | ast.Tuple):
+        return
+    pairs = [each for each in node.elts if isinstance(each, ast.Tuple) and len(each.elts) == 2]
+    if len(pairs) < 2 or len(pairs) < len(node.elts):
+        return
+    for pair in pairs:
+        words = text_of(pair.elts[1])
+        if isinstance(pair.elts[0], ast.Constant) and words and re.fullmatch("[A-Z][a-z]+", words):
+            yield pair.elts[1]
+
+
 def unsaid(node: ast.AST, name: str) -> Iterator[ast.expr]:
     """The texts below the node that a person reads and no translator sees."""
     if is_silent(node, name):
         return
+    yield from (text for text in (*unlabelled(node), *words_of_choices(node)) if text_of(text) not in DATA)
     if label := label_of(node):
         yield label
     elif isinstance(node, ast.expr) and reads_like_words(text_of(node) or ""):
@@ -190,6 +225,14 @@ def test_a_translator_sees_whatever_a_person_reads() -> None:
         ('say_count("{count} row of {table}", "{count} rows of {table}", rows)', True),
         ('name = forms.CharField(label="Name")', True),
         ('class Meta:\n    verbose_name = "import"', True),
+        ('class Kind(models.TextChoices):\n    FILE = "file"', True),
+        ('class Kind(models.TextChoices):\n    FILE = "file", "File"', True),
+        ('class Kind(models.TextChoices):\n    FILE = "file", say("File")', False),
+        ("class PlaceForm(forms.Form):\n    host = forms.CharField(max_length=255)", True),
+        ('class PlaceForm(forms.Form):\n    host = forms.CharField(label=say("Host"))', False),
+        ("class PlaceForm(forms.Form):\n    version = forms.IntegerField(widget=forms.HiddenInput)", False),
+        ('KINDS = [("file", "File"), ("import", "Import")]', True),
+        ('KINDS = [("file", say("File")), ("csv", "CSV")]', False),
         ('KINDS = {"of a person": say("A person")}', False),
         ('KINDS = {"person": "A natural person"}', True),
         ('messages.success(request, "“" + name + "” was saved.")', True),

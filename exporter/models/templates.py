@@ -50,10 +50,10 @@ class ExportTemplate(models.Model):
 
 
 class Frequency(models.TextChoices):
-    HOURLY = "hourly"
-    DAILY = "daily"
-    WEEKLY = "weekly"
-    MONTHLY = "monthly"
+    HOURLY = "hourly", say("Hourly")
+    DAILY = "daily", say("Daily")
+    WEEKLY = "weekly", say("Weekly")
+    MONTHLY = "monthly", say("Monthly")
     CRON = "cron", say("Cron expression")
 
 

@@ -31,15 +31,7 @@ from servicevault.wording import say
 
 PAGE = "pages.exports"
 JOBS = 15
-WEEKDAYS = (
-    say("Monday"),
-    say("Tuesday"),
-    say("Wednesday"),
-    say("Thursday"),
-    say("Friday"),
-    say("Saturday"),
-    say("Sunday"),
-)
+WEEKDAYS = (say("Mon"), say("Tue"), say("Wed"), say("Thu"), say("Fri"), say("Sat"), say("Sun"))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,16 @@ from importer.models import ImportJob
 from servicevault.jobs.progress import Progress
 from servicevault.wording import say
 
+COUNTERS = {
+    "read": say("Read"),
+    "created": say("Created"),
+    "updated": say("Updated"),
+    "unchanged": say("Unchanged"),
+    "skipped": say("Skipped"),
+    "failed": say("Failed"),
+    "review": say("Review"),
+    "warnings": say("Warnings"),
+}
 REPORT_COLUMNS = 116  # characters of a report that goes to a file or a pipe; a terminal has its own width
 
 
@@ -63,10 +73,9 @@ def counters_table(job: ImportJob) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
     )
-    names = ("read", "created", "updated", "unchanged", "skipped", "failed", "review", "warnings")
     table.add_column(say("Query"))
-    for name in names:
-        table.add_column(name.capitalize(), justify="right", no_wrap=True)
+    for word in COUNTERS.values():
+        table.add_column(word, justify="right", no_wrap=True)
     for run in job.runs.all():
-        table.add_row(run.name, *(f"{getattr(run, name):,}" for name in names))
+        table.add_row(run.name, *(f"{getattr(run, name):,}" for name in COUNTERS))
     return table

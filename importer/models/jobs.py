@@ -16,9 +16,16 @@ from .profiles import ImportProfile, MappingVersion, SourceEntity
 
 
 class JobKind(models.TextChoices):
-    IMPORT = "import"
-    REHEARSAL = "rehearsal"
-    FILE = "file"
+    IMPORT = "import", say("Import")
+    REHEARSAL = "rehearsal", say("Rehearsal")
+    FILE = "file", say("File")
+
+
+_TITLES = {
+    JobKind.IMPORT: say("Import {number}"),
+    JobKind.REHEARSAL: say("Rehearsal {number}"),
+    JobKind.FILE: say("File {number}"),
+}
 
 
 class ImportJob(Job):
@@ -52,6 +59,11 @@ class ImportJob(Job):
 
     def __str__(self) -> str:
         return str(say("Job {number}", number=self.number))
+
+    @property
+    def title(self) -> str:
+        """Kind and number, as its page is headed."""
+        return _TITLES[JobKind(self.kind)].format(number=f"{self.number:,}")
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Remember whether a person made the job."""
@@ -99,11 +111,11 @@ class ImportJob(Job):
 
 
 class RunStatus(models.TextChoices):
-    PENDING = "pending"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    OFF = "off"
+    PENDING = "pending", say("Pending")
+    RUNNING = "running", say("Running")
+    DONE = "done", say("Done")
+    FAILED = "failed", say("Failed")
+    OFF = "off", say("Off")
 
 
 class QueryRun(models.Model):

@@ -18,17 +18,17 @@ from servicevault.wording import say
 
 
 class SSLMode(models.TextChoices):
-    DISABLE = "disable"
-    ALLOW = "allow"
-    PREFER = "prefer"
-    REQUIRE = "require"
-    VERIFY_CA = "verify-ca"
-    VERIFY_FULL = "verify-full"
+    DISABLE = "disable", say("Disable")
+    ALLOW = "allow", say("Allow")
+    PREFER = "prefer", say("Prefer")
+    REQUIRE = "require", say("Require")
+    VERIFY_CA = "verify-ca", say("Verify Ca")
+    VERIFY_FULL = "verify-full", say("Verify Full")
 
 
 class Visibility(models.TextChoices):
-    ALL = "all"
-    RESTRICTED = "restricted"
+    ALL = "all", say("All")
+    RESTRICTED = "restricted", say("Restricted")
 
 
 def one_line(value: str) -> None:

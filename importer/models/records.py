@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from importer.modes import Outcome
+from servicevault.wording import say
 
 from .fields import KeyField, VerbatimJSONField
 from .jobs import ImportJob, QueryRun
@@ -95,11 +96,11 @@ class ImportRecord(models.Model):
 
 
 class Decision(models.TextChoices):
-    MATCH = "match"  # it is the target that was named
-    NEW = "new"  # it is nobody we know
-    SKIP = "skip"  # it is left out
-    APPROVE = "approve"  # the mode had skipped it
-    RETRY = "retry"  # it had failed
+    MATCH = "match", say("Match")  # it is the target that was named
+    NEW = "new", say("New")  # it is nobody we know
+    SKIP = "skip", say("Skip")  # it is left out
+    APPROVE = "approve", say("Approve")  # the mode had skipped it
+    RETRY = "retry", say("Retry")  # it had failed
 
 
 class Verdict(models.Model):

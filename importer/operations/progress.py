@@ -47,18 +47,19 @@ RUN_STATES = {
     RunStatus.OFF: State(say("Off"), "ban", "grey"),
 }
 OUTCOMES = {
-    Outcome.CREATED: ("plus", "green"),
-    Outcome.UPDATED: ("pencil", "blue"),
-    Outcome.UNCHANGED: ("equal", "grey"),
-    Outcome.SKIPPED: ("player-skip-forward", "yellow"),
-    Outcome.REVIEW: ("user-check", "violet"),
-    Outcome.FAILED: ("circle-x", "red"),
+    Outcome.CREATED: State(say("created"), "plus", "green"),
+    Outcome.UPDATED: State(say("updated"), "pencil", "blue"),
+    Outcome.UNCHANGED: State(say("unchanged"), "equal", "grey"),
+    Outcome.SKIPPED: State(say("skipped"), "player-skip-forward", "yellow"),
+    Outcome.REVIEW: State(say("review"), "user-check", "violet"),
+    Outcome.FAILED: State(say("failed"), "circle-x", "red"),
 }
 
 
 @dataclass(frozen=True)
 class Counter:
     name: str
+    word: str
     count: int
     icon: str
     colour: str
@@ -286,9 +287,10 @@ def _outcomes(counters: dict[str, int], length: int) -> tuple[Counter, ...]:
     """The six outcomes with their places in a bar that stands for `length` rows."""
     length = max(length, counters["read"], 1)  # an estimate may be too small
     start, parts = 0.0, []
-    for name, (icon, colour) in OUTCOMES.items():
+    for name, look in OUTCOMES.items():
         share = counters[name] * 100 / length
-        parts.append(Counter(str(name), counters[name], icon, colour, round(start, 2), round(share, 2)))
+        places = round(start, 2), round(share, 2)
+        parts.append(Counter(str(name), look.word, counters[name], look.icon, look.colour, *places))
         start += share
     return tuple(parts)
 
@@ -313,7 +315,7 @@ def _total(runs: list[QueryRun]) -> int | None:
 
 def _equation(read: int, outcomes: Iterable[Counter]) -> str:
     """ "10 read = 8 created + 2 failed": every row has one outcome (J18)."""
-    parts = " + ".join(f"{intcomma(counter.count)} {counter.name}" for counter in outcomes if counter.count)
+    parts = " + ".join(f"{intcomma(counter.count)} {counter.word}" for counter in outcomes if counter.count)
     return say("{rows} read = {parts}", rows=intcomma(read), parts=parts or "0")
 
 
@@ -327,5 +329,5 @@ _SENTENCES = {
 
 
 def _spoken_outcome(counter: Counter) -> str:
-    one, many = _SENTENCES.get(Outcome(counter.name), (counter.name, counter.name))
+    one, many = _SENTENCES.get(Outcome(counter.name), (counter.word, counter.word))
     return f"{intcomma(counter.count)} {one if counter.count == 1 else many}"

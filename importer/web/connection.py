@@ -37,9 +37,9 @@ CHECKS = {
     "timezone": say("Time zone"),
 }
 LOOKS = {
-    "ok": ("check", "green", "passed"),
-    "failed": ("x", "red", "failed"),
-    "skipped": ("circle-minus", "grey", "skipped"),
+    "ok": ("check", "green", say("passed")),
+    "failed": ("x", "red", say("failed")),
+    "skipped": ("circle-minus", "grey", say("skipped")),
 }
 
 

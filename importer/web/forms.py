@@ -29,11 +29,13 @@ class StartForm(forms.Form):
     """How a profile is to be run; an empty mode means the profile's own."""
 
     mode = forms.ChoiceField(
+        label=say("Mode"),
         choices=[("", say("The profile's own")), *Mode.choices],
         required=False,
         error_messages={"invalid_choice": say("Choose one of the modes offered.")},
     )
     strategy = forms.ChoiceField(
+        label=say("Strategy"),
         choices=[("", say("The profile's own")), *Strategy.choices],
         required=False,
         error_messages={"invalid_choice": say("Choose one of the strategies offered.")},
@@ -46,15 +48,17 @@ class StartForm(forms.Form):
         error_messages=dict.fromkeys(("min_value", "max_value", "invalid"), say("A batch has 1 to 50,000 rows.")),
     )
     on_error = forms.ChoiceField(
+        label=say("On error"),
         choices=[("", say("Go on, keep each bad row aside")), ("stop", say("Stop at the first bad row"))],
         required=False,
     )
     max_errors = forms.IntegerField(
+        label=say("Max errors"),
         min_value=0,
         required=False,
         error_messages=dict.fromkeys(("min_value", "invalid"), say("Give a number of bad rows.")),
     )
-    rehearse = forms.BooleanField(required=False)
+    rehearse = forms.BooleanField(label=say("Rehearse"), required=False)
 
     def options(self) -> dict[str, Any]:
         """The job's options beside its mode."""
@@ -89,11 +93,14 @@ class ConnectionForm(StyledForm):
     """A profile: where the source is, how to log in, and what is true of it."""
 
     name = forms.CharField(label=say("Profile name"), max_length=255)
-    host = forms.CharField(max_length=255)
-    port = forms.IntegerField(min_value=1, max_value=65_535, initial=5432)
-    database = forms.CharField(max_length=255)
-    username = forms.CharField(max_length=255, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    host = forms.CharField(label=say("Host"), max_length=255)
+    port = forms.IntegerField(label=say("Port"), min_value=1, max_value=65_535, initial=5432)
+    database = forms.CharField(label=say("Database"), max_length=255)
+    username = forms.CharField(
+        label=say("Username"), max_length=255, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
     password = forms.CharField(
+        label=say("Password"),
         max_length=1024,
         required=False,
         strip=False,
@@ -140,8 +147,11 @@ class ConnectionForm(StyledForm):
         max_length=64,
         help_text=say("Profiles with the same key recognise each other's rows. Empty: made from the name."),
     )
-    description = forms.CharField(required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 2}))
+    description = forms.CharField(
+        label=say("Description"), required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 2})
+    )
     notes = forms.CharField(
+        label=say("Notes"),
         required=False,
         max_length=10_000,
         widget=forms.Textarea(attrs={"rows": 2}),

@@ -17,7 +17,7 @@ from importer.access import sees_records
 from importer.errors import ImporterError
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
-from importer.operations.progress import JobView, view_of
+from importer.operations.progress import OUTCOMES, JobView, view_of
 from importer.tasks import announce
 from importer.web.profiles import PAGE
 from permissions import policy
@@ -41,7 +41,7 @@ class RecordView:
     pk: Any
     query: str
     source_identifier: str
-    action: str
+    outcome: str  # in the reader's language
     code: str
     field: str
     value: str | None  # as the source had it; None where no single value is to blame
@@ -176,7 +176,7 @@ def _record_view(record: ImportRecord) -> RecordView:
         pk=record.pk,
         query=record.run.name,
         source_identifier=record.source_identifier,
-        action=record.action,
+        outcome=OUTCOMES[Outcome(record.action)].word,
         code=record.code or "",
         field=str(first.get("field") or ""),
         value=None if value is None else str(value),

@@ -34,7 +34,7 @@ MODE_SENTENCES = {
 
 
 class MatchingForm(StyledForm):
-    import_mode = forms.ChoiceField(choices=Mode.choices)
+    import_mode = forms.ChoiceField(label=say("Import mode"), choices=Mode.choices)
     enabled = forms.BooleanField(
         required=False, label=say("Look for rows that are here but were not imported from this source")
     )

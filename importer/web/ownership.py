@@ -27,7 +27,9 @@ RIGHTS = {"view": say("See"), "change": say("Change"), "execute": say("Run"), "d
 
 class CopyForm(StyledForm):
     name = forms.CharField(label=say("Name of the copy"), max_length=255)
-    description = forms.CharField(required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 2}))
+    description = forms.CharField(
+        label=say("Description"), required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 2})
+    )
     source_key = forms.ChoiceField(
         label=say("Rows imported by the original"),
         choices=[("same", say("Recognise them: both profiles read the same source")), ("new", say("Do not know them"))],
@@ -43,7 +45,10 @@ def duplicate(request: PageRequest, pk: Any) -> HttpResponse:
     profile = profile_of(request, pk, "change")
     form = CopyForm(
         request.POST or None,
-        initial={"name": f"Copy of {profile.name}"[:255], "description": profile.description[:1000]},
+        initial={
+            "name": str(say("Copy of {name}", name=profile.name))[:255],
+            "description": profile.description[:1000],
+        },
     )
     status = 200
     if request.method == "POST":

@@ -154,8 +154,8 @@ def _chosen(request: PageRequest) -> dict[str, str]:
 
 
 def _tab(name: Outcome, count: int, current: str) -> PlanTab:
-    icon, colour = OUTCOMES[name]
-    return PlanTab(str(name), WORDS[name], icon, colour, count, str(name) == current)
+    look = OUTCOMES[name]
+    return PlanTab(str(name), WORDS[name], look.icon, look.colour, count, str(name) == current)
 
 
 def _why_not(user: Any, job: ImportJob) -> str:

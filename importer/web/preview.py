@@ -105,9 +105,9 @@ def _missing(state: Any) -> str:
 def _shown(found: ProfilePreview, key: str) -> dict[str, Any]:
     look = next(item for item in found.queries if item.query.key == key)
     counts = {**found.impact.counts, "failed": found.impact.counts["failed"] - found.impact.waiting}
-    tiles = [(str(name), counts[name], *OUTCOMES[name]) for name in OUTCOMES]
+    tiles = [(each.word, counts[name], each.icon, each.colour) for name, each in OUTCOMES.items()]
     if found.impact.waiting:
-        tiles.insert(1, ("need other queries", found.impact.waiting, "hourglass", "grey"))
+        tiles.insert(1, (say("need other queries"), found.impact.waiting, "hourglass", "grey"))
     return {
         "preview": found,
         "look": look,
@@ -142,11 +142,11 @@ def _rows(look: QueryPreview) -> list[Row]:
     names = look.sampled.sample.fields
     rows = []
     for item in look.sampled.sample.rows:
-        icon, colour = OUTCOMES[item.outcome]
+        outcome = OUTCOMES[item.outcome]
         problem = next(iter(item.problems), {})
         why = str(problem.get("message") or (item.code or "").replace("_", " "))
         cells = tuple(_cell(item.target.get(name), item.source.get(name)) for name in names)
-        rows.append(Row(item.identifier, str(item.outcome), icon, colour, why, cells))
+        rows.append(Row(item.identifier, outcome.word, outcome.icon, outcome.colour, why, cells))
     return rows
 
 

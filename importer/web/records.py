@@ -13,10 +13,13 @@ from django.views.decorators.http import require_safe
 from importer.access import sees_records
 from importer.hiding import shown
 from importer.models import ImportJob, ImportRecord
+from importer.modes import Outcome
 from importer.operations import records as details
+from importer.operations.progress import OUTCOMES
 from importer.web.profiles import PAGE
 from permissions import policy
 from servicevault.web.pages import PageRequest, members_only, render_page
+from servicevault.wording import say
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def record_page(request: PageRequest, pk: Any, record: Any) -> HttpResponse:
     context = {
         "job": job,
         "record": found,
+        "outcome": OUTCOMES[Outcome(found.action)].word,
         "reason": details.reason_of(found),
         "problems": [item for item in (*(found.problems or ()), *(found.warnings or ())) if item.get("message")],
         "fields": [(field, _shown(field.source), _steps(field), _shown(field.value)) for field in recomputed.fields],
@@ -68,9 +72,9 @@ def _steps(field: Any) -> Sequence[tuple[str, str, str]]:
 
 def _words(name: str, params: Mapping[str, Any]) -> str:
     if name == "store":
-        return f"as {params['type']}"
+        return say("as {type}", type=params["type"])
     if name == "value_map":
-        return "value map"
+        return say("value map")
     given = ", ".join(f"{key} {_shown(value)}" for key, value in params.items() if value not in (None, ""))
     return f"{name.replace('_', ' ')} ({given})" if given else name.replace("_", " ")
 

@@ -14,15 +14,15 @@ from servicevault.wording import say
 
 
 class Kind(models.TextChoices):
-    IMPORT = "import"
-    EXPORT = "export"
+    IMPORT = "import", say("Import")
+    EXPORT = "export", say("Export")
 
 
 class Decision(models.TextChoices):
-    PENDING = "pending"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
+    PENDING = "pending", say("Pending")
+    APPROVED = "approved", say("Approved")
+    REJECTED = "rejected", say("Rejected")
+    EXPIRED = "expired", say("Expired")
 
 
 class Approval(models.Model):

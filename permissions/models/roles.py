@@ -35,6 +35,11 @@ class Role(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def label(self) -> str:
+        """The name as people read it: a shipped role's in their language."""
+        return roles.LABELS.get(self.name, self.name) if self.is_system else self.name
+
 
 class Grant(models.Model):
     """One permission given to one person beside the role."""

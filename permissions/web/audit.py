@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 
 from permissions import audit, audit_log, policy
 from permissions.models import AuditEntry
+from permissions.web.audit_words import WORDS
 from servicevault.web.listing import page_of, plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 from servicevault.wording import say
@@ -43,16 +44,11 @@ def log(request: PageRequest) -> HttpResponse:
         "chosen": chosen,
         "is_filtered": any(chosen.values()),
         "sees_all": policy.has(request.user, audit_log.PERMISSION),
-        "operations": [(name, words(name)) for name in sorted(audit.OPERATIONS)],
+        "operations": [(name, WORDS[name]) for name in sorted(audit.OPERATIONS)],
         "results": [(name, look["word"]) for name, look in RESULTS.items()],
         "csv_url": f"{reverse('api_audit_export')}?{urlencode(_for_export(request, chosen))}",
     }
     return render_page(request, "permissions/audit.html", "permissions/_audit_rows.html", context)
-
-
-def words(operation: str) -> str:
-    """An operation as people read it: "Query saved"."""
-    return operation.replace("_", " ").capitalize().replace("Pii", say("Personal data"))
 
 
 def _row(entry: AuditEntry) -> dict[str, Any]:
@@ -60,7 +56,7 @@ def _row(entry: AuditEntry) -> dict[str, Any]:
     return {
         "entry": entry,
         "person": told["user"] or (say("{user_id}… (deleted)", user_id=told["user_id"][:8]) if told["user_id"] else ""),
-        "words": words(entry.operation),
+        "words": WORDS.get(entry.operation, entry.operation),
         "result": RESULTS[entry.result],
         "about": entry.table_name or _kind(entry.object_type),
         "details": [(name.replace("_", " "), value) for name, value in sorted(entry.details.items())],

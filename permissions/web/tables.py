@@ -23,6 +23,7 @@ from servicevault.web.pages import PageRequest, members_only
 from servicevault.wording import say
 
 PEOPLE = 25
+PRESETS = {"admin": say("Admin"), "manager": say("Manager"), "user": say("User"), "viewer": say("Viewer")}
 
 
 @members_only
@@ -89,10 +90,10 @@ def grant(request: PageRequest, kind: str) -> HttpResponse:
     context = {
         "form": form,
         "kind": kind,
-        "whom": user or role,
+        "whom": user or (role.label if role else ""),
         "table": table,
         "row": row,
-        "presets": list(granting.PRESETS),
+        "presets": [(name, PRESETS[name]) for name in granting.PRESETS],
         "target": urlencode(_target(user, role) | ({"table": table} if table else {})),
         "back": urlencode(_target(user, role)),
         "is_own": _is_own(request.user, user, role),

@@ -12,17 +12,18 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from servicevault.live import telling
+from servicevault.wording import say
 
 LEASE_SECONDS = 60  # J12: a worker that says nothing for so long is taken to be dead
 
 
 class JobStatus(models.TextChoices):
-    PENDING = "pending"
-    AWAITING_APPROVAL = "awaiting_approval"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+    PENDING = "pending", say("Pending")
+    AWAITING_APPROVAL = "awaiting_approval", say("Awaiting Approval")
+    RUNNING = "running", say("Running")
+    COMPLETED = "completed", say("Completed")
+    FAILED = "failed", say("Failed")
+    CANCELLED = "cancelled", say("Cancelled")
 
 
 ACTIVE = (JobStatus.PENDING, JobStatus.AWAITING_APPROVAL, JobStatus.RUNNING)

@@ -10,19 +10,21 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Trim
 
+from servicevault.wording import say
+
 from .base import TimestampedModel, is_object, text
 
 
 class AccountType(models.TextChoices):
-    CUSTOMER = "customer"
-    PROSPECT = "prospect"
-    PARTNER = "partner"
-    INTERNAL = "internal"
+    CUSTOMER = "customer", say("Customer")
+    PROSPECT = "prospect", say("Prospect")
+    PARTNER = "partner", say("Partner")
+    INTERNAL = "internal", say("Internal")
 
 
 class UserType(models.TextChoices):
-    AGENT = "agent"
-    ACCOUNT_USER = "account_user"
+    AGENT = "agent", say("Agent")
+    ACCOUNT_USER = "account_user", say("Account User")
 
 
 class Account(TimestampedModel):

@@ -6,45 +6,47 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from servicevault.wording import say
+
 from .base import TimestampedModel, is_object, text
 from .lookups import TicketCategory, TicketPriority, TicketStatus
 from .people import Account, User
 
 
 class TextFormat(models.TextChoices):
-    TEXT = "text"
-    HTML = "html"
-    MARKDOWN = "markdown"
+    TEXT = "text", say("Text")
+    HTML = "html", say("Html")
+    MARKDOWN = "markdown", say("Markdown")
 
 
 class Status(models.TextChoices):
-    OPEN = "open"
-    PENDING = "pending"
-    IN_PROGRESS = "in_progress"
-    RESOLVED = "resolved"
-    CLOSED = "closed"
+    OPEN = "open", say("Open")
+    PENDING = "pending", say("Pending")
+    IN_PROGRESS = "in_progress", say("In Progress")
+    RESOLVED = "resolved", say("Resolved")
+    CLOSED = "closed", say("Closed")
 
 
 class Priority(models.TextChoices):
-    LOW = "low"
-    NORMAL = "normal"
-    HIGH = "high"
-    URGENT = "urgent"
+    LOW = "low", say("Low")
+    NORMAL = "normal", say("Normal")
+    HIGH = "high", say("High")
+    URGENT = "urgent", say("Urgent")
 
 
 class Channel(models.TextChoices):
-    EMAIL = "email"
-    PHONE = "phone"
-    CHAT = "chat"
-    WEB = "web"
-    API = "api"
-    OTHER = "other"
+    EMAIL = "email", say("Email")
+    PHONE = "phone", say("Phone")
+    CHAT = "chat", say("Chat")
+    WEB = "web", say("Web")
+    API = "api", say("Api")
+    OTHER = "other", say("Other")
 
 
 class AuthorKind(models.TextChoices):
-    AGENT = "agent"
-    CUSTOMER = "customer"
-    SYSTEM = "system"
+    AGENT = "agent", say("Agent")
+    CUSTOMER = "customer", say("Customer")
+    SYSTEM = "system", say("System")
 
 
 class Ticket(TimestampedModel):

@@ -13,9 +13,9 @@ from .tickets import Ticket
 
 
 class EntryStatus(models.TextChoices):
-    PENDING = "pending"
-    APPROVED = "approved"
-    REJECTED = "rejected"
+    PENDING = "pending", say("Pending")
+    APPROVED = "approved", say("Approved")
+    REJECTED = "rejected", say("Rejected")
 
 
 class TimeEntry(TimestampedModel):

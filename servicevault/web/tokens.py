@@ -21,7 +21,9 @@ MOST_TOKENS = 50
 
 class TokenForm(forms.Form):
     name = forms.CharField(
-        max_length=100, widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"})
+        label=say("Name"),
+        max_length=100,
+        widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}),
     )
     days = forms.ChoiceField(
         label=say("Valid for"),
@@ -31,7 +33,7 @@ class TokenForm(forms.Form):
         widget=forms.Select(attrs={"class": "form-select"}),
     )
 
-    name.widget.attrs["placeholder"] = "What is it for?"
+    name.widget.attrs["placeholder"] = say("What is it for?")
 
 
 @members_only

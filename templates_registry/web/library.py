@@ -35,7 +35,9 @@ MANAGE = "system.configure"
 
 class SaveForm(StyledForm):
     name = forms.CharField(label=say("Name of the template"), max_length=255)
-    description = forms.CharField(required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 2}))
+    description = forms.CharField(
+        label=say("Description"), required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 2})
+    )
     keep_filter_values = forms.BooleanField(
         required=False,
         label=say("Keep the values of filters"),

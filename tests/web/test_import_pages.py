@@ -150,7 +150,10 @@ def test_it_polls_only_while_the_job_is_active(browser: Any, finished_job: Any, 
     ImportJob.objects.filter(pk=pending_job.pk).update(status=JobStatus.RUNNING, started_at=timezone.now())
     assert 'hx-trigger="live, every 3s"' in shown(browser, pending_job, **{"hx-request": "true"})
     whole = shown(browser, finished_job)
-    assert re.findall('hx-trigger="([^"]+)"', whole) == ["load, live"]  # of the monitor, asked once and when told
+    assert re.findall('hx-trigger="([^"]+)"', whole) == [
+        "news from:body",
+        "load, live",
+    ]  # the bell; the monitor, once and when told
     assert "hx-trigger" not in shown(browser, finished_job, **{"hx-request": "true"})
 
 
@@ -284,7 +287,7 @@ def test_it_renews_the_jobs_only_while_one_is_at_work(browser: Any, finished_job
 
 
 def test_it_leads_to_the_rows_that_wait(browser: Any, finished_job: Any, bob: Any, logged_in: Any) -> None:
-    link = reverse("job_records", args=[finished_job.pk]) + "?action=review"
+    link = reverse("job_review", args=[finished_job.pk])
     assert link in browser.get("/import/review").content.decode()
     seen_by_bob = logged_in(bob).get("/import/review").content.decode()
     assert link not in seen_by_bob

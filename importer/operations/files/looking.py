@@ -86,11 +86,9 @@ def targets(part: Part, user: Any, within: Bounds) -> list[TargetColumn]:
 def _kind(field: Field) -> str:
     """What a field of a target type takes, in words."""
     if field.reference is not None:
-        return say(
-            "id of {types}", types=" or ".join(str(catalog.get(kind).label).lower() for kind in field.reference.types)
-        )
+        return say("id of {types}", types=catalog.spoken(field.reference.types))
     if field.choices:
-        return "one of " + ", ".join(field.choices)
+        return say("one of {choices}", choices=", ".join(field.choices))
     return KINDS.get(field.type, field.type)
 
 

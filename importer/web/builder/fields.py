@@ -133,7 +133,7 @@ def _row(bench: Workbench, name: str, index: int | None, required: bool) -> Row:
         steps=transformations.steps_of(item),
         write_rule=item.get("write_rule") or "overwrite",
         empty_values=item.get("empty_values") or "",
-        reference=" or ".join(str(words(kind)).lower() for kind in reference.types) if reference else "",
+        reference=catalog.spoken(reference.types) if reference else "",
         choices=known.choices if known else (),
     )
 
@@ -175,7 +175,7 @@ def _help(known: catalog.Field | None) -> str:
         parts.append(
             say(
                 "The old id of one of: {types}.",
-                types=", ".join(str(words(kind)).lower() for kind in known.reference.types),
+                types=", ".join(str(catalog.get(kind).label).lower() for kind in known.reference.types),
             )
         )
     if known.choices:

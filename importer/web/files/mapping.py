@@ -30,7 +30,7 @@ TRANSFORMS = (
 )  # fmt: skip
 FOUND_BY = ":"
 KEPT = "kept"  # a transformation that the form cannot say: it stays as a template or the API set it
-LEVELS = {"High": "green", "Medium": "blue", "Low": "amber"}
+LEVELS = {"High": ("green", say("High")), "Medium": ("blue", say("Medium")), "Low": ("amber", say("Low"))}
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Row:
     default: str
     level: str
     colour: str
+    certainty: str
     reason: str
     is_hidden: bool
     has_choices: bool  # its field has fixed values
@@ -140,8 +141,8 @@ def options_of(targets: Sequence[TargetColumn]) -> list[Option]:
     """The targets as a person chooses them; a reference once for each way to find its row."""
     found = []
     for each in targets:
-        more = f"{', required' if each.is_required else ''}{', unique' if each.is_unique else ''}"
-        found.append(Option(each.name, f"{each.name} \N{EN DASH} {each.type.lower()}{more}"))
+        told = [say("required")] * each.is_required + [say("unique")] * each.is_unique
+        found.append(Option(each.name, f"{each.name} \N{EN DASH} {', '.join(map(str, (each.type.lower(), *told)))}"))
         if each.finders:
             plain = each.name.removesuffix("_external_id")
             found += [
@@ -205,6 +206,7 @@ def _form(request: PageRequest, job: ImportJob, part: Part, targets: Sequence[Ta
         transform = mapping.get("transform") or ""
         is_kept = transform not in dict(TRANSFORMS) if isinstance(transform, str) else True
         default = mapping.get("default")
+        colour, certainty = LEVELS.get(told.get("level", ""), ("grey", ""))
         found.append(
             Row(
                 number=str(number),
@@ -216,7 +218,8 @@ def _form(request: PageRequest, job: ImportJob, part: Part, targets: Sequence[Ta
                 skip_empty=bool(mapping.get("skip_empty")),
                 default="" if default is None else str(default),
                 level=told.get("level", ""),
-                colour=LEVELS.get(told.get("level", ""), "grey"),
+                colour=colour,
+                certainty=certainty,
                 reason=told.get("reason", ""),
                 is_hidden=text.lower() not in source.lower() or (only_unmapped and source in used),
                 has_choices=mapping.get("target_column", "") in fixed,

@@ -26,7 +26,10 @@ DATES = (
     ("iso", "2024-12-31"), ("DD.MM.YYYY", "31.12.2024"), ("DD/MM/YYYY", "31/12/2024"), ("MM/DD/YYYY", "12/31/2024"),
     ("auto", say("Each value by itself")),
 )  # fmt: skip
-ORDERS = {"DMY": "day first", "MDY": "month first", "YMD": "year first", "ambiguous": "day or month first: choose"}
+ORDERS = {
+    "DMY": say("day first"), "MDY": say("month first"), "YMD": say("year first"),
+    "ambiguous": say("day or month first: choose"),
+}  # fmt: skip
 THOUSANDS = (("", say("None")), (",", say("Comma")), (".", say("Point")), (" ", say("Blank")), ("'", say("Apostrophe")))
 DECIMALS = ((".", say("Point")), (",", say("Comma")))
 YES_NO = (("yes", say("Yes")), ("no", say("No")))

@@ -1,0 +1,86 @@
+"""The fields of the domain's targets as people read them; what a field is stands in `servicevault.targets`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from servicevault.catalog import Target
+from servicevault.wording import say
+
+LABELS = {
+    "account_external_id": say("Account external ID"),
+    "account_type": say("Account type"),
+    "activity": say("Activity"),
+    "address": say("Address"),
+    "assigned_user_external_id": say("Assigned user external ID"),
+    "attachments": say("Attachments"),
+    "author_email": say("Author email"),
+    "author_external_id": say("Author external ID"),
+    "author_kind": say("Author kind"),
+    "author_name": say("Author name"),
+    "billable": say("Billable"),
+    "billing_address": say("Billing address"),
+    "billing_city": say("Billing city"),
+    "billing_country": say("Billing country"),
+    "billing_postal_code": say("Billing postal code"),
+    "billing_state": say("Billing state"),
+    "body_format": say("Body format"),
+    "category": say("Category"),
+    "channel": say("Channel"),
+    "city": say("City"),
+    "closed_at": say("Closed at"),
+    "company": say("Company"),
+    "contact_person": say("Contact person"),
+    "content": say("Content"),
+    "country": say("Country"),
+    "created_at": say("Created at"),
+    "created_by_external_id": say("Created by external ID"),
+    "customer_email": say("Customer email"),
+    "customer_external_id": say("Customer external ID"),
+    "customer_name": say("Customer name"),
+    "description": say("Description"),
+    "description_format": say("Description format"),
+    "domain": say("Domain"),
+    "due_at": say("Due at"),
+    "duration": say("Duration"),
+    "edited_at": say("Edited at"),
+    "email": say("Email"),
+    "ended_at": say("Ended at"),
+    "estimated_hours": say("Estimated hours"),
+    "external_id": say("External ID"),
+    "first_name": say("First name"),
+    "is_active": say("Is active"),
+    "is_internal": say("Is internal"),
+    "job_title": say("Job title"),
+    "last_name": say("Last name"),
+    "locale": say("Locale"),
+    "message_id": say("Message ID"),
+    "name": say("Name"),
+    "notes": say("Notes"),
+    "parent_external_id": say("Parent external ID"),
+    "phone": say("Phone"),
+    "postal_code": say("Postal code"),
+    "priority": say("Priority"),
+    "queue": say("Queue"),
+    "rate_override": say("Rate override"),
+    "resolved_at": say("Resolved at"),
+    "role": say("Role"),
+    "started_at": say("Started at"),
+    "state": say("State"),
+    "status": say("Status"),
+    "tags": say("Tags"),
+    "tax_id": say("Tax ID"),
+    "ticket_external_id": say("Ticket external ID"),
+    "ticket_number": say("Ticket number"),
+    "timezone": say("Timezone"),
+    "title": say("Title"),
+    "updated_at": say("Updated at"),
+    "user_external_id": say("User external ID"),
+    "website": say("Website"),
+    "zip": say("Zip"),
+}
+
+
+def labelled(target: Target) -> Target:
+    """The target with a label at each of its fields."""
+    return replace(target, fields=tuple(replace(field, label=LABELS[field.name]) for field in target.fields))
