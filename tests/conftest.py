@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from django.conf import settings as configured
 from django.contrib.auth import get_user_model
 from django.db import connections
 from django.test.utils import setup_databases, teardown_databases
@@ -20,6 +21,9 @@ from psycopg import sql
 
 from permissions import roles
 from tests.pseudo import pseudo_language as pseudo_language
+
+# Processes that test side by side have a database each and one cache: what is kept for draft 5 of one is not the other's.
+configured.CACHES["default"]["KEY_PREFIX"] = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 # --- source databases ------------------------------------------------------------------------------------------------
 
