@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 ONCE ?=
 TESTS ?=
-JOBS ?= 2
+JOBS ?= 3
 LOCALE ?=
 
 VENV := .venv
@@ -28,7 +28,7 @@ demo: $(STAMP) ## Import a demo help desk with live progress, then serve the sit
 up: $(STAMP) ## Run web, worker and scheduler until Ctrl-C (PORT=8000)
 	$(RUN) manage.py up --port $(PORT)
 
-test: $(STAMP) ## Run the tests (TESTS=path or options, JOBS=2 processes)
+test: $(STAMP) ## Run the tests (TESTS=path or options, JOBS=3 processes)
 	$(RUN) -m pytest -q -n $(JOBS) $(TESTS)
 
 lint: $(STAMP) ## Check style, types, layers, migrations and templates
