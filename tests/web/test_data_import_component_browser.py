@@ -56,7 +56,9 @@ def test_tickets_come_in_by_keyboard_and_without_scripts_and_the_page_hears_of_i
         check(tab, pictures, f"tickets-import-{width}")
         tab.get_by_role("button", name="Upload").press("Enter")
         tab.get_by_role("heading", name="tickets.csv: 2 rows").wait_for()
-        assert "2 rows" in tab.evaluate("document.activeElement.textContent")  # the focus goes to what is new
+        tab.wait_for_function(
+            "() => document.activeElement.textContent.includes('2 rows')"
+        )  # the focus goes to what is new
         check(tab, pictures, f"tickets-import-file-{width}")
         tab.get_by_role("button", name="Check all rows").press("Enter")
         tab.get_by_role("heading", name="1 of 2 rows has errors").wait_for()

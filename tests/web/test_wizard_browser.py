@@ -100,7 +100,7 @@ def watch_the_dialog(tab: Any, worker: Callable[[], ImportJob]) -> None:
     assert worker().status == "completed"
     dialog.get_by_role("link", name="View import jobs").wait_for()
     tab.keyboard.press("Escape")
-    assert tab.evaluate("document.activeElement.tagName") == "H1"
+    tab.wait_for_function("() => document.activeElement.tagName === 'H1'")
 
 
 @pytest.mark.req("U6", "U5")
