@@ -64,7 +64,7 @@ def state(tab: Any) -> Any:
 
 
 @pytest.mark.browser
-@pytest.mark.req("L12", "L8", "U28", "F-060")
+@pytest.mark.req("L12", "L13", "L8", "U28", "F-060")
 def test_a_page_that_is_live_shows_progress_at_once_and_polls_no_more(running: ImportJob, tab: Any) -> None:
     tab.goto(f"/import/jobs/{running.pk}")
     live = tab.get_by_text("Live", exact=True).first
@@ -84,6 +84,11 @@ def test_a_page_that_is_live_shows_progress_at_once_and_polls_no_more(running: I
     assert violations(tab) == []
     tab.locator("#live-toasts").get_by_role("button", name="Close").click()
     assert tab.locator(".sv-toast").count() == 0
+    other = ImportJob.objects.create(
+        profile=running.profile, mode="upsert", created_by=running.created_by, status="running"
+    )
+    lifecycle.fail(ImportJob, other.pk, code="source_lost", message="The source hung up.")
+    tab.get_by_text("Old desk stopped by an error: The source hung up. (source_lost)").wait_for(timeout=3000)
     assert tab.misdeeds == []
 
 

@@ -280,7 +280,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.req("L6", "L2", "A9")
+@pytest.mark.req("L2")
 def test_a_notification_is_heard_by_whom_it_is_for(opened: Opened, cara: Any, dora: Any, logged_in: Browser) -> None:
     hers, theirs = opened(logged_in(cara)), opened(logged_in(dora))
     hers.subscribe(f"user.{cara.pk}")

@@ -70,7 +70,7 @@ def test_a_rehearsal_needs_no_consent(careful: Any, alice: Any, dora: Any) -> No
     assert operations.start_import(careful, by=alice, dry_run=True).status == JobStatus.PENDING
 
 
-@pytest.mark.req("G24", "J22", "G11", "A9")
+@pytest.mark.req("G24", "J22", "G11")
 def test_who_may_decide_and_who_asked_are_told(
     asked: Approval, alice: Any, bob: Any, dora: Any, logged_in: Any
 ) -> None:

@@ -31,7 +31,7 @@ def running(pending_job: Any) -> ImportJob:
     return pending_job  # type: ignore[no-any-return]
 
 
-@pytest.mark.req("A9", "L13")
+@pytest.mark.req("L13")
 def test_whoever_started_a_job_is_told_how_it_ended(
     running: ImportJob, alice: Any, bob: Any, django_capture_on_commit_callbacks: Any
 ) -> None:
@@ -44,7 +44,7 @@ def test_whoever_started_a_job_is_told_how_it_ended(
     assert not bob.notifications.exists()
 
 
-@pytest.mark.req("A9", "L13")
+@pytest.mark.req("L13")
 def test_a_failure_is_told_with_its_code_and_what_to_do(
     running: ImportJob, alice: Any, django_capture_on_commit_callbacks: Any
 ) -> None:
@@ -57,7 +57,6 @@ def test_a_failure_is_told_with_its_code_and_what_to_do(
     assert told.body.endswith("(source_lost)")
 
 
-@pytest.mark.req("A9")
 def test_a_file_and_an_export_are_named(waiting_file: Any, alice: Any, django_capture_on_commit_callbacks: Any) -> None:
     export = ExportJob.objects.create(
         table_name="tickets", export_format="csv", filename="tickets.csv", selected_columns=["id"], created_by=alice,
@@ -75,7 +74,7 @@ def test_a_file_and_an_export_are_named(waiting_file: Any, alice: Any, django_ca
     assert alice.notifications.filter(body__contains="1,200 rows").exists()
 
 
-@pytest.mark.req("A9", "G11")
+@pytest.mark.req("G11")
 def test_the_list_is_ones_own_and_is_read_at_once_or_one_by_one(alice: Any, bob: Any, logged_in: Any) -> None:
     for number in range(30):
         telling.tell([alice], News(Kind.JOB_COMPLETED, f"Import <{number}>", "/import", "All in."))
@@ -93,7 +92,6 @@ def test_the_list_is_ones_own_and_is_read_at_once_or_one_by_one(alice: Any, bob:
     assert "Nothing unread" in browser.get("/notifications?unread=1").content.decode()
 
 
-@pytest.mark.req("A9")
 def test_what_is_old_is_forgotten(alice: Any) -> None:
     for days in (89, 91):
         telling.tell([alice], News(Kind.JOB_FAILED, str(days), "/"))
