@@ -79,7 +79,7 @@ def test_a_page_that_is_live_shows_progress_at_once_and_polls_no_more(running: I
     tab.get_by_text("7 of 10 rows").first.wait_for()
     assert violations(tab) == []
     lifecycle.complete(ImportJob, running.pk)
-    tab.get_by_text(re.compile("Old desk is imported: 7 created, 0 updated")).wait_for(timeout=3000)
+    tab.get_by_text(re.compile("Old desk is done: 7 created, 0 updated")).wait_for(timeout=3000)
     tab.locator("#job-live").get_by_text("Completed").wait_for()
     assert violations(tab) == []
     tab.locator("#live-toasts").get_by_role("button", name="Close").click()
