@@ -44,7 +44,7 @@ class Doubt:
 
 
 def doubts_of(records: Sequence[ImportRecord]) -> list[Doubt]:
-    """Each row with its candidates; three queries a target type and one a row."""
+    """Each row with its candidates; two queries a target type, two a row. What a target that is gone had is not shown."""
     wanted = [
         (record.run.target_type, UUID(str(found["id"]))) for record in records for found in details.candidates(record)
     ]
@@ -65,13 +65,19 @@ def doubts_of(records: Sequence[ImportRecord]) -> list[Doubt]:
 
 
 def _compared(target_type: str) -> dict[str, str]:
-    """Field → column of what a person can compare: no references, no long texts of other tables."""
-    target = catalog.get(target_type)
+    """Field → column of what a person can compare: no references, and nothing of a target that is gone."""
+    try:
+        target = catalog.get(target_type)
+    except catalog.UnknownTarget:
+        return {}
     return {field.name: field.storage for field in target.fields if field.storage and not field.reference}
 
 
 def _values(target_type: str, ids: Sequence[UUID]) -> dict[UUID, Mapping[str, Any]]:
-    target, columns = catalog.get(target_type), _compared(target_type)
+    columns = _compared(target_type)
+    if not columns:
+        return {}
+    target = catalog.get(target_type)
     picked = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(column)) for column in columns.values())
     query = sql.SQL("SELECT t.id, {} FROM {} t WHERE t.id = ANY(%s)").format(picked, sql.Identifier(target.table))
     with connection.cursor() as cursor:

@@ -32,7 +32,6 @@ from servicevault.wording import say, say_count
 
 MANAGE = "import.records.manage"
 ROWS = 10
-VALUE = 200  # characters of one
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
   "use strict";
   const LARGE = 8 * 1048576; // what is smaller goes in one piece
   const PATIENCE = 30_000; // the longest pause between tries
-  const TRIES = 12; // in a row; four minutes and a half
+  const TRIES = 12; // in a row; four minutes
   const megabytes = (bytes) => {
     const [size, unit] = bytes < 104858 ? [bytes / 1024, "KB"] : [bytes / 1048576, "MB"];
     return `${size.toLocaleString(document.documentElement.lang, { maximumFractionDigits: 1 })} ${unit}`;

@@ -100,6 +100,14 @@ def test_to_look_is_not_to_decide(companies: Desk, job: ImportJob, logged_in: An
     assert browser.post(url, {}).status_code == 403
 
 
+@pytest.mark.req("R4")
+def test_rows_of_a_target_that_is_gone_are_listed_all_the_same(companies: Desk, job: ImportJob, logged_in: Any) -> None:
+    job.runs.update(target_type="table:gone")
+    answer = logged_in(person("root", is_superuser=True)).get(f"/import/jobs/{job.pk}/review")
+    assert answer.status_code == 200
+    assert answer.content.decode().count("<fieldset") == 3
+
+
 def test_a_page_of_candidates_takes_few_queries(
     job: ImportJob, logged_in: Any, django_assert_max_num_queries: Any
 ) -> None:
