@@ -92,14 +92,16 @@ def _table(lines: list[Line]) -> list[str]:
 
 
 def _peer_table(found: list[peers.Peer], rows: int) -> list[str]:
-    if not found:
-        return []
-    ours = next(peer for peer in found if peer.ours)
-    table = [f"Peers, {rows:,} of the same rows:", "", "| what | rows/s | we are faster by |", "|---|---:|---:|"]
-    table += [
-        f"| {peer.name} | {peer.rate:,.0f} | {'' if peer.ours else f'{ours.rate / peer.rate:.1f} x'} |"
-        for peer in found
-    ]
+    table = []
+    for into in dict.fromkeys(peer.into for peer in found):
+        beside = [peer for peer in found if peer.into == into]
+        ours = [peer.rate for peer in beside if peer.ours]
+        table += [f"Peers, {rows:,} of the same rows into {into}:", ""]
+        table += ["| what | rows/s | ours is faster, 1 and 2 workers |", "|---|---:|---:|"]
+        for peer in beside:
+            faster = "" if peer.ours else ", ".join(f"{rate / peer.rate:.1f} x" for rate in ours)
+            table.append(f"| {peer.name} | {peer.rate:,.0f} | {faster} |")
+        table.append("")
     return table
 
 

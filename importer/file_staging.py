@@ -21,7 +21,7 @@ from importer.pipeline import chunks, keyed
 from importer.pipeline.keyed import KeyedPlan
 from importer.pipeline.readers import FETCHED_ROWS, LinesReader, Reader, StagedReader
 from importer.pipeline.tables import stage
-from importer.pipeline.tables.judge import judge
+from importer.pipeline.tables.judge import Verdict, judge, stage_and_judge
 from importer.pipeline.tables.plan import TablePlan
 from servicevault import stored_files
 from servicevault.stored_files import FileGone
@@ -114,16 +114,44 @@ def read(connection: psycopg.Connection, file: FileImport, part: Part, run_id: i
     Raises FileRejected, FileGone.
     """
     connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (STAGING_LOCK, run_id))
+    with _noted_lines(file, part) as reading:
+        stage.stage_lines(connection, run_id, reading.blocks)
+    if part.only_rows is not None:
+        part.total_rows = stage.keep_only(connection, run_id, part.only_rows)
+    _note(file, part)
+
+
+def read_and_judge(
+    connection: psycopg.Connection,
+    file: FileImport,
+    part: Part,
+    plan: TablePlan,
+    run_id: int,
+    *,
+    connect: Callable[[], psycopg.Connection],
+    on_slice: Callable[[int], None] | None = None,
+) -> Verdict:
+    """The same with all rows judged meanwhile, and everything committed; the caller holds the run's staging lock."""
+    with _noted_lines(file, part) as reading:
+        verdict = stage_and_judge(connection, plan, run_id, reading.blocks, connect=connect, on_slice=on_slice)
+    _note(file, part)
+    return verdict
+
+
+@contextmanager
+def _noted_lines(file: FileImport, part: Part) -> Iterator[sandbox.Lines]:
+    """The part's lines; what was seen of the file meanwhile is the part's afterwards."""
     with (
         unsealed(file) as content,
         sandbox.lines(content, part.read_options(file.import_options)) as (_, reading),
     ):
-        stage.stage_lines(connection, run_id, reading.blocks)
+        yield reading
         part.headers = reading.headers
         part.notices = [notice._asdict() for notice in reading.notices]
         part.total_rows = reading.count
-        if part.only_rows is not None:
-            part.total_rows = stage.keep_only(connection, run_id, part.only_rows)
+
+
+def _note(file: FileImport, part: Part) -> None:
     part.staged_as = file_planning.staged_digest(file, part)
     file_parts.put(file, [part])
     file.save(update_fields=["headers", "notices", "total_rows", "staged_as", "parts"])

@@ -259,7 +259,15 @@ class _Session:
         reader: Reader
         if plan.table is not None:
             most = table_queries.most_rows(plan.table, self.job.created_by)
-            reader = rows_into(plan.table, source, plan.compiled, run.pk, most=most, read_ahead=self._read_ahead)
+            reader = rows_into(
+                plan.table,
+                source,
+                plan.compiled,
+                run.pk,
+                connect=connect_target,
+                most=most,
+                read_ahead=self._read_ahead,
+            )
         else:
             reader = reader_for(
                 source, plan.compiled, connect=connect_target, run_id=run.pk, read_ahead=self._read_ahead

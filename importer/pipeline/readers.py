@@ -7,7 +7,7 @@ ranges of the staged result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from importer.errors import JobFailed
 from importer.pipeline import staging
 from importer.pipeline.staging import Row
 from importer.pipeline.tables import stage
-from importer.pipeline.tables.judge import judge
+from importer.pipeline.tables.judge import stage_and_judge
 from importer.pipeline.tables.plan import TablePlan
 from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
@@ -25,6 +25,7 @@ from servicevault.wording import say, say_count
 
 MAX_ROW_BYTES = 32 * 1024 * 1024  # a larger row fails by itself instead of filling the worker's memory
 FETCHED_ROWS = 50  # where nobody says otherwise
+Cells = tuple[bytes | None, bytes | None]  # a row's key and its JSON
 
 
 class Reader(Protocol):
@@ -138,6 +139,7 @@ def rows_into(
     compiled: CompiledQuery,
     run_id: int,
     *,
+    connect: Callable[[], psycopg.Connection],
     most: int | None,
     read_ahead: int = FETCHED_ROWS,
 ) -> Reader:
@@ -146,23 +148,26 @@ def rows_into(
     To prepare it raises JobFailed for more than `most` rows.
     """
 
-    def ready(connection: psycopg.Connection) -> None:
+    def ready(_: psycopg.Connection) -> None:
         query, params = compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)
         stream = session.stream(query, params, size=fetched_at_once(session, compiled, read_ahead), raw=True)
-        stage.stage_lines(connection, run_id, stage.lines_of(stream))
-        count = stage.count_rows(connection, run_id)
-        if most is not None and count > most:
+        with connect() as connection:  # whoever calls holds the run's row in a transaction, and these commit
+            stage_and_judge(connection, plan, run_id, stage.lines_of(_bounded(stream, plan, most)), connect=connect)
+
+    return LinesReader(ready)
+
+
+def _bounded(stream: Iterable[Cells], plan: TablePlan, most: int | None) -> Iterator[Cells]:
+    for number, cells in enumerate(stream, start=1):
+        if most is not None and number > most:
             raise JobFailed(
                 say_count(
-                    "The query has {count} row; at most {most:,} may be imported into {table} at once.",
-                    "The query has {count:,} rows; at most {most:,} may be imported into {table} at once.",
-                    count,
-                    most=most,
+                    "The query has more rows than the {count} that may be imported into {table} at once.",
+                    "The query has more rows than the {count:,} that may be imported into {table} at once.",
+                    most,
                     table=plan.table.name,
                 ),
                 code="source_limit",
                 hint=say("Filter it, or ask for a higher limit."),
             )
-        judge(connection, plan, run_id)
-
-    return LinesReader(ready)
+        yield cells

@@ -18,7 +18,7 @@ from importer.file_failures import FileRefused, ImportInvalid
 from importer.file_options import field_mappings, file_options
 from importer.file_parts import WHOLE, Part
 from importer.file_planning import FilePlan
-from importer.models import FileFinding, FileImport, ImportJob
+from importer.models import FileFinding, FileImport, ImportJob, QueryRun
 from importer.modes import Outcome
 from importer.operations.files import documents, rights, storing, uploading
 from importer.operations.files.suggestions import SUGGESTIONS
@@ -62,14 +62,9 @@ def validate(
     allowance = rights.require_parts(user, parts, "can_validate", within=file.bounds, system=system)
     audit.record("validation_started", user=user, table_name=file.table_name, job_id=job.pk)
     with connect_target() as connection:
-        for part in parts:
-            run_id = runs[part.key].pk
-            connection.execute("SELECT pg_advisory_lock(%s, %s)", (file_staging.STAGING_LOCK, run_id))
-            with reading_errors(allowance):
-                if not file_staging.is_staged(connection, file, part, run_id):
-                    file_staging.read(connection, file, part, run_id)
-        tried = [Tried(part.place, _plan(file, part, user, system=system), runs[part.key].pk) for part in parts]
-        counts = _judged(connection, tried, on_progress=on_progress)
+        tried, counts = _tried(
+            connection, file, parts, runs, user, allowance=allowance, system=system, on_progress=on_progress
+        )
         _note_file(connection, file, parts, tried, counts, limit_rows=allowance.max_rows_per_import)
         _keep(connection, file)
         connection.commit()
@@ -212,6 +207,43 @@ def judged_stream(
         outside.rollback()
     summary = _summary(file, [part], counts) | {f"{severity}sTotal": number for severity, number in totals}
     return _report(summary, shown[0], shown[1])
+
+
+def _tried(
+    connection: psycopg.Connection,
+    file: FileImport,
+    parts: Sequence[Part],
+    runs: Mapping[str, QueryRun],
+    user: Any,
+    *,
+    allowance: ImportAllowance,
+    system: bool,
+    on_progress: Told | None,
+) -> tuple[list[Tried], list[Counts]]:
+    """The parts staged, with what would become of their rows. One table's are judged while they are read."""
+    numbers = [runs[part.key].pk for part in parts]
+    for run_id in numbers:
+        connection.execute("SELECT pg_advisory_lock(%s, %s)", (file_staging.STAGING_LOCK, run_id))
+    unread = [
+        (part, run_id)
+        for part, run_id in zip(parts, numbers, strict=True)
+        if not file_staging.is_staged(connection, file, part, run_id)
+    ]
+    with reading_errors(allowance):
+        if len(parts) == 1 and unread and parts[0].only_rows is None:
+            plan = _plan(file, parts[0], user, system=system)
+            if isinstance(plan, TablePlan):
+                verdict = file_staging.read_and_judge(
+                    connection, file, parts[0], plan, numbers[0], connect=connect_target, on_slice=on_progress
+                )
+                return [Tried(parts[0].place, plan, numbers[0])], [verdict.counts]
+        for part, run_id in unread:
+            file_staging.read(connection, file, part, run_id)
+    tried = [
+        Tried(part.place, _plan(file, part, user, system=system), run_id)
+        for part, run_id in zip(parts, numbers, strict=True)
+    ]
+    return tried, _judged(connection, tried, on_progress=on_progress)
 
 
 def _judged(connection: psycopg.Connection, parts: Sequence[Tried], on_progress: Told | None = None) -> list[Counts]:

@@ -198,7 +198,7 @@ def _as_column(plan: TablePlan, column_name: str) -> sql.Composable:
 
 def _odd(plan: TablePlan, mapped: Mapped) -> list[Finding]:
     field = mapped.field
-    found = [
+    return [
         Finding(
             sql.SQL("coalesce({}, false)").format(condition),
             code,
@@ -208,14 +208,6 @@ def _odd(plan: TablePlan, mapped: Mapped) -> list[Finding]:
         )
         for condition, code, said in columns.oddities(field, plan.year)
     ]
-    if field.name in plan.ranges:
-        low, high = plan.ranges[field.name]
-        outside = sql.SQL("coalesce({} NOT BETWEEN {} AND {}, false)").format(
-            value(field.name), sql.Literal(low), sql.Literal(high)
-        )
-        said = say("{field} is far away from the other values of the file.", field=field.name)
-        found.append(Finding(outside, "unusual_value", said, field.name, cell(field.name)))
-    return found
 
 
 # -- keys ---------------------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from queue import SimpleQueue
 from typing import Any
@@ -15,19 +16,15 @@ from psycopg import sql
 
 from importer.modes import Outcome
 from importer.pipeline import early, found, staging
-from importer.pipeline.binding import slot
-from importer.pipeline.columns import FLOATS, WHOLE
-from importer.pipeline.prepare import STAGE, prepared
+from importer.pipeline.prepare import STAGE
 from importer.pipeline.slices import Counts, SliceLoader, Statement, explain
-from importer.pipeline.tables import decide, judged, repeats, stage
+from importer.pipeline.tables import decide, judged, repeats, stage, unusual
 from importer.pipeline.tables.plan import TablePlan
 from importer.pipeline.tables.stage import Span
 
 JUDGED_AT_ONCE = 20_000  # rows of one statement
 WORTH_HELP = 3  # spans from which a second session pays
-SAMPLED = 20_000  # rows from which the usual range of a number is taken
-LEAST_ROWS = 30  # F-078
-RANGES_AWAY = 6
+JUDGES = 2  # sessions that judge while lines still come
 
 
 @dataclass(frozen=True)
@@ -134,28 +131,104 @@ def judge(
 
     With `helper`, which opens another session, a large file is judged by two; what is staged is committed then.
     """
-    found.create(connection)
     judged.create(connection, plan, run_id, temporary=temporary)
-    seen = replace(plan, ranges=usual_ranges(connection, plan, run_id))
-    loader = TableJudge(connection, seen, run_id=run_id)
+    loader = TableJudge(connection, plan, run_id=run_id)
+    loaders = [loader]
     spans = stage.spans(connection, run_id, max_rows)
-    with contextlib.ExitStack() as stack:
-        loaders = [loader]
-        if helper is not None and len(spans) >= WORTH_HELP:
-            connection.commit()  # the other session is to see the rows
-            loaders.append(TableJudge(stack.enter_context(helper()), seen, run_id=run_id))
+    if helper is not None and len(spans) >= WORTH_HELP:
+        connection.commit()  # the other session is to see the rows
+        with helper() as other:
+            loaders.append(TableJudge(other, plan, run_id=run_id))
+            _judged_together(loaders, spans, on_slice)
+    else:
         read = 0
-        for number in _judged_together(loaders, spans):
-            read += number
+        for span in spans:
+            read += loader.write(span)["read"]
             if on_slice is not None:
                 on_slice(read)
-    judged.seal(connection, plan, run_id)
+    return _verdict(connection, loader, [told for each in loaders for told in each.refused], temporary=temporary)
+
+
+def stage_and_judge(
+    connection: psycopg.Connection,
+    plan: TablePlan,
+    run_id: int,
+    blocks: Iterable[bytes],
+    *,
+    connect: Callable[[], psycopg.Connection],
+    max_rows: int = JUDGED_AT_ONCE,
+    on_slice: Callable[[int], None] | None = None,
+) -> Verdict:
+    """Stage the lines and judge them, as `judge` does, while others still come. All is committed.
+
+    What is staged is dropped again when the lines end with an error, which is raised.
+    """
+    judged.create(connection, plan, run_id, temporary=False)
+    connection.commit()
+    with contextlib.ExitStack() as stack:
+        loaders = [TableJudge(stack.enter_context(connect()), plan, run_id=run_id) for _ in range(JUDGES)]
+        try:
+            _judged_together(loaders, stage.pieces(connection, run_id, blocks, max_rows=max_rows), on_slice)
+        except BaseException:
+            connection.rollback()
+            staging.drop_run_table(connection, run_id)
+            connection.commit()
+            raise
+        refused = [told for each in loaders for told in each.refused]
+    verdict = _verdict(connection, TableJudge(connection, plan, run_id=run_id), refused, temporary=False)
+    connection.commit()
+    return verdict
+
+
+def _judged_together(
+    loaders: Sequence[TableJudge], spans: Iterable[Span], on_slice: Callable[[int], None] | None
+) -> None:
+    """Judge the spans as they come, each by whichever session is free."""
+    free = SimpleQueue[TableJudge]()
+    for loader in loaders:
+        free.put(loader)
+
+    def judge_one(span: Span) -> int:
+        loader = free.get()
+        try:
+            read = loader.write(span)["read"]
+            loader.connection.commit()
+            return read
+        finally:
+            free.put(loader)
+
+    waiting: deque[Future[int]] = deque()
+    read = 0
+    with ThreadPoolExecutor(len(loaders)) as pool:
+        try:
+            for span in spans:
+                waiting.append(pool.submit(judge_one, span))
+                while waiting and waiting[0].done():
+                    read += waiting.popleft().result()
+                    if on_slice is not None:
+                        on_slice(read)
+            for future in waiting:
+                read += future.result()
+                if on_slice is not None:
+                    on_slice(read)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _verdict(
+    connection: psycopg.Connection, loader: TableJudge, refused: Sequence[tuple[Any, ...]], *, temporary: bool
+) -> Verdict:
+    """What can be said when every row is judged: repeats, unusual numbers, and what was found in all."""
+    plan, run_id = loader.plan, loader.run_id
     if repeats.find(connection, plan, run_id, temporary=temporary):
         loader.again()
+    unusual.warn(connection, plan, run_id, stage.count_rows(connection, run_id))
+    judged.seal(connection, plan, run_id)
     counts = judged.counted(connection, run_id)
-    refused = [told for each in loaders for told in each.refused]
     counts[Outcome.FAILED] += len(refused)
     counts["read"] += len(refused)
+    found.create(connection)
     with connection.cursor() as cursor:
         cursor.executemany(
             'INSERT INTO pg_temp.found ("row", record, place, "column", field, code, message, severity) '
@@ -170,62 +243,7 @@ def judge(
     return Verdict(counts["read"], counts)
 
 
-def _judged_together(loaders: Sequence[TableJudge], spans: Sequence[Span]) -> Iterator[int]:
-    """Judge the spans, each by whichever session is free; yields how many rows each had."""
-    if len(loaders) == 1:
-        for span in spans:
-            yield loaders[0].write(span)["read"]
-        return
-    waiting, free = iter(spans), SimpleQueue[TableJudge]()
-    for loader in loaders:
-        free.put(loader)
-
-    def judge_one(span: Span) -> int:
-        loader = free.get()
-        try:
-            read = loader.write(span)["read"]
-            loader.connection.commit()
-            return read
-        finally:
-            free.put(loader)
-
-    with ThreadPoolExecutor(len(loaders)) as pool:
-        yield from pool.map(judge_one, waiting)
-
-
 def _of_judged(run_id: int, column: str, condition: str) -> sql.Composable:
     return sql.SQL("SELECT w.key::bigint AS line, w.n, w.{} AS findings FROM {} w WHERE {}").format(
         sql.Identifier(column), staging.judged_table(run_id), sql.SQL(condition)
     )
-
-
-def usual_ranges(connection: psycopg.Connection, plan: TablePlan, run_id: int) -> dict[str, tuple[float, float]]:
-    """Per column of numbers what lies within six times the range of the middle half, by a sample of the file."""
-    numbers = tuple(
-        item for item in plan.load.mapped if item.field.base in {*WHOLE, "numeric", *FLOATS} and not item.transforms
-    )
-    numbers = tuple(item for item in numbers if not item.field.name.endswith("id"))
-    total = stage.count_rows(connection, run_id)
-    if not numbers or total < LEAST_ROWS:
-        return {}
-    step = max(1, total // SAMPLED)
-    stage.look_through(connection, run_id, every=step)
-    narrow = replace(plan.load, mapped=numbers)
-    columns = sql.SQL(", ").join(
-        sql.SQL(
-            "percentile_cont(ARRAY[0.25, 0.75]) WITHIN GROUP (ORDER BY {0}::double precision) "
-            "FILTER (WHERE {0}::text NOT IN ('NaN', 'Infinity', '-Infinity'))"
-        ).format(sql.Identifier("p", slot(item.field.name).replace("%", "%%")))
-        for item in numbers
-    )
-    statement = Statement.of(
-        lambda bind: sql.SQL("SELECT {} FROM ({}) p WHERE p.problem IS NULL").format(columns, prepared(narrow, bind))
-    )
-    row = connection.execute(statement.text, statement.params).fetchone()
-    stage.drop_slice(connection)
-    usual = {}
-    for item, quartiles in zip(numbers, row or (), strict=False):
-        if quartiles and quartiles[1] > quartiles[0]:
-            away = RANGES_AWAY * (quartiles[1] - quartiles[0])
-            usual[item.field.name] = (quartiles[0] - away, quartiles[1] + away)
-    return usual

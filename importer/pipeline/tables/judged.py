@@ -127,7 +127,7 @@ def _refers(plan: TablePlan, number: int) -> sql.Composable:
 
 
 def _digest(connection: psycopg.Connection, plan: TablePlan) -> str:
-    """Of the statement by which the plan judges; the usual ranges of a file only ever warn."""
+    """Of the statement by which the plan judges."""
     statement = Statement.of(lambda bind: decide.decide(plan, bind, run_id=0, repeats=False))
     text = statement.text.as_string(connection)
     return hashlib.sha256(f"{text}{sorted(statement.params.items())!r}".encode()).hexdigest()

@@ -37,7 +37,6 @@ class TablePlan:
     checks: tuple[TableCheck, ...] = ()
     fills: Mapping[str, tuple[Any, str]] = field(default_factory=dict)  # column → (value, type); on create (F-066)
     touches: str = ""  # column that takes the time of an update
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # column → usual values (F-078)
     year: int = 2000  # the current one
     identifier: str = ""  # member of a row that names it in its source; a file's rows are named by their lines
 

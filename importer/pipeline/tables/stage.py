@@ -20,6 +20,7 @@ SLICE_BYTES = staging.SLICE_BYTES
 KEY_DIGITS = 10  # as `tabular.lines` writes them
 
 END = "9" * 12  # after every line
+WHOLE = "whole"  # said of a table that has every row
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,84 @@ def stage_lines(
     connection: psycopg.Connection, run_id: int, blocks: Iterable[bytes], *, temporary: bool = False
 ) -> None:
     """Copy the lines into the run's table, in the open transaction."""
+    _create(connection, run_id, temporary=temporary)
+    _copy(connection, run_id, blocks)
+    _seal(connection, run_id)
+
+
+def pieces(connection: psycopg.Connection, run_id: int, blocks: Iterable[bytes], *, max_rows: int) -> Iterator[Span]:
+    """Copy the lines into the run's table and commit about so many at a time; other sessions see each span given.
+
+    The table counts as staged once all are taken.
+    """
+    _create(connection, run_id)
+    waiting, lo = iter(blocks), None
+    while True:
+        counted = _Counted(waiting, max_rows)
+        _copy(connection, run_id, counted)
+        if not counted.rows:
+            break
+        connection.execute("SELECT brin_summarize_new_values(%s::regclass)", (f"{_name(run_id)}_key",))
+        connection.commit()
+        yield (span := Span(lo, counted.last_key))
+        lo = span.hi
+    _seal(connection, run_id)
+    connection.commit()
+
+
+class _Counted:
+    """The next blocks of a stream until they hold so many rows, with their number and the key of the last."""
+
+    def __init__(self, blocks: Iterator[bytes], most: int) -> None:
+        self._blocks = blocks
+        self._most = most
+        self._last = b""
+        self.rows = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self.rows < self._most and (block := next(self._blocks, None)) is not None:
+            self.rows += block.count(b"\n")
+            self._last = block or self._last
+            yield block
+
+    @property
+    def last_key(self) -> str:
+        line = self._last[self._last.rfind(b"\n", 0, -1) + 1 :]
+        return line.split(b"\t", 2)[1].decode()
+
+
+def _create(connection: psycopg.Connection, run_id: int, *, temporary: bool = False) -> None:
     table = staging.run_table(run_id)
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
-    kind = sql.SQL("TEMPORARY TABLE") if temporary else sql.SQL("TABLE")
     connection.execute(
-        sql.SQL('CREATE {} {} (n bigint, key text COLLATE "C", problem text, row json)').format(kind, table)
+        sql.SQL('CREATE {} {} (n bigint, key text COLLATE "C", problem text, row json)').format(
+            sql.SQL("TEMPORARY TABLE" if temporary else "TABLE"), table
+        )
     )
-    with connection.cursor().copy(sql.SQL("COPY {} (n, key, problem, row) FROM STDIN").format(table)) as copy:
+    # Rows lie in the order of their keys: the smallest index there is finds a range of them.
+    connection.execute(
+        sql.SQL("CREATE INDEX {} ON {} USING brin (key) WITH (pages_per_range = 8)").format(
+            sql.Identifier(f"{_name(run_id)}_key"), table
+        )
+    )
+
+
+def _copy(connection: psycopg.Connection, run_id: int, blocks: Iterable[bytes]) -> None:
+    statement = sql.SQL("COPY {} (n, key, problem, row) FROM STDIN").format(staging.run_table(run_id))
+    with connection.cursor().copy(statement) as copy:
         for block in blocks:
             copy.write(block)
-    # Rows lie in the order of their keys: the smallest index there is finds a range of them.
-    connection.execute(sql.SQL("CREATE INDEX ON {} USING brin (key) WITH (pages_per_range = 8)").format(table))
+
+
+def _seal(connection: psycopg.Connection, run_id: int) -> None:
+    connection.execute("SELECT brin_summarize_new_values(%s::regclass)", (f"{_name(run_id)}_key",))
+    table = staging.run_table(run_id)
     connection.execute(sql.SQL("ANALYZE {} (key)").format(table))
+    connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(WHOLE)))
+
+
+def _name(run_id: int) -> str:
+    return f"importer_stage_{run_id}"
 
 
 def lines_of(cells: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[bytes]:
@@ -78,8 +145,9 @@ def _said(code: str, message: str) -> bytes:
 
 
 def is_staged(connection: psycopg.Connection, run_id: int) -> bool:
-    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"importer_stage_{run_id}",)).fetchone()
-    return bool(row and row[0])
+    """Whether the run's table is there with every row: one whose reading was interrupted is not."""
+    row = connection.execute("SELECT obj_description(to_regclass(%s), 'pg_class')", (_name(run_id),)).fetchone()
+    return bool(row and row[0] == WHOLE)
 
 
 def keep_only(connection: psycopg.Connection, run_id: int, lines: Sequence[int]) -> int:
@@ -114,30 +182,9 @@ def spans(connection: psycopg.Connection, run_id: int, max_rows: int) -> list[Sp
     return [Span(lo, hi) for lo, hi in zip([None, *keys[:-1]], keys, strict=True)] if keys else []
 
 
-def look_through(connection: psycopg.Connection, run_id: int, *, every: int = 1, copied: bool = False) -> None:
-    """The whole file, or every n-th row of it, as `stage`: looked through, or copied where Python makes values of it."""
-    drop_slice(connection)
-    connection.execute(
-        sql.SQL(
-            "CREATE {} stage AS SELECT n::integer AS n, key, 0 AS ordinal, problem, row, "
-            "NULL::json AS made FROM {} WHERE n %% {} = 0"
-        ).format(
-            sql.SQL("TEMPORARY TABLE" if copied else "TEMPORARY VIEW"), staging.run_table(run_id), sql.Literal(every)
-        ),
-        {},
-    )
-
-
-def drop_slice(connection: psycopg.Connection) -> None:
-    row = connection.execute("SELECT relkind = 'v' FROM pg_class WHERE oid = to_regclass('pg_temp.stage')").fetchone()
-    if row is not None:
-        connection.execute("DROP VIEW pg_temp.stage" if row[0] else "DROP TABLE pg_temp.stage")
-
-
 def create_slice_tables(connection: psycopg.Connection, work: sql.Composed) -> None:
     """The temporary tables of this connection; `work` follows the mapped columns."""
-    drop_slice(connection)
-    connection.execute("DROP TABLE IF EXISTS pg_temp.work")
+    connection.execute("DROP TABLE IF EXISTS pg_temp.stage, pg_temp.work")
     connection.execute(
         'CREATE TEMPORARY TABLE stage (n integer, key text COLLATE "C", ordinal integer, problem text, row json, made json)'
     )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
+from psycopg import sql
 
 from importer import file_planning, runner
 from importer.file_parts import part_of
 from importer.models import ImportJob, ImportRecord, TableRule
 from importer.operations import files
-from importer.pipeline.tables import judged, load
-from importer.pipeline.tables.judge import judge
+from importer.pipeline import staging
+from importer.pipeline.tables import judged, load, stage
+from importer.pipeline.tables.judge import judge, stage_and_judge
 from importer.runner import connect_target
+from servicevault.tabular.errors import FileRejected
 from tests.importer.files.conftest import outcomes, uploaded
 
 FILE = "sku,name,size,barcode,maker,stock\nA,a,S,1,acme,1\nB,b,M,2,acme,2\nC,c,L,3,acme,3\nD,d,S,4,acme,x\nE,e,,,,007\n"
@@ -87,18 +92,54 @@ def test_another_rule_judges_every_row_anew(shop: psycopg.Connection, judged_aga
     assert outcomes(job) == {"read": 5, "failed": 5, "warnings": 1}
 
 
-@pytest.mark.req("F-027", "F-044")
-def test_two_sessions_find_what_one_finds(shop: psycopg.Connection) -> None:
-    lines = [f"S{number % 50},n{number},{'x' if number % 7 == 0 else number}" for number in range(100)]
-    job = validated("sku,name,stock\n" + "\n".join(lines) + "\n")
+def wide_file() -> ImportJob:
+    lines = [f"S{number % 50},n{number},{'x' if number % 7 == 0 else number * number % 5}" for number in range(99)]
+    return validated("sku,name,stock\n" + "\n".join([*lines, "T,far away,900"]) + "\n")
+
+
+def staged_lines(connection: psycopg.Connection, run_id: int) -> list[bytes]:
+    with connection.cursor().copy(sql.SQL("COPY {} TO STDOUT").format(staging.run_table(run_id))) as copy:
+        return [bytes(line) for line in copy]
+
+
+@pytest.mark.req("F-027", "F-044", "F-078")
+def test_rows_are_judged_alike_by_one_session_by_two_and_while_they_come(shop: psycopg.Connection) -> None:
+    job = wide_file()
     plan, run = file_planning.plan_part(job.file, part_of(job.file)), job.runs.get()
     found = []
-    for helper in (None, connect_target):
-        with connect_target() as connection:
-            verdict = judge(connection, plan, run.pk, max_rows=9, helper=helper)
-            said = connection.execute('SELECT "row", code FROM pg_temp.found ORDER BY 1, 2').fetchall()
+    with connect_target() as connection:
+        lines = staged_lines(connection, run.pk)
+        for way in (
+            lambda: judge(connection, plan, run.pk, max_rows=9),
+            lambda: judge(connection, plan, run.pk, max_rows=9, helper=connect_target),
+            lambda: stage_and_judge(connection, plan, run.pk, lines, connect=connect_target, max_rows=9),
+        ):
+            verdict = way()
+            said = connection.execute('SELECT "row", code, value FROM pg_temp.found ORDER BY 1, 2').fetchall()
             assert judged.are_known(connection, plan, run.pk)
             found.append((verdict, said))
             connection.rollback()
-    assert found[0] == found[1]
+        assert stage.count_rows(connection, run.pk) == 100
+    assert found[0] == found[1] == found[2]
     assert found[0][0].counts["failed"] == 15
+    assert (101, "unusual_value", "900") in found[0][1]
+
+
+@pytest.mark.req("F-029")
+def test_a_file_that_was_read_by_half_counts_for_nothing(shop: psycopg.Connection) -> None:
+    job = wide_file()
+    plan, run = file_planning.plan_part(job.file, part_of(job.file)), job.runs.get()
+
+    def broken(lines: list[bytes]) -> Iterator[bytes]:
+        yield from lines[:50]
+        assert stage.is_staged(other, run.pk) is False, "while it is read"
+        other.rollback()
+        raise FileRejected("The rest is torn off.")
+
+    with connect_target() as connection, connect_target() as other:
+        lines = staged_lines(connection, run.pk)
+        assert stage.is_staged(connection, run.pk)
+        with pytest.raises(FileRejected):
+            stage_and_judge(connection, plan, run.pk, broken(lines), connect=connect_target, max_rows=9)
+        assert not stage.is_staged(connection, run.pk)
+        assert connection.execute("SELECT to_regclass(%s)", (f"importer_stage_{run.pk}_judged",)).fetchone() == (None,)
