@@ -1,4 +1,8 @@
-"""A CSV file into a table with keys and a rule: raw COPY, ours with validation and audit, and peers, in one run."""
+"""A CSV file into two tables: raw COPY, ours with validation and audit, and peers, in one run.
+
+One table stands alone with a primary key, a unique key and a rule; the other also names rows of three others, as
+tables of an application do.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +37,12 @@ COLUMNS = {
     "active": "boolean NOT NULL",
     "made_on": "date",
     "made_at": "timestamptz",
+    "maker": "integer",
+    "shelf": "integer",
+    "editor": "integer",
     "note": "text",
 }
+REFERRED = {"maker": 5000, "shelf": 200, "editor": 50}  # rows of the tables that the second table's columns name
 PEER_SHARE = 10  # peers get a tenth of the rows: they need minutes for all
 
 
@@ -90,6 +98,7 @@ def write_csv(path: Path, count: int) -> None:
                     "true" if number % 3 else "false",
                     f"20{10 + number % 15}-{1 + number % 12:02d}-{1 + number % 28:02d}",
                     f"2024-{1 + number % 12:02d}-{1 + number % 28:02d} {number % 24:02d}:{number % 60:02d}:00",
+                    *(1 + number % count for count in REFERRED.values()),
                     "" if number % 4 else "Sold as it is; no returns after thirty days.",
                 ]
             )
@@ -104,27 +113,27 @@ def _database(server: str, name: str) -> None:
 def _measured(
     path: Path, few: Path, url: str, environment: dict[str, str], *, peers: bool, rows: int
 ) -> list[str]:  # fmt: skip
-    limits = [_copied(path, url)]
-    ours = {
-        f"Service Vault: validation, audit, {workers} worker{'s' if workers > 1 else ''}": _ours(
-            path, url, environment, workers=workers
-        )
-        for workers in (1, 2)
-    }
-    limits.append(_copied(path, url))
-    limit = rows * len(limits) / sum(limits)
     lines = [
         "| what | rows | rows/s | ratio to COPY | steps | peak RSS: worker, reading child |",
         "|---|---:|---:|---:|---|---|",
-        f"| COPY … FROM STDIN (FORMAT csv) into the same table | {rows:,} | {limit:,.0f} | 1.00 | | |",
     ]
-    for what, timed in ours.items():
-        lines.append(_line(what, rows, timed, limit))
-    for what, name in _PEERS.items() if peers else ():
-        seconds = _peer(name, few, url, environment)
-        if seconds:
-            count = max(rows // PEER_SHARE, 1)
-            lines.append(_line(what, count, Timed(seconds, {}), limit))
+    for kind, refers in (("alone", False), ("with three foreign keys", True)):
+        limits = [_copied(path, url, refers=refers)]
+        ours = {
+            f"Service Vault: validation, audit, {workers} worker{'s' if workers > 1 else ''}": _ours(
+                path, url, environment, workers=workers, refers=refers
+            )
+            for workers in (1, 2)
+        }
+        limits.append(_copied(path, url, refers=refers))
+        limit = rows * len(limits) / sum(limits)
+        lines.append(f"| **table {kind}:** COPY … FROM STDIN (FORMAT csv) | {rows:,} | {limit:,.0f} | 1.00 | | |")
+        lines += [_line(what, rows, timed, limit) for what, timed in ours.items()]
+        for what, name in _PEERS.items() if peers and not refers else ():
+            seconds = _peer(name, few, url, environment)
+            if seconds:
+                count = max(rows // PEER_SHARE, 1)
+                lines.append(_line(what, count, Timed(seconds, {}), limit))
     return lines
 
 
@@ -135,17 +144,26 @@ def _line(what: str, rows: int, timed: Timed, limit: float) -> str:
     return f"| {what} | {rows:,} | {rate:,.0f} | {rate / limit:.3f} | {steps} | {memory} |"
 
 
-def _empty_table(url: str) -> None:
-    columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+def _empty_table(url: str, *, refers: bool = False) -> None:
+    columns = [
+        f"{name} {kind}{f' REFERENCES bench_{name}' if refers and name in REFERRED else ''}"
+        for name, kind in COLUMNS.items()
+    ]
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"DROP TABLE IF EXISTS {TABLE}")
-        connection.execute(f"CREATE TABLE {TABLE} ({columns})")
+        for name, count in REFERRED.items():
+            connection.execute(f"DROP TABLE IF EXISTS bench_{name}")
+            connection.execute(
+                f"CREATE TABLE bench_{name} (id integer PRIMARY KEY, name text NOT NULL DEFAULT 'somebody')"
+            )
+            connection.execute(f"INSERT INTO bench_{name} SELECT generate_series(1, {count})")
+        connection.execute(f"CREATE TABLE {TABLE} ({', '.join(columns)})")
         connection.execute("CHECKPOINT")
 
 
-def _copied(path: Path, url: str) -> float:
+def _copied(path: Path, url: str, *, refers: bool) -> float:
     """Seconds of what psql's \\copy does: the limit."""
-    _empty_table(url)
+    _empty_table(url, refers=refers)
     with psycopg.connect(url, autocommit=True) as connection:
         started = time.perf_counter()
         with connection.cursor().copy(f"COPY {TABLE} FROM STDIN (FORMAT csv, HEADER)") as copy, path.open("rb") as file:
@@ -157,9 +175,9 @@ def _copied(path: Path, url: str) -> float:
 # -- ours ---------------------------------------------------------------------------------------------------------
 
 
-def _ours(path: Path, url: str, environment: dict[str, str], *, workers: int) -> Timed:
+def _ours(path: Path, url: str, environment: dict[str, str], *, workers: int, refers: bool) -> Timed:
     """Upload, validate and import in a process of its own, as `import_file` does; its memory is watched."""
-    _empty_table(url)
+    _empty_table(url, refers=refers)
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.file_imports", "ours", str(path), str(workers)],
         cwd=PROJECT,
@@ -253,6 +271,9 @@ def django_import_export(path: Path, _: str) -> float:
         active = models.BooleanField()
         made_on = models.DateField(null=True)
         made_at = models.DateTimeField(null=True)
+        maker = models.IntegerField(null=True)
+        shelf = models.IntegerField(null=True)
+        editor = models.IntegerField(null=True)
         note = models.TextField(null=True)
 
         class Meta:

@@ -65,18 +65,19 @@ def are_known(connection: psycopg.Connection, plan: TablePlan, run_id: int) -> b
     return row is not None and row[0] == _digest(connection, plan)
 
 
-def take(plan: TablePlan, run_id: int) -> sql.Composed:
-    """INSERT into `work` of the span's rows that go in without a word, if the database has nothing against them still.
+def good(plan: TablePlan, run_id: int) -> sql.Composed:
+    """SELECT of the span's rows that go in without a word, if the database has nothing against them still.
 
-    Takes lo, hi, record_prefix and record_base.
+    They look like rows of `work`. Takes lo, hi, record_prefix and record_base.
     """
-    targets = [kept(column) for column in (*plan.mapped, *(column.name for column in plan.numbered))]
-    values: list[sql.Composable] = [sql.SQL("j.{}").format(kept(column)) for column in plan.mapped]
+    values = [sql.SQL("j.{}").format(kept(column)) for column in plan.mapped]
+    values += [
+        sql.SQL("{} AS {}").format(decide.next_value(plan, column), kept(column.name)) for column in plan.numbered
+    ]
     typed = [
         sql.SQL("r.{0}::{1} AS {0}").format(kept(mapped.field.name), fragment(columns.stored_type(mapped.field)))
         for mapped in plan.load.mapped
     ]
-    values += [decide.next_value(plan, column) for column in plan.numbered]
     conditions: list[sql.Composable] = [
         sql.SQL("NOT EXISTS (SELECT FROM {} t WHERE {} OFFSET 0)").format(
             plan.quoted, decide.same_key(plan, key, row="j", prefix="to:")
@@ -85,11 +86,10 @@ def take(plan: TablePlan, run_id: int) -> sql.Composed:
     ]
     conditions += [_refers(plan, number) for number in range(len(plan.foreign))]
     return sql.SQL(
-        "INSERT INTO pg_temp.work (n, key, record_id, action, {targets}) "
-        "SELECT j.n, j.key, {record_id}, 'created', {values} FROM (SELECT r.n, r.key, {typed} FROM {judged} r "
-        "WHERE {span} AND r.action = 'created' AND r.warnings IS NULL) j WHERE true {still} ORDER BY j.n"
+        "SELECT j.n, j.key, {record_id} AS record_id, 'created' AS action, NULL::text AS code, "
+        "NULL::jsonb AS warnings, {values} FROM (SELECT r.n, r.key, {typed} FROM {judged} r "
+        "WHERE {span} AND r.action = 'created' AND r.warnings IS NULL) j WHERE true {still}"
     ).format(
-        targets=sql.SQL(", ").join(targets),
         record_id=decide.record_id("j"),
         values=sql.SQL(", ").join(values),
         judged=staging.judged_table(run_id),

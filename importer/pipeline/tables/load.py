@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -51,19 +52,17 @@ class TableLoader(SliceLoader[Span]):
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
-    def decide(self, span: Span) -> Counts:
+    def _decide(self, span: Span, *, besides: bool) -> Counts:
         """What becomes of the span's rows, in `work`; how many have each action, and `warnings`.
 
-        Rows that were found good already are taken as they are, the others are judged here.
+        With `besides` some are written already; they are left out.
         """
         stage.clear(self.connection)
-        ids = uuid_counter("record")
-        if self._judged:
-            self._good.run(self.connection, **span.limits, **ids)
-        rest = stage.take(self.connection, self.run_id, span, made=self._made)
+        written = write.recorded(self.plan, self.run_id) if besides else None
+        taken = stage.take(self.connection, self.run_id, span, made=self._made, besides=written)
         fail_point("after_stage")
-        if rest:
-            self._decision.run(self.connection, **ids)
+        if taken:
+            self._decision.run(self.connection, **uuid_counter("record"))
         return self._actions()
 
     def _actions(self) -> Counts:
@@ -75,7 +74,11 @@ class TableLoader(SliceLoader[Span]):
         return counts
 
     def _as_a_set(self, rows: Span, batch: int) -> Counts:
-        found = self.decide(rows)
+        context = {"run": self.run_id, "batch": batch, **rows.limits}
+        good = self._insert_good(rows, context)
+        if good and good == stage.count_rows(self.connection, self.run_id, rows):
+            return Counter({Outcome.CREATED: good})
+        found = self._decide(rows, besides=good > 0)
         if found["existing"]:
             self._lock.run(self.connection)
             self._compare.run(self.connection)
@@ -84,7 +87,6 @@ class TableLoader(SliceLoader[Span]):
                 "UPDATE pg_temp.work SET action = 'skipped', code = 'target_deleted' WHERE action = 'existing'"
             )
             found = self._actions()
-        context = {"run": self.run_id, "batch": batch, **rows.limits}
         if found[Outcome.CREATED]:
             written = self._insert.run(self.connection, **context).rowcount
             fail_point("after_insert")
@@ -98,7 +100,19 @@ class TableLoader(SliceLoader[Span]):
         tells_all = self.plan.load.record_unchanged or guarding.is_guarded(self.plan.table.name)
         if found[Outcome.SKIPPED] or found[Outcome.FAILED] or tells_all:
             self._rest.run(self.connection, **context)
+        found[Outcome.CREATED] += good
         return found
+
+    def _insert_good(self, rows: Span, context: dict[str, Any]) -> int:
+        """Write the rows that were found good already as they are; how many they are. The others are judged anew."""
+        if not self._judged:
+            return 0
+        # The planner takes thousands of rows for one, because of all that is asked of them.
+        self.connection.execute("SET LOCAL enable_nestloop = off")
+        written = self._good.run(self.connection, **context, **uuid_counter("record")).rowcount
+        self.connection.execute("SET LOCAL enable_nestloop = on")
+        fail_point("after_insert")
+        return written
 
     def _unwritten(self, action: Outcome) -> None:
         """A trigger of the table kept rows out without a word: they failed."""
@@ -152,7 +166,8 @@ class TableLoader(SliceLoader[Span]):
 
     @cached_property
     def _good(self) -> Statement:
-        return Statement(judged.take(self.plan, self.run_id), {})
+        good = judged.good(self.plan, self.run_id)
+        return Statement.of(lambda bind: write.insert_created(self.plan, bind, self.run_id, good=good))
 
     @cached_property
     def _lock(self) -> Statement:

@@ -158,8 +158,10 @@ def keep_only(connection: psycopg.Connection, run_id: int, lines: Sequence[int])
     return count_rows(connection, run_id)
 
 
-def count_rows(connection: psycopg.Connection, run_id: int) -> int:
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(staging.run_table(run_id))).fetchone()
+def count_rows(connection: psycopg.Connection, run_id: int, span: Span = Span(None, None)) -> int:
+    row = connection.execute(
+        sql.SQL("SELECT count(*) FROM {} s WHERE {}").format(staging.run_table(run_id), within("s")), span.limits
+    ).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -196,13 +198,21 @@ def clear(connection: psycopg.Connection) -> None:
     connection.execute("TRUNCATE pg_temp.stage, pg_temp.work")
 
 
-def take(connection: psycopg.Connection, run_id: int, span: Span, *, made: staging.Made | None = None) -> int:
-    """Bring the span's rows into `stage`, without those that `work` has; returns how many they are."""
+def take(
+    connection: psycopg.Connection,
+    run_id: int,
+    span: Span,
+    *,
+    made: staging.Made | None = None,
+    besides: sql.Composable | None = None,
+) -> int:
+    """Bring the span's rows into `stage`, without those `s` for which `besides` holds; returns how many they are."""
+    left_out = sql.SQL("") if besides is None else sql.SQL("AND NOT {}").format(besides)
     taken = connection.execute(
         sql.SQL(
             "INSERT INTO pg_temp.stage (n, key, ordinal, problem, row) SELECT s.n, s.key, 0, s.problem, s.row FROM {} s "
-            "WHERE {} AND NOT EXISTS (SELECT FROM pg_temp.work w WHERE w.n = s.n) ORDER BY s.n"
-        ).format(staging.run_table(run_id), within("s")),
+            "WHERE {} {} ORDER BY s.n"
+        ).format(staging.run_table(run_id), within("s"), left_out),
         span.limits,
     ).rowcount
     if made is not None and taken:

@@ -20,46 +20,46 @@ _RECORD_COLUMNS = (
 )
 
 
-def insert_created(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed:
-    """Create the rows decided `created` and record each with its after-image."""
+def insert_created(plan: TablePlan, bind: Bind, run_id: int, *, good: sql.Composable | None = None) -> sql.Composed:
+    """Create the rows decided `created` and record each with its after-image.
+
+    They are those of `work`, or of `good`, a SELECT of rows that look like them.
+    """
     filled = [*plan.mapped, *(column.name for column in plan.numbered)]
     values = [_value(plan, column) for column in filled]
     columns_written = [*filled, *plan.fills]
     values += [bind(value, kind) for value, kind in plan.fills.values()]
     primary = plan.table.primary_key
     overriding = any(plan.table.by_name[column].identity for column in filled)
+    rows = sql.SQL("pg_temp.work") if good is None else sql.SQL("good")
     head = sql.SQL(
-        "INSERT INTO {table} AS t ({columns}) {overriding} SELECT {values} FROM pg_temp.work w "
-        "WHERE w.action = 'created' ORDER BY w.n"
+        "WITH {good} written AS (INSERT INTO {table} AS t ({columns}) {overriding} SELECT {values} FROM {rows} w "
+        "WHERE w.action = 'created' ORDER BY w.n {returned}) INSERT INTO importer_importrecord ({record_columns}) "
     ).format(
+        good=sql.SQL("") if good is None else sql.SQL("good AS MATERIALIZED ({}),").format(good),
         table=plan.quoted,
         columns=sql.SQL(", ").join(name(column) for column in columns_written),
         overriding=sql.SQL("OVERRIDING SYSTEM VALUE") if overriding else sql.SQL(""),
         values=sql.SQL(", ").join(values),
+        rows=rows,
+        returned=sql.SQL("RETURNING {}, {} AS image").format(
+            sql.SQL(", ").join(name("t", column) for column in primary), _image(plan)
+        )
+        if primary
+        else sql.SQL(""),
+        record_columns=sql.SQL(_RECORD_COLUMNS),
     )
     if not primary:  # nothing finds the row again; its values are kept
-        return sql.SQL(
-            "WITH written AS ({head}) INSERT INTO importer_importrecord ({record_columns}) "
+        return head + sql.SQL(
             "SELECT {record}, NULL, NULL, NULL, json_build_object({image}), NULL, NULL, w.warnings "
-            "FROM pg_temp.work w JOIN {staged} s ON s.n = w.n WHERE w.action = 'created' ORDER BY w.n"
-        ).format(
-            head=head,
-            staged=stage.seen(run_id),
-            record_columns=sql.SQL(_RECORD_COLUMNS),
-            record=_record(plan),
-            image=_members(filled[:50], "w", "to:"),
-        )
-    return sql.SQL(
-        "WITH written AS ({head} RETURNING {keys}, {image} AS image) "
-        "INSERT INTO importer_importrecord ({record_columns}) "
+            "FROM {rows} w JOIN {staged} s ON s.n = w.n WHERE w.action = 'created' ORDER BY w.n"
+        ).format(rows=rows, staged=stage.seen(run_id), record=_record(plan), image=_members(filled[:50], "w", "to:"))
+    return head + sql.SQL(
         "SELECT {record}, {target_id}, jsonb_build_object({target_key}), NULL, t.image, NULL, NULL, w.warnings "
-        "FROM written t JOIN pg_temp.work w ON {same} JOIN {staged} s ON s.n = w.n ORDER BY w.n"
+        "FROM written t JOIN {rows} w ON {same} JOIN {staged} s ON s.n = w.n ORDER BY w.n"
     ).format(
-        head=head,
+        rows=rows,
         staged=stage.seen(run_id),
-        keys=sql.SQL(", ").join(name("t", column) for column in primary),
-        image=_image(plan),
-        record_columns=sql.SQL(_RECORD_COLUMNS),
         record=_record(plan),
         target_id=_target_id(plan),
         target_key=_members(primary, "t"),
@@ -165,6 +165,14 @@ def identity(plan: TablePlan, row: str) -> sql.Composable:
         return sql.SQL("{0}::text, {0}, 0").format(line)
     named = sql.SQL("left(coalesce(nullif(s.row ->> {}, ''), {}::text), 255)").format(literal(plan.identifier), line)
     return sql.SQL("{0}, {1}, {1}::integer - 1").format(named, line)
+
+
+def recorded(plan: TablePlan, run_id: int) -> sql.Composable:
+    """Whether the run has a record of staged row `s` already."""
+    return sql.SQL(
+        "EXISTS (SELECT FROM importer_importrecord r WHERE r.run_id = {} "
+        "AND (r.source_identifier, r.source_row, r.ordinal) = ({}) OFFSET 0)"
+    ).format(sql.Literal(run_id), identity(plan, "s"))
 
 
 def _record(plan: TablePlan) -> sql.Composable:
