@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from importer import failed_queries, hiding, planning
 from importer.errors import QueryError
-from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
+from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind, QueryRun
 from importer.modes import Outcome, mode_of
 from importer.operations import consent, table_targets
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs
@@ -26,7 +26,7 @@ from permissions.models import Decision
 from servicevault.jobs import lifecycle
 from servicevault.jobs.limits import MOST_UNFINISHED, take_turns, unfinished_of
 from servicevault.jobs.models import ACTIVE, JobStatus
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 MOST_ROWS = 10_000  # R12
 
@@ -330,11 +330,24 @@ def job_report(job: ImportJob, *, rows: bool = True) -> dict[str, Any]:
     }
 
 
+def _halved(run: QueryRun) -> dict[str, Any]:
+    return {
+        "query": run.key,
+        "code": "source_memory",
+        "message": say_count(
+            "The source had too little memory or space; it was asked for {count} row at a time.",
+            "The source had too little memory or space; it was asked for {count:,} rows at a time.",
+            run.plan["rows_at_once"],
+        ),
+    }
+
+
 def job_errors(job: ImportJob, *, limit: int = 50, rows: bool = True) -> list[dict[str, Any]]:
-    """The job's own failure first, then with `rows` the first failed ones: query, row, field, value, code and sentence."""
+    """The job's own failure first, then what the source lacked, then with `rows` the first failed ones: query, row, field, value, code and sentence."""
     found: list[dict[str, Any]] = []
     if job.error_message:
         found.append({"code": job.error_code, "message": job.error_message})
+    found += [_halved(run) for run in job.runs.all() if "rows_at_once" in run.plan]
     if not rows:
         return found
     records = hiding.shown(ImportRecord.objects.filter(run__job=job, action="failed"))
