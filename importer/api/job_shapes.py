@@ -10,7 +10,7 @@ from rest_framework import serializers
 from importer import operations
 from importer.models import ImportJob
 from importer.operations.frames import COUNTED, counters_of, progress_of
-from importer.operations.progress import view_of
+from importer.operations.progress import JobView, clock, view_of
 
 
 class StartBody(serializers.Serializer[Any]):
@@ -76,13 +76,15 @@ class JobSummary(serializers.Serializer[Any]):
     records_failed = serializers.IntegerField()
     records_review = serializers.IntegerField()
     rows_per_second = serializers.IntegerField(allow_null=True)
+    progress_text = serializers.CharField(help_text="As “1,500 / 2,000 records”, in the reader's language.")
     has_failures = serializers.BooleanField()
     error_code = serializers.CharField(allow_blank=True)
     error_message = serializers.CharField(allow_blank=True)
     created_by = serializers.DictField(allow_null=True)
     started_at = serializers.DateTimeField(allow_null=True)
     completed_at = serializers.DateTimeField(allow_null=True)
-    duration = serializers.FloatField(allow_null=True)
+    duration = serializers.FloatField(allow_null=True, help_text="Seconds.")
+    duration_text = serializers.CharField(allow_blank=True, help_text="As “00:05:23”.")
     heartbeat_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
 
@@ -105,7 +107,7 @@ class JobSummary(serializers.Serializer[Any]):
             ),
             "started_at": instance.started_at,
             "completed_at": instance.completed_at,
-            "duration": _seconds(view.elapsed),
+            **_told(view),
             "heartbeat_at": instance.heartbeat_at,
             "created_at": instance.created_at,
         }
@@ -159,7 +161,9 @@ class JobStatus(serializers.Serializer[Any]):
     average_confidence = serializers.FloatField(allow_null=True)
     rows_per_second = serializers.IntegerField(allow_null=True)
     started_at = serializers.DateTimeField(allow_null=True)
-    duration = serializers.FloatField(allow_null=True)
+    progress_text = serializers.CharField(help_text="As “1,500 / 2,000 records”, in the reader's language.")
+    duration = serializers.FloatField(allow_null=True, help_text="Seconds.")
+    duration_text = serializers.CharField(allow_blank=True, help_text="As “00:05:23”.")
     estimated_seconds_left = serializers.IntegerField(allow_null=True)
     estimated_completion = serializers.DateTimeField(allow_null=True)
     timestamp = serializers.DateTimeField()
@@ -170,9 +174,18 @@ class JobStatus(serializers.Serializer[Any]):
         return {
             **progress_of(instance),
             "started_at": instance.started_at,
-            "duration": _seconds(view.elapsed),
+            **_told(view),
             "estimated_seconds_left": _whole_seconds(view.remaining),
         }
+
+
+def _told(view: JobView) -> dict[str, Any]:
+    """How far the job is and how long it took, for programs and as a person reads it (J10)."""
+    return {
+        "progress_text": view.progress_text,
+        "duration": _seconds(view.elapsed),
+        "duration_text": clock(view.elapsed),
+    }
 
 
 def _seconds(duration: timedelta | None) -> float | None:

@@ -17,7 +17,7 @@ from importer.models import ImportJob, JobKind, QueryRun, RunStatus, sum_counter
 from importer.modes import Outcome
 from servicevault.jobs.models import ACTIVE, RESUMABLE, JobStatus
 from servicevault.jobs.states import STATES, STOPPING, State
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 STARTING_SECONDS = 1  # U26
 LATE_SECONDS = 20  # twice what a waiting job takes to be handed to a worker again (importer.tasks.wake_jobs)
@@ -85,6 +85,10 @@ class RunView:
     is_balanced: bool
 
     @property
+    def progress_text(self) -> str:
+        return records_told(self.read, self.total)
+
+    @property
     def equation(self) -> str:
         return _equation(self.read, self.outcomes)
 
@@ -146,6 +150,17 @@ class JobView:
             return None
         # 100 is said when the job says so: late references are still to be linked.
         return min(99, self.read * 100 // self.total) if self.total else 0
+
+    @property
+    def progress_text(self) -> str:
+        """How far it is, in records; an unknown total is said while the job goes on (J10)."""
+        if self.total is None and self.job.status == JobStatus.RUNNING:
+            return say_count(
+                "{count} record; the rest is not counted yet",
+                "{count:,} records; the rest is not counted yet",
+                self.read,
+            )
+        return records_told(self.read, self.total)
 
     @property
     def elapsed(self) -> timedelta | None:
@@ -245,6 +260,22 @@ def state_of(job: ImportJob, counters: dict[str, int]) -> State:
     if job.status == JobStatus.RUNNING and job.cancel_requested:
         return STOPPING
     return STATES[JobStatus(job.status)]
+
+
+def records_told(read: int, total: int | None) -> str:
+    """ "1,500 / 2,000 records" (J10)."""
+    if total is None:
+        return say_count("{count} record", "{count:,} records", read)
+    return say_count("{read:,} / {count} record", "{read:,} / {count:,} records", total, read=read)
+
+
+def clock(duration: timedelta | None) -> str:
+    """A duration as a clock shows it: "00:05:23" (J10)."""
+    if duration is None:
+        return ""
+    minutes, seconds = divmod(max(0, int(duration.total_seconds())), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{seconds:02}"
 
 
 def spoken(duration: timedelta | None) -> str:

@@ -76,7 +76,7 @@ def test_a_dialog_shows_the_real_state_from_the_first_second(browser: Any, profi
         created=100,
     )  # fmt: skip
     running = inside(status=JobStatus.RUNNING, started_at=now - timedelta(seconds=10), current_operation="Reading T")
-    for words in ("Rows come in.", 'value="25"', "Reading T", "100 of 400", "left", "<b>100</b> created"):
+    for words in ("Rows come in.", 'value="25"', "Reading T", "100 / 400 records", "left", "<b>100</b> created"):
         assert words in running
     assert "View import jobs" not in running
     done = inside(status=JobStatus.COMPLETED, completed_at=now)
