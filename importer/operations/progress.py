@@ -37,7 +37,6 @@ REMEDIES = {  # by the code of a failed job (C16)
 }
 
 
-COMPLETED_WITH_FAILURES = State(say("Completed with failures"), "alert-triangle", "amber")
 COMPLETED_WITH_REVIEW = State(say("Completed, some rows wait"), "user-check", "violet")
 RUN_STATES = {
     RunStatus.PENDING: State(say("Waiting"), "clock", "grey"),
@@ -109,6 +108,7 @@ class JobView:
     total: int | None  # None while a query is still uncounted
     outcomes: tuple[Counter, ...]
     warnings: int
+    average_confidence: float | None  # in percent, of the rows that met a target; None when none did
     is_balanced: bool
 
     @property
@@ -241,6 +241,7 @@ def view_of(job: ImportJob) -> JobView:
         total=total,
         outcomes=_outcomes(counters, total or counters["read"]),
         warnings=counters["warnings"],
+        average_confidence=_average_confidence(runs),
         is_balanced=_is_balanced(counters),
     )
 
@@ -254,7 +255,8 @@ def listed(jobs: QuerySet[ImportJob] | Iterable[ImportJob]) -> list[JobView]:
 
 def state_of(job: ImportJob, counters: dict[str, int]) -> State:
     if job.status == JobStatus.COMPLETED and counters["failed"]:
-        return COMPLETED_WITH_FAILURES
+        word = say_count("Completed with {count} failure", "Completed with {count:,} failures", counters["failed"])
+        return State(word, "alert-triangle", "amber")
     if job.status == JobStatus.COMPLETED and counters["review"]:
         return COMPLETED_WITH_REVIEW
     if job.status == JobStatus.RUNNING and job.cancel_requested:
@@ -336,6 +338,11 @@ def _ended(view: JobView) -> str:
     if view.job.status == JobStatus.CANCELLED:
         return say("Cancelled after {took}", took=took) if took else say("Cancelled")
     return say("Stopped by an error after {took}", took=took) if took else say("Stopped by an error")
+
+
+def _average_confidence(runs: list[QueryRun]) -> float | None:
+    matched = sum(run.matched for run in runs)
+    return round(sum(run.confidence for run in runs) / matched / 100, 2) if matched else None
 
 
 def _total(runs: list[QueryRun]) -> int | None:

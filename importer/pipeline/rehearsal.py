@@ -250,7 +250,7 @@ def _forget(connection: psycopg.Connection, job_id: str) -> None:
     )
     connection.execute(
         "UPDATE importer_queryrun SET read = 0, created = 0, updated = 0, unchanged = 0, skipped = 0, failed = 0, "
-        "review = 0, warnings = 0, late_linked = 0, status = 'pending', error_message = '', completed_at = NULL "
+        "review = 0, warnings = 0, late_linked = 0, matched = 0, confidence = 0, status = 'pending', error_message = '', completed_at = NULL "
         "WHERE job_id = %s",
         (job_id,),
     )
