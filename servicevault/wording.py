@@ -130,7 +130,7 @@ def _english_count(one: str, many: str, count: int) -> str:
 
 _translate: Translate = str
 _translate_count: TranslateCount = _english_count
-_language: Callable[[], str | None] = lambda: "en"
+_language: Callable[[], str | None] = str  # "": not said yet
 _complained: set[tuple[str | None, str]] = set()  # of which language and text: no more than are in the catalogues
 
 
@@ -145,7 +145,9 @@ def _complain(pattern: str, error: Exception) -> None:
     language = _language()
     if (language, pattern) not in _complained:
         _complained.add((language, pattern))
-        logger.warning("the translation into %s cannot be filled in (%r), English is shown: %s", language, error, pattern)
+        logger.warning(
+            "the translation into %s cannot be filled in (%r), English is shown: %s", language, error, pattern
+        )
 
 
 def _message(forms: tuple[str, ...], values: Mapping[str, object]) -> Message:

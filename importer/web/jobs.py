@@ -12,7 +12,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
-from importer import hiding, operations
+from importer import codes, hiding, operations
 from importer.access import sees_records
 from importer.errors import ImporterError
 from importer.models import ImportJob, ImportRecord
@@ -223,7 +223,7 @@ def _record_view(record: ImportRecord) -> RecordView:
 def _doubt(record: ImportRecord) -> dict[str, Any]:
     """What the matching says about a row that waits; rows that were skipped only have their code."""
     matching = record.matching or {}
-    words = _DOUBTS.get(record.code or "", (record.code or "").replace("_", " "))
+    words = _DOUBTS.get(record.code or "", codes.words(record.code or ""))
     return {"field": matching.get("field"), "message": words}
 
 

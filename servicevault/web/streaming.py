@@ -20,12 +20,16 @@ class Pages(ASGIHandler):
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         response = await super().get_response_async(request)
-        if isinstance(response, StreamingHttpResponse) and not response.is_async:
-            response.streaming_content = _one_at_a_time(iter(response.streaming_content))
+        pieces = response.streaming_content if isinstance(response, StreamingHttpResponse) else None
+        if isinstance(response, StreamingHttpResponse) and isinstance(pieces, Iterator):
+            response.streaming_content = _one_at_a_time(pieces)
         return response
 
 
 async def _one_at_a_time(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    fetch = sync_to_async(next)
-    while (piece := await fetch(pieces, None)) is not None:
+    while (piece := await sync_to_async(_next)(pieces)) is not None:
         yield piece
+
+
+def _next(pieces: Iterator[bytes]) -> bytes | None:
+    return next(pieces, None)
