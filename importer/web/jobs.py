@@ -233,6 +233,7 @@ def _context(user: Any, view: JobView) -> dict[str, Any]:
         "view": view,
         "job": job,
         "sees_records": sees_records(user, job),
+        "report_forms": tuple(MEDIA),
         "may_cancel": view.is_active and not job.cancel_requested and policy.can(user, "cancel", job),
         "held": operations.held_rows(job) if view.review and not view.is_active else 0,
         "may_release": policy.has(user, "import.records.manage") and policy.can(user, "resume", job),
