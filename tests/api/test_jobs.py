@@ -27,7 +27,7 @@ requires_approval approval retry_of created_by started_at completed_at duration 
 """.split()
 
 
-@pytest.mark.req("J3", "J16", "J17")
+@pytest.mark.req("J3", "J16")  # of J17 all but paused and pause_reason
 def test_a_job_says_all_that_is_known_of_it(api: Program, finished_job: ImportJob) -> None:
     run = finished_job.runs.get()
     run.matched, run.confidence = 4, 38_200

@@ -38,7 +38,7 @@ def shown(browser: Any, job: Any, **headers: str) -> str:
     return browser.get(reverse("job", args=[job.pk]), headers=headers).content.decode()
 
 
-@pytest.mark.req("U12")
+@pytest.mark.req("U12", "J16")
 def test_it_shows_a_profile_as_a_card(browser: Any, finished_job: Any) -> None:
     text = browser.get("/import").content.decode()
     for words in ("Old desk", "127.0.0.1:9", "Completed with 1 failure", "8</b> created"):

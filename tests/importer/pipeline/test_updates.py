@@ -162,7 +162,7 @@ def test_a_custom_field_may_have_any_name(company: Desk, key: str) -> None:
     assert again(company, city="Ulm").custom_fields == {key: "ULM"}
 
 
-@pytest.mark.req("L4", "J4", "J17")
+@pytest.mark.req("L4")
 @pytest.mark.parametrize("dry_run", [False, True], ids=["import", "rehearsal"])
 def test_a_job_tells_how_sure_it_was_of_the_rows_that_met_a_target(company: Desk, dry_run: bool) -> None:
     company.query("accounts", "c", {"external_id": "id", "name": "name", "city": "city"})

@@ -217,7 +217,7 @@ def test_two_sessions_share_a_snapshot_and_neither_waits_for_ever(database: str,
     assert caught.value.code == "cancelled"
 
 
-@pytest.mark.req("N-140", "X25", "X28", "J5")
+@pytest.mark.req("X25", "J5")
 @pytest.mark.usefixtures("committed_db")
 def test_a_freescout_is_imported_whole_by_two_workers_and_again_and_cancelled(database: str) -> None:
     """The demo's rows, with every trap of a real help desk; counted on both sides."""
