@@ -96,6 +96,7 @@ class RangeReader:
                     yield self._too_large(lo, hi, error)
             else:
                 yield from held
+                self.lacked = self.lacked and not held
 
     def _stream(self, lo: str | None, hi: str | None) -> Iterator[Cell]:
         query, params = self.compiled.rows(lo, hi, max_row_bytes=MAX_ROW_BYTES)

@@ -303,6 +303,17 @@ def test_rows_that_share_a_key_are_all_read_when_memory_lacks_between_them(three
     assert three.outcomes(job) == {"read": 40, "created": 20, "skipped": 20}
 
 
+@pytest.mark.req("J24", "X24")
+def test_single_rows_for_which_memory_lacks_fail_and_the_ones_between_them_go_in(three: Desk) -> None:
+    tell_names(
+        three, "IF $1 IN ('Org 5', 'Org 7') THEN RAISE EXCEPTION 'out of memory' USING ERRCODE = '53200'; END IF;"
+    )
+    job = three.run(options={"selected_queries": ["accounts"]})
+    assert job.status == "completed", job.error_message
+    assert three.outcomes(job) == {"read": 20, "created": 18, "failed": 2}
+    assert {three.record(job, key).code for key in ("5", "7")} == {"row_too_large"}
+
+
 @pytest.mark.req("J24", "J13")
 def test_a_source_without_memory_for_a_single_row_fails_the_query_and_blames_no_row(three: Desk) -> None:
     tell_names(three, THRIFTY.format(most=0))
