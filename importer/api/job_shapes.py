@@ -10,8 +10,9 @@ from rest_framework import serializers
 
 from importer import operations
 from importer.models import Chunk, ImportJob
+from importer.operations.amounts import clock
 from importer.operations.frames import COUNTED, counters_of, progress_of
-from importer.operations.progress import JobView, clock, view_of
+from importer.operations.progress import JobView, view_of
 from permissions import approvals
 from permissions.api.approvals import ApprovalShape
 

@@ -13,7 +13,8 @@ from django.template.loader import render_to_string
 from importer import hiding
 from importer.models import ImportJob, ImportRecord, QueryRun
 from importer.modes import Outcome
-from importer.operations.progress import JobView, clock, view_of
+from importer.operations.amounts import clock
+from importer.operations.progress import JobView, view_of
 from servicevault.tabular import formats
 from servicevault.tabular.options import WriteOptions
 from servicevault.wording import say_count

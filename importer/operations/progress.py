@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus, sum_counters
 from importer.modes import Outcome
+from importer.operations.amounts import records_told, spoken
 from servicevault.jobs.models import ACTIVE, RESUMABLE, JobStatus
 from servicevault.jobs.states import STATES, STOPPING, State
 from servicevault.wording import say, say_count
@@ -262,40 +263,6 @@ def state_of(job: ImportJob, counters: dict[str, int]) -> State:
     if job.status == JobStatus.RUNNING and job.cancel_requested:
         return STOPPING
     return STATES[JobStatus(job.status)]
-
-
-def records_told(read: int, total: int | None) -> str:
-    """ "1,500 / 2,000 records" (J10)."""
-    if total is None:
-        return say_count("{count} record", "{count:,} records", read)
-    return say_count("{read:,} / {count} record", "{read:,} / {count:,} records", total, read=read)
-
-
-def clock(duration: timedelta | None) -> str:
-    """A duration as a clock shows it: "00:05:23" (J10)."""
-    if duration is None:
-        return ""
-    minutes, seconds = divmod(max(0, int(duration.total_seconds())), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{seconds:02}"
-
-
-def spoken(duration: timedelta | None) -> str:
-    """A duration as people say it: "48 s", "6 min 12 s", "2 h 5 min"."""
-    if duration is None:
-        return ""
-    seconds = max(0, round(duration.total_seconds()))
-    if seconds < 1:
-        return say("less than 1 s")
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return say("{hours} h {minutes} min", hours=intcomma(hours), minutes=minutes)
-    return (
-        say("{minutes} min {seconds} s", minutes=minutes, seconds=seconds)
-        if minutes
-        else say("{seconds} s", seconds=seconds)
-    )
 
 
 def _run_view(run: QueryRun) -> RunView:

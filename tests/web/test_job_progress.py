@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from importer.models import ImportJob, QueryRun
+from importer.operations.amounts import clock
 from importer.operations.frames import progress_of
-from importer.operations.progress import clock
 from servicevault.jobs.models import JobStatus
 
 pytestmark = [pytest.mark.django_db, pytest.mark.req("J10")]
