@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
@@ -48,8 +49,8 @@ def job_report(job: ImportJob, *, rows: bool = True) -> dict[str, Any]:
         "status": job.status,
         "sentence": view.sentence,
         "options": job.options,
-        "started_at": job.started_at,
-        "completed_at": job.completed_at,
+        "started_at": _instant(job.started_at),
+        "completed_at": _instant(job.completed_at),
         "seconds": round(seconds, 3),
         "duration_text": clock(view.elapsed),
         "rows_per_second": round(view.read / seconds) if seconds else 0,
@@ -69,7 +70,7 @@ def report_file(job: ImportJob, form: str, *, rows: bool = True) -> bytes:
         view: JobView = view_of(job)
         return render_to_string("importer/report.html", {"report": report, "view": view, "job": job}).encode()
     if form == "json":
-        return json.dumps(report, default=str, ensure_ascii=False, indent=2).encode()
+        return json.dumps(report, ensure_ascii=False, indent=2).encode()
     content = io.BytesIO()
     formats.writable(form).write(content, list(COLUMNS), _lines(report), WriteOptions())
     return content.getvalue()
@@ -97,6 +98,10 @@ def job_errors(job: ImportJob, *, limit: int = 50, rows: bool = True) -> list[di
             }
         )
     return found
+
+
+def _instant(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment is not None else None
 
 
 def _query(run: QueryRun) -> dict[str, Any]:
