@@ -15,10 +15,10 @@ from importer import hiding
 from importer.models import ImportJob, ImportRecord, QueryRun
 from importer.modes import Outcome
 from importer.operations.amounts import clock
-from importer.operations.progress import JobView, view_of
+from importer.operations.progress import view_of
 from servicevault.tabular import formats
 from servicevault.tabular.options import WriteOptions
-from servicevault.wording import say_count
+from servicevault.wording import say_count, told
 
 MEDIA = {
     "html": "text/html; charset=utf-8",
@@ -65,9 +65,9 @@ def job_report(job: ImportJob, *, rows: bool = True) -> dict[str, Any]:
 
 def report_file(job: ImportJob, form: str, *, rows: bool = True) -> bytes:
     """The report as a document of one of MEDIA's forms."""
-    report = job_report(job, rows=rows)
+    report = told(job_report(job, rows=rows))
     if form == "html":
-        view: JobView = view_of(job)
+        view = view_of(job)
         return render_to_string("importer/report.html", {"report": report, "view": view, "job": job}).encode()
     if form == "json":
         return json.dumps(report, ensure_ascii=False, indent=2).encode()
