@@ -6,6 +6,7 @@ ONCE ?=
 TESTS ?=
 JOBS ?= 3
 LOCALE ?=
+VERSIONS ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -17,7 +18,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format messages bench coverage-of-spec clean
+.PHONY: help demo up test servers lint format messages bench coverage-of-spec clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-26s %s\n", $$1, $$2 }'
@@ -30,6 +31,9 @@ up: $(STAMP) ## Run web, worker and scheduler until Ctrl-C (PORT=8000)
 
 test: $(STAMP) ## Run the tests (TESTS=path or options, JOBS=3 processes)
 	$(RUN) -m pytest -q -n $(JOBS) $(TESTS)
+
+servers: $(STAMP) ## Fetch older PostgreSQL servers that tests read sources from (VERSIONS="10 13" for some; needs npm)
+	@$(RUN) tools/source_servers.py $(VERSIONS)
 
 lint: $(STAMP) ## Check style, types, layers, migrations and templates
 	$(RUN) -m ruff check .

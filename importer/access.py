@@ -72,6 +72,8 @@ class JobRule:
     def allowed(self, user: Any, action: str, obj: Any) -> str:
         if action == "view":
             return ""
+        if action == "delete":
+            return "" if obj.created_by_id == user.pk or policy.has(user, *roles.CONFIGURE) else roles.CONFIGURE[0]
         if action == "cancel" and (policy.has(user, "import.jobs.monitor") or _owns_file(user, obj)):
             return ""
         if not policy.has(user, *roles.EXECUTE):

@@ -48,6 +48,19 @@ class SourceLost(SourceError):
     code = "source_lost"
 
 
+class SourceExhausted(SourceError):
+    """The source had not enough for a statement; with fewer rows it may do.
+
+    `of_one_value`: a single value was larger than it can hold. Otherwise memory or space lacked, whoever took it.
+    """
+
+    code = "source_exhausted"
+
+    def __init__(self, message: str, *, hint: str, of_one_value: bool) -> None:
+        super().__init__(message, hint=hint)
+        self.of_one_value = of_one_value
+
+
 class QueryError(ImporterError):
     """A query specification cannot be compiled or run. `where` is the path in the spec."""
 

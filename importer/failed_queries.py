@@ -18,7 +18,9 @@ from importer.sources.session import SourceSession
 from servicevault.wording import say, say_count
 
 NOT_ALLOWED = "42501"  # insufficient_privilege
-OF_QUERY = frozenset({"bad_value", "too_large"})  # failures of a source that another query need not share
+OF_QUERY = frozenset(
+    {"bad_value", "too_large", "source_exhausted"}
+)  # failures of a source that another query need not share
 
 
 def is_of_query(error: ImporterError) -> bool:

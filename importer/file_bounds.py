@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from permissions.tables import ImportAllowance, expanded
+from permissions.bounds import PageBounds, both, lowest
+from permissions.tables import ImportAllowance
 from servicevault.catalog import Target
 
 
-@dataclass(frozen=True)
-class Bounds:
+@dataclass(frozen=True, kw_only=True)
+class Bounds(PageBounds):
     """The limits of one page; the defaults take nothing away."""
 
-    columns: tuple[str, ...] | None = None  # of the table, or fields of the target type
     max_file_size_mb: int | None = None
-    max_rows: int | None = None
-    allowed_formats: tuple[str, ...] | None = None
     can_import: bool = True
     can_validate: bool = True
-    show_preview: bool = True
     require_validation: bool = False  # the check is to be seen before the start
     requires_approval: bool = False
-
-    @classmethod
-    def of(cls, stored: Mapping[str, Any]) -> Bounds:
-        """Bounds as `stored` wrote them; no bounds for an empty object."""
-        values = dict(stored)
-        for name in ("columns", "allowed_formats"):
-            if values.get(name) is not None:
-                values[name] = tuple(values[name])
-        return cls(**values)
-
-    @property
-    def stored(self) -> dict[str, Any]:
-        """As JSON; empty when nothing is taken away."""
-        return {} if self == UNBOUNDED else asdict(self)
 
     def also(self, other: Bounds) -> Bounds:
         """What both of them leave."""
         return Bounds(
-            columns=_both(self.columns, other.columns),
-            max_file_size_mb=_lowest(self.max_file_size_mb, other.max_file_size_mb),
-            max_rows=_lowest(self.max_rows, other.max_rows),
-            allowed_formats=_both(_real(self.allowed_formats), _real(other.allowed_formats)),
+            columns=both(self.columns, other.columns),
+            max_file_size_mb=lowest(self.max_file_size_mb, other.max_file_size_mb),
+            max_rows=lowest(self.max_rows, other.max_rows),
+            allowed_formats=both(self.formats, other.formats),
             can_import=self.can_import and other.can_import,
             can_validate=self.can_validate and other.can_validate,
             show_preview=self.show_preview and other.show_preview,
@@ -59,9 +40,9 @@ class Bounds:
             can_import=allowance.can_import and self.can_import,
             can_validate=allowance.can_validate and self.can_validate,
             can_preview=allowance.can_preview and self.show_preview,
-            max_file_size_mb=_lowest(allowance.max_file_size_mb, self.max_file_size_mb) or 0,
-            max_rows_per_import=_lowest(allowance.max_rows_per_import, self.max_rows) or 0,
-            allowed_formats=_both(allowance.allowed_formats, _real(self.allowed_formats)) or (),
+            max_file_size_mb=lowest(allowance.max_file_size_mb, self.max_file_size_mb) or 0,
+            max_rows_per_import=lowest(allowance.max_rows_per_import, self.max_rows) or 0,
+            allowed_formats=both(allowance.allowed_formats, self.formats) or (),
             requires_approval=allowance.requires_approval or self.requires_approval,
         )
 
@@ -78,18 +59,3 @@ class Bounds:
 
 
 UNBOUNDED = Bounds()
-
-
-def _lowest(*limits: int | None) -> int | None:
-    return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _both(names: tuple[str, ...] | None, others: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """The names in both, in the order of the first; None is all."""
-    if names is None or others is None:
-        return others if names is None else names
-    return tuple(name for name in names if name in others)
-
-
-def _real(formats: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    return None if formats is None else tuple(expanded(list(formats)))

@@ -30,7 +30,7 @@ from importer.pipeline.readers import Reader, reader_for, rows_into
 from importer.pipeline.run import Stopped, Worker
 from importer.pipeline.tables.plan import TablePlan
 from importer.pipeline.yielding import GaveWay
-from importer.runs import make_runs
+from importer.runs import make_runs, note_halved
 from importer.sources.audit import require_unprivileged
 from importer.sources.failures import ConnectionFailed
 from importer.sources.session import SourceSession
@@ -238,6 +238,7 @@ class _Session:
                     batch_rows=self._batch_rows,
                     source=source,
                     on_slice=self._after_slice,
+                    on_halved=self._halved,
                     alone=lambda plan, work: self._alone(plan, plans, runs[plan.key], source, work),
                     finish=lambda: self._finish_rehearsal(plans),
                     stop=self.stop,
@@ -270,7 +271,12 @@ class _Session:
             )
         else:
             reader = reader_for(
-                source, plan.compiled, connect=connect_target, run_id=run.pk, read_ahead=self._read_ahead
+                source,
+                plan.compiled,
+                connect=connect_target,
+                run_id=run.pk,
+                read_ahead=self._read_ahead,
+                on_halved=partial(self._halved, run.pk),
             )
         try:
             loaded = plan.table or plan.load
@@ -410,6 +416,10 @@ class _Session:
         if shutdown.is_asked():
             self.stop.set()
         self._check_policy(counters)
+
+    def _halved(self, run_id: int, keys: int) -> None:
+        note_halved(run_id, keys)
+        self._say(say("The source has too little memory, batches are halved"))
 
     def _check_policy(self, counters: dict[str, int]) -> None:
         """Stop a job that fails too much or runs too long, as its options say (X27, J20)."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.db import transaction
 
 from importer import room
+from importer.errors import SourceExhausted
 from importer.models import ImportJob, QueryRun
 from importer.planning import RunPlan
 from importer.query import preview
@@ -48,5 +49,13 @@ def _expected(plan: RunPlan, source: SourceSession) -> preview.Count | None:
     """Rows the query will give; None when the source refuses it, which its run will say."""
     try:
         return preview.count(source, plan.compiled, COUNT_SECONDS)
-    except SourceQueryError:
+    except (SourceQueryError, SourceExhausted):
         return None
+
+
+def note_halved(run_id: int, keys: int) -> None:
+    """Remember that the source had too little memory, and how many rows of the query were read at once since."""
+    with transaction.atomic():
+        run = QueryRun.objects.select_for_update().get(pk=run_id)
+        run.plan["rows_at_once"] = min(keys, run.plan.get("rows_at_once", keys))
+        run.save(update_fields=["plan"])

@@ -32,7 +32,7 @@ OPERATIONS = frozenset(
     sync_config_changed sync_started sync_skipped
     file_uploaded file_parsed validation_started validation_completed
     import_requested import_approved import_rejected import_started import_completed import_failed
-    import_cancelled import_resumed
+    import_cancelled import_resumed import_job_deleted
     records_approved records_retried records_deleted
     rollback_started rollback_completed rollback_undone
     export_requested export_approved export_rejected

@@ -19,7 +19,7 @@ class ServiceVaultConfig(AppConfig):
         from servicevault.api import limits
         from servicevault.notifications import consumers
 
-        wording.speak(translation.gettext, translation.ngettext)
+        wording.speak(translation.gettext, translation.ngettext, translation.get_language)
         limits.refuse_unknown()
         targets.register()
         access.register()

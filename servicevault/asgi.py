@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
+import django
 from channels.routing import ProtocolTypeRouter
-from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "servicevault.settings")
 os.environ.setdefault("DATABASE_POOL_SIZE", "20")
-
-_pages = get_asgi_application()  # sets Django up, which the sockets need
+django.setup(set_prefix=False)
 
 from servicevault.live.routing import sockets  # noqa: E402
+from servicevault.web.streaming import Pages  # noqa: E402
 
-application = ProtocolTypeRouter({"http": _pages, "websocket": sockets})
+application = ProtocolTypeRouter({"http": Pages(), "websocket": sockets})

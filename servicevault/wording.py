@@ -8,8 +8,11 @@ The only way to write a text that a person reads, for every layer (docs/adr/0007
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+logger = logging.getLogger("servicevault.wording")
 
 Values = Mapping[str, Any]
 Translate = Callable[[str], str]
@@ -34,12 +37,14 @@ class Message(str):
         return message
 
     def __str__(self) -> str:
+        pattern = ""
         try:
             pattern = _translated(self.forms, self.values)
             if pattern not in self.forms:
                 return pattern.format(**self.values) if self.values else pattern
-        except (LookupError, ValueError, TypeError, AttributeError):
-            pass  # a translator's mistake must not hide what happened
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            if pattern:  # a translator's mistake must not hide what happened
+                _complain(self.forms[0], error)
         return english(self)
 
     def __add__(self, other: str) -> str:
@@ -125,12 +130,24 @@ def _english_count(one: str, many: str, count: int) -> str:
 
 _translate: Translate = str
 _translate_count: TranslateCount = _english_count
+_language: Callable[[], str | None] = str  # "": not said yet
+_complained: set[tuple[str | None, str]] = set()  # of which language and text: no more than are in the catalogues
 
 
-def speak(translate: Translate, translate_count: TranslateCount) -> None:
+def speak(translate: Translate, translate_count: TranslateCount, language: Callable[[], str | None]) -> None:
     """Show messages by these from now on; before, everybody reads English."""
-    global _translate, _translate_count
-    _translate, _translate_count = translate, translate_count
+    global _translate, _translate_count, _language
+    _translate, _translate_count, _language = translate, translate_count, language
+
+
+def _complain(pattern: str, error: Exception) -> None:
+    """Say once to those who run the site that a translation does not fit the values of its text."""
+    language = _language()
+    if (language, pattern) not in _complained:
+        _complained.add((language, pattern))
+        logger.warning(
+            "the translation into %s cannot be filled in (%r), English is shown: %s", language, error, pattern
+        )
 
 
 def _message(forms: tuple[str, ...], values: Mapping[str, object]) -> Message:

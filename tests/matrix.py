@@ -121,6 +121,8 @@ MATRIX: dict[str, Address] = {
     "job_plan": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _REHEARSAL),
     "job_plan_download": Address((302, 403, 403, 200, 200), NO_SUCH_METHOD, _REHEARSAL | {"form": "form"}),
     "job_plan_run": Address(NO_SUCH_METHOD, STARTERS, _REHEARSAL),
+    "job_report": Address(IMPORTERS, NO_SUCH_METHOD, _JOB | {"form": "form"}),
+    "job_delete": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_cancel": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_resume": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_release_held": Address(NO_SUCH_METHOD, (302, 403, 403, 302, 302), _JOB),

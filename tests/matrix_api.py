@@ -64,6 +64,7 @@ API: dict[str, Address] = {
     "api_transformations": Address(IN, NO_METHOD),
     "api_jobs": Address(IN, (401, 403, 422, 422, 422)),
     "api_job": Address(IN, NO_METHOD, _JOB),
+    "api_job_stats": Address((401, 403, 403, 200, 200), (401, 403, 403, 405, 405)),  # of those who monitor
     "api_job_status": Address(IN, NO_METHOD, _JOB),
     "api_job_errors": Address((401, 403, 403, 200, 200), NO_METHOD, _JOB),
     "api_job_report": Address(IN, NO_METHOD, _JOB),

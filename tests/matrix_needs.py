@@ -17,11 +17,17 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of(
             "get", "profile_duplicate profile_access profile_delete builder builder_tables builder_table builder_query"
         ),
-        *of("get", "builder_result builder_offers job job_records job_record job_review job_plan job_plan_download"),
+        *of(
+            "get",
+            "builder_result builder_offers job job_records job_record job_review job_plan job_plan_download job_report",
+        ),
         *of("post", "profile_new profile_switch profile_edit profile_template profile_template_remove"),
         *of("post", "profile_template_upgrade profile_value_maps profile_matching profile_preview profile_duplicate"),
         *of("post", "profile_access profile_delete profile_start builder builder_change builder_save builder_discard"),
-        *of("post", "builder_restore builder_list builder_sql job_cancel job_resume job_release_held job_plan_run"),
+        *of(
+            "post",
+            "builder_restore builder_list builder_sql job_cancel job_resume job_release_held job_plan_run job_delete",
+        ),
         *of("get", "template_import template_export template_delete profile_template_save"),
         *of("post", "template_import template_copy template_delete profile_template_save"),
         *of("get", "profile_agents profile_agent_people job_progress"),
@@ -58,9 +64,11 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("post", "api_records_approve api_templates api_template_import api_template_lint api_profile_upgrade"),
         *of("post", "api_save_as_template"),
         *of("put", "api_profile api_profile_access api_query api_value_maps api_profile_template"),
-        *of("delete", "api_profile api_query api_profile_template"),
+        *of("delete", "api_profile api_query api_profile_template api_job"),
     ],
     roles.CONFIGURE: [
+        "post job_delete",
+        "delete api_job",
         *of("get", "profile_agents profile_agent_people api_profile_agents"),
         "post profile_agents",
         "put api_profile_agents",
@@ -99,6 +107,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
     ],
     ("import.jobs.monitor",): [
         *of("get", "job_records job_record job_review job_plan job_plan_download api_job_errors api_job_plan"),
+        "get api_job_stats",
         *of("post", "job_cancel job_plan_run api_job_cancel"),
     ],
     ("pages.settings.data_export",): [

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -88,7 +85,7 @@ def served(request: Request, job: ExportJob, *, by: Any, **details: Any) -> Http
         response: Any = HttpResponse(status=206 if is_part else 200)
     else:
         operations.tell_download(job, by=by, **details, **({"first": start, "last": stop - 1} if is_part else {}))
-        response = StreamingHttpResponse(_pieces(request, job, start, stop), status=206 if is_part else 200)
+        response = StreamingHttpResponse(stored_files.read(job.stored, start, stop), status=206 if is_part else 200)
     response["Content-Length"] = str(stop - start)
     if is_part:
         response["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
@@ -126,18 +123,3 @@ def _with_headers(response: Any, job: ExportJob, etag: str) -> Any:
     response["X-Content-SHA256"] = job.sha256
     response["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-def _pieces(request: Request, job: ExportJob, start: int, stop: int) -> Iterator[bytes] | AsyncIterator[bytes]:
-    """The bytes, one piece in memory at a time, as the server beneath wants to ask for them."""
-    pieces = stored_files.read(job.stored, start, stop)
-    return _asynchronous(pieces) if isinstance(request._request, ASGIRequest) else pieces
-
-
-async def _asynchronous(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while piece := await sync_to_async(_next)(pieces):
-        yield piece
-
-
-def _next(pieces: Iterator[bytes]) -> bytes:
-    return next(pieces, b"")

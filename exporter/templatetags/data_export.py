@@ -35,7 +35,13 @@ def data_export(
     lists or texts with commas; `filters` are those of the API; `total_rows` is what the page knows anyway.
     """
     request = context["request"]
-    bounds = Bounds(names(columns), filters or (), from_zero(max_rows), names(allowed_formats), bool(show_preview))
+    bounds = Bounds(
+        columns=names(columns),
+        filters=filters or (),
+        max_rows=from_zero(max_rows),
+        allowed_formats=names(allowed_formats),
+        show_preview=bool(show_preview),
+    )
     parameters = Parameters(table_name, bounds, default_format, total_rows, bool(embedded), class_name)
     component = component_for(request.user, parameters)
     return {"component": component, "request": request, "csrf_token": context.get("csrf_token")}

@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import Count, Q
 from rest_framework import serializers
 
 from importer import operations
-from importer.models import ImportJob
+from importer.models import Chunk, ImportJob
+from importer.operations.amounts import clock
 from importer.operations.frames import COUNTED, counters_of, progress_of
-from importer.operations.progress import view_of
+from importer.operations.progress import JobView, view_of
+from permissions import approvals
+from permissions.api.approvals import ApprovalShape
 
 
 class StartBody(serializers.Serializer[Any]):
@@ -35,12 +39,22 @@ class JobParameters(serializers.Serializer[Any]):
     page = serializers.IntegerField(min_value=1, max_value=1_000_000, default=1)
     per_page = serializers.IntegerField(min_value=1, max_value=100, default=15)
     profile_id = serializers.UUIDField(required=False)
-    status = serializers.CharField(required=False, max_length=200, help_text="One state or several with commas.")
+    status = serializers.CharField(
+        required=False, max_length=200, help_text="One state or several with commas; may be repeated."
+    )
     kind = serializers.CharField(required=False, max_length=32)
+    target_type = serializers.CharField(required=False, max_length=255)
     created_by = serializers.UUIDField(required=False)
     date_from = serializers.DateField(required=False)
     date_to = serializers.DateField(required=False)
     search = serializers.CharField(required=False, max_length=255)
+
+
+class Checkpoint(serializers.Serializer[Any]):
+    """How far a query is committed: ranges of its keys, which any worker takes; null before they are known."""
+
+    ranges = serializers.IntegerField()
+    ranges_done = serializers.IntegerField()
 
 
 class QueryProgress(serializers.Serializer[Any]):
@@ -48,6 +62,7 @@ class QueryProgress(serializers.Serializer[Any]):
     target_type = serializers.CharField()
     status = serializers.CharField()
     counters = serializers.DictField(child=serializers.IntegerField())
+    checkpoint = Checkpoint(allow_null=True)
     error_message = serializers.CharField(allow_blank=True, help_text="Why the query failed, or what it waits for.")
 
 
@@ -75,14 +90,20 @@ class JobSummary(serializers.Serializer[Any]):
     records_skipped = serializers.IntegerField()
     records_failed = serializers.IntegerField()
     records_review = serializers.IntegerField()
+    average_confidence = serializers.FloatField(
+        allow_null=True, help_text="In percent, of the rows that met a target; null while none did."
+    )
     rows_per_second = serializers.IntegerField(allow_null=True)
+    progress_text = serializers.CharField(help_text="As “1,500 / 2,000 records”, in the reader's language.")
     has_failures = serializers.BooleanField()
     error_code = serializers.CharField(allow_blank=True)
     error_message = serializers.CharField(allow_blank=True)
+    retry_of = serializers.UUIDField(allow_null=True)
     created_by = serializers.DictField(allow_null=True)
     started_at = serializers.DateTimeField(allow_null=True)
     completed_at = serializers.DateTimeField(allow_null=True)
-    duration = serializers.FloatField(allow_null=True)
+    duration = serializers.FloatField(allow_null=True, help_text="Seconds.")
+    duration_text = serializers.CharField(allow_blank=True, help_text="As “00:05:23”.")
     heartbeat_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
 
@@ -100,12 +121,13 @@ class JobSummary(serializers.Serializer[Any]):
             "profile_name": instance.source_name,
             "current_operation": instance.current_operation,
             "has_failures": view.failed > 0,
+            "retry_of": str(instance.retry_of_id) if instance.retry_of_id else None,
             "created_by": (
                 {"id": str(instance.created_by_id), "name": str(instance.created_by)} if instance.created_by else None
             ),
             "started_at": instance.started_at,
             "completed_at": instance.completed_at,
-            "duration": _seconds(view.elapsed),
+            **_told(view),
             "heartbeat_at": instance.heartbeat_at,
             "created_at": instance.created_at,
         }
@@ -115,28 +137,51 @@ class Job(JobSummary):
     """A job with its queries and its first errors; failed rows only where the context says `rows`."""
 
     queries = QueryProgress(many=True)
+    requires_approval = serializers.BooleanField()
+    approval = ApprovalShape(allow_null=True, help_text="The newest request for a second person's consent.")
     findings = serializers.ListField(
         child=serializers.DictField(), help_text="What was noticed before the first write (X16)."
     )
     errors = serializers.ListField(child=serializers.DictField())
 
     def to_representation(self, instance: ImportJob) -> dict[str, Any]:
+        cut = Chunk.objects.filter(run__job=instance).values("run_id")
+        checkpoints = {
+            found.pop("run_id"): found
+            for found in cut.annotate(ranges=Count("pk"), ranges_done=Count("pk", filter=Q(done=True)))
+        }
         queries = [
             {
                 "key": run.key,
                 "target_type": run.target_type,
                 "status": run.status,
                 "counters": {"read": run.read, **{name: getattr(run, name) for name in COUNTED}},
+                "checkpoint": checkpoints.get(run.pk),
                 "error_message": run.error_message,
             }
             for run in instance.runs.all()
         ]
+        approval = approvals.of_job(instance.pk)
         return {
             **super().to_representation(instance),
             "queries": queries,
+            "requires_approval": approval is not None,
+            "approval": ApprovalShape(approval).data if approval is not None else None,
             "findings": [item for run in instance.runs.all() for item in run.plan.get("findings", ())],
             "errors": operations.job_errors(instance, rows=bool(self.context.get("rows"))),
         }
+
+
+class JobStats(serializers.Serializer[Any]):
+    """What jobs sum up to (J9)."""
+
+    total = serializers.IntegerField()
+    by_status = serializers.DictField(child=serializers.IntegerField())
+    records_imported = serializers.IntegerField()
+    records_failed = serializers.IntegerField()
+    average_duration = serializers.FloatField(allow_null=True, help_text="In seconds, of the jobs that ended.")
+    success_rate = serializers.FloatField(allow_null=True, help_text="In percent, of the jobs that ended.")
+    recent = JobSummary(many=True, help_text="The ten newest.")
 
 
 class JobStatus(serializers.Serializer[Any]):
@@ -159,7 +204,9 @@ class JobStatus(serializers.Serializer[Any]):
     average_confidence = serializers.FloatField(allow_null=True)
     rows_per_second = serializers.IntegerField(allow_null=True)
     started_at = serializers.DateTimeField(allow_null=True)
-    duration = serializers.FloatField(allow_null=True)
+    progress_text = serializers.CharField(help_text="As “1,500 / 2,000 records”, in the reader's language.")
+    duration = serializers.FloatField(allow_null=True, help_text="Seconds.")
+    duration_text = serializers.CharField(allow_blank=True, help_text="As “00:05:23”.")
     estimated_seconds_left = serializers.IntegerField(allow_null=True)
     estimated_completion = serializers.DateTimeField(allow_null=True)
     timestamp = serializers.DateTimeField()
@@ -170,9 +217,18 @@ class JobStatus(serializers.Serializer[Any]):
         return {
             **progress_of(instance),
             "started_at": instance.started_at,
-            "duration": _seconds(view.elapsed),
+            **_told(view),
             "estimated_seconds_left": _whole_seconds(view.remaining),
         }
+
+
+def _told(view: JobView) -> dict[str, Any]:
+    """How far the job is and how long it took, for programs and as a person reads it (J10)."""
+    return {
+        "progress_text": view.progress_text,
+        "duration": _seconds(view.elapsed),
+        "duration_text": clock(view.elapsed),
+    }
 
 
 def _seconds(duration: timedelta | None) -> float | None:

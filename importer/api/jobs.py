@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Count
+from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -20,6 +21,7 @@ from importer.api import record_shapes
 from importer.api.profiles import ImportApi
 from importer.models import ImportJob, ImportProfile, ImportRecord
 from importer.modes import Outcome
+from importer.operations.job_reports import MEDIA
 from importer.tasks import announce
 from permissions import policy
 from servicevault.api.documents import envelope, page_of
@@ -70,21 +72,13 @@ class Jobs(JobApi):
     def get(self, request: Request) -> Response:
         """The jobs you may see, newest first."""
         given = self.query(shapes.JobParameters)
-        found = policy.restrict(ImportJob.objects.all(), request.user)
-        if states := [state for state in given.get("status", "").split(",") if state]:
-            if unknown := [state for state in states if state not in JobStatus.values]:
-                raise serializers.ValidationError({"status": [say("“{unknown}” is not a state.", unknown=unknown[0])]})
-            found = found.filter(status__in=states)
-        exact = {"profile_id": "profile_id", "kind": "kind", "created_by": "created_by_id"}
-        found = found.filter(**{column: given[name] for name, column in exact.items() if name in given})
-        if "date_from" in given:
-            found = found.filter(created_at__date__gte=given["date_from"])
-        if "date_to" in given:
-            found = found.filter(created_at__date__lte=given["date_to"])
-        if text := given.get("search"):
-            found = found.filter(profile__name__icontains=text)
-        found = found.select_related("profile", "file", "created_by").prefetch_related("runs")
-        return listed(found, given, lambda job: shapes.JobSummary(job).data)
+        page = {name: given.pop(name) for name in ("page", "per_page")}
+        given.pop("status", None)  # repeated, it is there once only
+        states = [state for text in request.query_params.getlist("status") for state in text.split(",") if state]
+        if unknown := [state for state in states if state not in JobStatus.values]:
+            raise serializers.ValidationError({"status": [say("“{unknown}” is not a state.", unknown=unknown[0])]})
+        found = operations.found_jobs(request.user, operations.JobFilter(statuses=states, **given))
+        return listed(found, page, lambda job: shapes.JobSummary(job).data)
 
     @extend_schema(operation_id="start_job", request=shapes.StartBody, responses={201: STARTED}, tags=["jobs"])
     @once
@@ -139,6 +133,23 @@ class OneJob(JobApi):
     def get(self, request: Request, pk: UUID) -> Response:
         """One job with its queries and its first errors."""
         return Response(shown(self.job(pk), request.user))
+
+    @extend_schema(operation_id="delete_job", request=None, responses={200: STARTED}, tags=["jobs"])
+    def delete(self, request: Request, pk: UUID) -> Response:
+        """Cancel a job that is not finished; take one that is out of the lists (J6). Its records and history stay."""
+        job = self.job(pk)
+        job = operations.delete_job(self.job(pk, "delete" if job.is_finished else "cancel"), by=request.user)
+        words = say("The job is out of the lists.") if job.hidden_at else say("The job is being cancelled.")
+        return Response({"message": words, "job": shown(job, request.user)})
+
+
+class Stats(JobApi):
+    needs = ("import.jobs.monitor",)
+
+    @extend_schema(operation_id="get_job_stats", responses=shapes.JobStats, tags=["jobs"])
+    def get(self, request: Request) -> Response:
+        """What the jobs you may see sum up to (J9)."""
+        return Response(shapes.JobStats(operations.job_stats(request.user)).data)
 
 
 class Status(JobApi):
@@ -202,12 +213,30 @@ class Errors(JobApi):
         return answer
 
 
+class ReportParameters(serializers.Serializer[Any]):
+    format = serializers.ChoiceField(list(MEDIA), default="json")
+
+
 class Report(JobApi):
-    @extend_schema(operation_id="get_job_report", responses=OpenApiTypes.OBJECT, tags=["jobs"])
-    def get(self, request: Request, pk: UUID) -> Response:
-        """Counters of each query, speed and the first errors, as the command prints them."""
-        job = self.job(pk)
-        return Response(operations.job_report(job, rows=sees_records(request.user, job)))
+    @extend_schema(
+        operation_id="get_job_report",
+        parameters=[ReportParameters],
+        responses={
+            (200, MEDIA["json"]): OpenApiTypes.OBJECT,
+            **{(200, MEDIA[form].partition(";")[0]): OpenApiTypes.BINARY for form in ("html", "csv", "xlsx")},
+        },
+        tags=["jobs"],
+    )
+    def get(self, request: Request, pk: UUID) -> HttpResponse:
+        """Options, counters, the equation, times, warnings and the first errors, as a document to keep (J14)."""
+        job, form = self.job(pk), self.query(ReportParameters)["format"]
+        rows = sees_records(request.user, job)
+        if form == "json":
+            return Response(operations.job_report(job, rows=rows))
+        return HttpResponse(operations.report_file(job, form, rows=rows), content_type=MEDIA[form])
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        return self.get_renderers()[0], "application/json"  # `format` names the document's form, not the answer's
 
 
 class RetryBody(serializers.Serializer[Any]):

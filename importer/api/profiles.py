@@ -51,7 +51,7 @@ class ProfileParameters(PageParameters):
 def shown(profiles: list[ImportProfile], user: Any) -> list[dict[str, Any]]:
     """Profiles as JSON with their newest jobs; one query for all jobs."""
     newest: dict[UUID, list[ImportJob]] = defaultdict(list)
-    jobs = policy.restrict(ImportJob.objects.all(), user).filter(profile__in=profiles)
+    jobs = operations.visible_jobs(user).filter(profile__in=profiles)
     place = Window(RowNumber(), partition_by=F("profile_id"), order_by=[F("created_at").desc(), F("number").desc()])
     for job in jobs.select_related("profile").annotate(place=place).filter(place__lte=RECENT).order_by("place"):
         newest[job.source_profile.pk].append(job)
@@ -116,7 +116,7 @@ class OneProfile(ImportApi):
     def get(self, request: Request, pk: UUID) -> Response:
         """One profile with its queries in run order, its ten newest jobs and all mappings."""
         profile = self.profile(pk)
-        jobs = policy.restrict(ImportJob.objects.filter(profile=profile), request.user).prefetch_related("runs")[:10]
+        jobs = operations.found_jobs(request.user, operations.JobFilter(profile_id=profile.pk))[:10]
         return Response(
             {
                 "profile": shown([profile], request.user)[0],

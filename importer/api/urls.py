@@ -68,6 +68,7 @@ urlpatterns = [
     path("target-types", help.TargetTypes.as_view(), name="api_target_types"),
     path("transformations", help.Transformations.as_view(), name="api_transformations"),
     path("jobs", jobs.Jobs.as_view(), name="api_jobs"),
+    path("jobs/stats", jobs.Stats.as_view(), name="api_job_stats"),
     path("jobs/<uuid:pk>", jobs.OneJob.as_view(), name="api_job"),
     path("jobs/<uuid:pk>/status", jobs.Status.as_view(), name="api_job_status"),
     path("jobs/<uuid:pk>/errors", jobs.Errors.as_view(), name="api_job_errors"),

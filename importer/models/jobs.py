@@ -44,6 +44,7 @@ class ImportJob(Job):
     snapshot_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     takeovers = models.PositiveSmallIntegerField(default=0, db_default=0)
     awaits_start = models.BooleanField(default=False, db_default=False)  # uploaded: pending until somebody starts it
+    hidden_at = models.DateTimeField(null=True, blank=True, editable=False)  # from lists; see J6
     # Of a person, whose rights count; without one it is the installation's own. Stays when the person is deleted.
     by_person = models.BooleanField(default=False, db_default=False, editable=False)
 
@@ -141,6 +142,8 @@ class QueryRun(models.Model):
     review = models.BigIntegerField(default=0)
     warnings = models.BigIntegerField(default=0)
     late_linked = models.BigIntegerField(default=0)
+    matched = models.BigIntegerField(default=0, db_default=0)  # rows that met a target
+    confidence = models.BigIntegerField(default=0, db_default=0)  # theirs added up, in hundredths of a percent
     error_message = models.TextField(blank=True)
     started_at = models.DateTimeField(null=True)
     completed_at = models.DateTimeField(null=True)

@@ -2,14 +2,14 @@
 
 from .drafts import change_draft, discard_draft, draft_to_sql, open_draft, redo, save_draft, undo
 from .failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs, VersionConflict
+from .job_lists import JobFilter, delete_job, found_jobs, job_stats, visible_jobs
+from .job_reports import job_errors, job_report, report_file
 from .jobs import (
     Again,
     again,
     cancel,
     held_rows,
     import_once,
-    job_errors,
-    job_report,
     release_held,
     resume,
     retry,
@@ -63,6 +63,7 @@ __all__ = [
     "Conflict",
     "ConnectionTestFailed",
     "InvalidFields",
+    "JobFilter",
     "Judged",
     "Previewed",
     "ProfileBusy",
@@ -79,6 +80,7 @@ __all__ = [
     "connection_of",
     "convert_to_sql",
     "create_profile",
+    "delete_job",
     "delete_profile",
     "delete_query",
     "discard_draft",
@@ -86,10 +88,12 @@ __all__ = [
     "dumped",
     "duplicate_profile",
     "duplicate_query",
+    "found_jobs",
     "held_rows",
     "import_once",
     "job_errors",
     "job_report",
+    "job_stats",
     "offer_filters",
     "open_draft",
     "parse_sql",
@@ -101,6 +105,7 @@ __all__ = [
     "release_held",
     "rename_query",
     "reorder_queries",
+    "report_file",
     "require_target",
     "restore_version",
     "resume",
@@ -122,4 +127,5 @@ __all__ = [
     "undo",
     "update_profile",
     "validate_query",
+    "visible_jobs",
 ]

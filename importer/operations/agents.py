@@ -11,7 +11,7 @@ from typing import Any, Literal
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 
-from importer import chosen_agents
+from importer import chosen_agents, codes
 from importer.chosen_agents import named
 from importer.errors import ImporterError, QueryError, SourceError
 from importer.mapping.people import Fate, PersonMatch, fates
@@ -95,7 +95,7 @@ class Agent:
                 who=who,
             )
         if fate.action in ("failed", "review") and fate.code != "unmatched_agent":
-            return f"{who}: {fate.message or fate.code.replace('_', ' ')}"
+            return f"{who}: {fate.message or codes.words(fate.code)}"
         return ""
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from importer.models import ImportJob
-from importer.operations.jobs import job_errors
+from importer.operations.job_reports import job_errors
 from importer.operations.progress import JobView, view_of
 
 COUNTED = ("created", "updated", "unchanged", "skipped", "failed", "review")
@@ -46,6 +46,7 @@ def counters_of(view: JobView) -> dict[str, Any]:
         "records_processed": sum(counts.values()),
         "records_imported": counts["created"],
         **{f"records_{name}": counts[name] for name in COUNTED},
+        "average_confidence": view.average_confidence,
         "rows_per_second": view.rows_per_second,
     }
 
@@ -58,7 +59,6 @@ def _progress(view: JobView) -> dict[str, Any]:
         "progress": view.percent,
         "current_operation": view.job.current_operation,
         **counters_of(view),
-        "average_confidence": None,  # rows are matched exactly: there is no confidence to average yet
         "estimated_completion": now + view.remaining if view.remaining is not None else None,
         "timestamp": now,
         "sequence": view.job.sequence,

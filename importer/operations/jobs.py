@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
-from importer import failed_queries, hiding, planning
+from importer import failed_queries, planning
 from importer.errors import QueryError
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome, mode_of
@@ -300,54 +300,3 @@ def cancel(job: ImportJob) -> ImportJob:
 
 def _record(operation: str, job: ImportJob, *, by: Any = None, details: Mapping[str, Any] | None = None) -> None:
     audit.record(operation, user=by, job_id=job.pk, profile_id=job.profile_id, obj=job, details=details)
-
-
-def job_report(job: ImportJob, *, rows: bool = True) -> dict[str, Any]:
-    """The result as the command's `--json` prints it; without `rows`, no values of the source."""
-    runs = list(job.runs.all())
-    counters = job.counters()
-    seconds = (job.duration.total_seconds() if job.duration else None) or 0.0
-    return {
-        "job_id": str(job.pk),
-        "status": job.status,
-        "seconds": round(seconds, 3),
-        "rows_per_second": round(counters["read"] / seconds) if seconds else 0,
-        "queries": [
-            {
-                "key": run.key,
-                "target_type": run.target_type,
-                "read": run.read,
-                "created": run.created,
-                "updated": run.updated,
-                "unchanged": run.unchanged,
-                "skipped": run.skipped,
-                "failed": run.failed,
-                "review": run.review,
-            }
-            for run in runs
-        ],
-        "errors": job_errors(job, rows=rows),
-    }
-
-
-def job_errors(job: ImportJob, *, limit: int = 50, rows: bool = True) -> list[dict[str, Any]]:
-    """The job's own failure first, then with `rows` the first failed ones: query, row, field, value, code and sentence."""
-    found: list[dict[str, Any]] = []
-    if job.error_message:
-        found.append({"code": job.error_code, "message": job.error_message})
-    if not rows:
-        return found
-    records = hiding.shown(ImportRecord.objects.filter(run__job=job, action="failed"))
-    for record in records.select_related("run").order_by("id")[:limit]:
-        first = (record.problems or [{}])[0]
-        found.append(
-            {
-                "query": record.run.key,
-                "source_identifier": record.source_identifier,
-                "code": record.code,
-                "field": first.get("field"),
-                "value": first.get("value"),
-                "message": first.get("message", ""),
-            }
-        )
-    return found

@@ -13,6 +13,7 @@ from django.db.models import Count, Min, Q, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Length
 
+from importer import codes
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome
 from importer.operations.failures import Conflict, InvalidFields
@@ -114,7 +115,7 @@ def facets_of(job: ImportJob) -> dict[str, list[tuple[str, str, int]]]:
     reasons = found.exclude(code=None).values_list("code").annotate(rows=Count("pk")).order_by("-rows")[:MOST_FACETS]
     return {
         "query": [(key, name, rows) for key, name, rows in queries],
-        "reason": [(code, code.replace("_", " "), rows) for code, rows in reasons],
+        "reason": [(code, codes.words(code), rows) for code, rows in reasons],
     }
 
 

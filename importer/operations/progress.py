@@ -15,9 +15,10 @@ from django.utils import timezone
 
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus, sum_counters
 from importer.modes import Outcome
+from importer.operations.amounts import records_told, spoken
 from servicevault.jobs.models import ACTIVE, RESUMABLE, JobStatus
 from servicevault.jobs.states import STATES, STOPPING, State
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 STARTING_SECONDS = 1  # U26
 LATE_SECONDS = 20  # twice what a waiting job takes to be handed to a worker again (importer.tasks.wake_jobs)
@@ -37,7 +38,6 @@ REMEDIES = {  # by the code of a failed job (C16)
 }
 
 
-COMPLETED_WITH_FAILURES = State(say("Completed with failures"), "alert-triangle", "amber")
 COMPLETED_WITH_REVIEW = State(say("Completed, some rows wait"), "user-check", "violet")
 RUN_STATES = {
     RunStatus.PENDING: State(say("Waiting"), "clock", "grey"),
@@ -85,6 +85,10 @@ class RunView:
     is_balanced: bool
 
     @property
+    def progress_text(self) -> str:
+        return records_told(self.read, self.total)
+
+    @property
     def equation(self) -> str:
         return _equation(self.read, self.outcomes)
 
@@ -105,6 +109,7 @@ class JobView:
     total: int | None  # None while a query is still uncounted
     outcomes: tuple[Counter, ...]
     warnings: int
+    average_confidence: float | None  # in percent, of the rows that met a target; None when none did
     is_balanced: bool
 
     @property
@@ -146,6 +151,17 @@ class JobView:
             return None
         # 100 is said when the job says so: late references are still to be linked.
         return min(99, self.read * 100 // self.total) if self.total else 0
+
+    @property
+    def progress_text(self) -> str:
+        """How far it is, in records; an unknown total is said while the job goes on (J10)."""
+        if self.total is None and self.job.status == JobStatus.RUNNING:
+            return say_count(
+                "{count} record; the rest is not counted yet",
+                "{count:,} records; the rest is not counted yet",
+                self.read,
+            )
+        return records_told(self.read, self.total)
 
     @property
     def elapsed(self) -> timedelta | None:
@@ -226,6 +242,7 @@ def view_of(job: ImportJob) -> JobView:
         total=total,
         outcomes=_outcomes(counters, total or counters["read"]),
         warnings=counters["warnings"],
+        average_confidence=_average_confidence(runs),
         is_balanced=_is_balanced(counters),
     )
 
@@ -239,30 +256,13 @@ def listed(jobs: QuerySet[ImportJob] | Iterable[ImportJob]) -> list[JobView]:
 
 def state_of(job: ImportJob, counters: dict[str, int]) -> State:
     if job.status == JobStatus.COMPLETED and counters["failed"]:
-        return COMPLETED_WITH_FAILURES
+        word = say_count("Completed with {count} failure", "Completed with {count:,} failures", counters["failed"])
+        return State(word, "alert-triangle", "amber")
     if job.status == JobStatus.COMPLETED and counters["review"]:
         return COMPLETED_WITH_REVIEW
     if job.status == JobStatus.RUNNING and job.cancel_requested:
         return STOPPING
     return STATES[JobStatus(job.status)]
-
-
-def spoken(duration: timedelta | None) -> str:
-    """A duration as people say it: "48 s", "6 min 12 s", "2 h 5 min"."""
-    if duration is None:
-        return ""
-    seconds = max(0, round(duration.total_seconds()))
-    if seconds < 1:
-        return say("less than 1 s")
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return say("{hours} h {minutes} min", hours=intcomma(hours), minutes=minutes)
-    return (
-        say("{minutes} min {seconds} s", minutes=minutes, seconds=seconds)
-        if minutes
-        else say("{seconds} s", seconds=seconds)
-    )
 
 
 def _run_view(run: QueryRun) -> RunView:
@@ -305,6 +305,11 @@ def _ended(view: JobView) -> str:
     if view.job.status == JobStatus.CANCELLED:
         return say("Cancelled after {took}", took=took) if took else say("Cancelled")
     return say("Stopped by an error after {took}", took=took) if took else say("Stopped by an error")
+
+
+def _average_confidence(runs: list[QueryRun]) -> float | None:
+    matched = sum(run.matched for run in runs)
+    return round(sum(run.confidence for run in runs) / matched / 100, 2) if matched else None
 
 
 def _total(runs: list[QueryRun]) -> int | None:

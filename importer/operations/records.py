@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from importer import file_parts, file_staging
+from importer import codes, file_parts, file_staging
 from importer.errors import ImporterError
 from importer.mapping.fields import mapped_fields
 from importer.mapping.tracing import FieldTrace, trace
@@ -96,7 +96,7 @@ def reason_of(record: ImportRecord) -> str | None:
         return None
     first = next((item for item in record.problems or () if item.get("message")), None)
     code = record.code or ""
-    return first["message"] if first else _SENTENCES.get(code, f"{code.replace('_', ' ').capitalize()}.")
+    return first["message"] if first else _SENTENCES.get(code) or codes.words(code)
 
 
 def error_detail(record: ImportRecord) -> str | None:

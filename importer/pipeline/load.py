@@ -33,7 +33,7 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
         self.plan = plan
         self.run_id = run_id
         self.job_id = job_id
-        self.warned = self.unlinked = 0  # of the slice decided last
+        self.warned = self.unlinked = self.matched = self.confidence = 0  # of the slice decided last
         self._made = early.maker(plan)
         self.filters = plan.skips_unchanged and self._has_references()
         self._image = images.of_row(connection, plan.target.table)
@@ -93,7 +93,7 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
                 found.pop(decide.DEFER, None)
             self._write_decided(found, batch)
             counts.update(found)
-            counts["warnings"] += self.warned
+            counts.update(warnings=self.warned, matched=self.matched, confidence=self.confidence)
             if not deferred:
                 break
             again = self._deferred()
@@ -107,13 +107,18 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
         return self._actions()
 
     def _actions(self) -> Counts:
-        """How many rows have each action; also notes how many have warnings and references to link later."""
+        """How many rows have each action; also notes what else is counted, and the references to link later."""
         found = self.connection.execute(
-            "SELECT action, count(*), count(warnings), count(unresolved) FROM pg_temp.work GROUP BY 1", prepare=True
+            "SELECT action, count(*), count(unresolved), count(warnings), "
+            "count(confidence) FILTER (WHERE action <> 'created'), "
+            "coalesce(sum(confidence) FILTER (WHERE action <> 'created') * 100, 0)::bigint "
+            "FROM pg_temp.work GROUP BY 1",
+            prepare=True,
         ).fetchall()
-        self.warned = sum(warned for action, _, warned, _ in found if action != decide.DEFER)
-        self.unlinked = sum(unlinked for _, _, _, unlinked in found)
-        return Counter({action: number for action, number, _, _ in found})
+        decided = [counted for action, _, _, *counted in found if action != decide.DEFER]
+        self.warned, self.matched, self.confidence = map(sum, zip(*decided, strict=True)) if decided else (0, 0, 0)
+        self.unlinked = sum(unlinked for _, _, unlinked, *_ in found)
+        return Counter({action: number for action, number, *_ in found})
 
     def _deferred(self) -> set[int]:
         return {number for (number,) in self.connection.execute("SELECT n FROM pg_temp.work WHERE action = 'defer'")}

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import psycopg
 
-from importer.errors import JobFailed
+from importer.errors import JobFailed, SourceExhausted
 from importer.pipeline import staging
 from importer.pipeline.staging import Row
 from importer.pipeline.tables import stage
@@ -26,6 +26,9 @@ from servicevault.wording import say, say_count
 MAX_ROW_BYTES = 32 * 1024 * 1024  # a larger row fails by itself instead of filling the worker's memory
 FETCHED_ROWS = 50  # where nobody says otherwise
 Cells = tuple[bytes | None, bytes | None]  # a row's key and its JSON
+
+Cell = tuple[bytes | None, bytes | None]  # key and JSON; None: the row is too large to be carried
+Range = tuple[str | None, str | None]  # after the first key, up to and with the second
 
 
 class Reader(Protocol):
@@ -41,22 +44,89 @@ class Reader(Protocol):
 
 
 class RangeReader:
-    """Reads ranges of the key from the source."""
+    """Reads ranges of the key from the source; a range that is too much for the source's memory, in halves (J24).
+
+    A row that is too much by itself comes without its data. `on_halved` is told how many keys are read at once from
+    now on, each time it is fewer.
+    """
 
     how = "ranges"
 
-    def __init__(self, session: SourceSession, compiled: CompiledQuery, *, read_ahead: int = FETCHED_ROWS) -> None:
+    def __init__(
+        self,
+        session: SourceSession,
+        compiled: CompiledQuery,
+        *,
+        read_ahead: int = FETCHED_ROWS,
+        on_halved: Callable[[int], None] = lambda keys: None,
+    ) -> None:
         self.session = session
         self.compiled = compiled
         self.read_ahead = read_ahead
+        self.on_halved = on_halved
+        self.most_keys: int | None = None  # at once, since memory lacked for more
+        self.lacked = False  # memory for the row before this one
 
     def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
         found = self.session.fetch_all(*self.compiled.boundaries(chunk_rows))
         return [str(key) for (key, *_) in found], None
 
     def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
+        return staging.read_rows(self._cells(lo, hi))
+
+    def _cells(self, lo: str | None, hi: str | None) -> Iterator[Cell]:
+        waiting = [(lo, hi)]
+        while waiting:
+            lo, hi = waiting.pop()
+            if self.most_keys is not None:
+                middle, keys = self._middle(lo, hi)
+                if keys > self.most_keys:
+                    waiting += [(middle, hi), (lo, middle)]
+                    continue
+            held: list[Cell] = []  # of one key: a range begins anew behind a key whose rows were all read
+            try:
+                for cell in self._stream(lo, hi):
+                    if held and cell[0] != held[0][0]:
+                        yield from held
+                        lo, held, self.lacked = (held[0][0] or b"").decode(), [], False
+                    held.append(cell)
+            except SourceExhausted as error:
+                if smaller := self._smaller(lo, hi, error):
+                    waiting += smaller
+                else:
+                    yield self._too_large(lo, hi, error)
+            else:
+                yield from held
+                self.lacked = self.lacked and not held
+
+    def _stream(self, lo: str | None, hi: str | None) -> Iterator[Cell]:
         query, params = self.compiled.rows(lo, hi, max_row_bytes=MAX_ROW_BYTES)
-        return staging.read_rows(self.session.stream(query, params, size=self.fetched, raw=True))
+        return self.session.stream(query, params, size=self.fetched, raw=True)
+
+    def _smaller(self, lo: str | None, hi: str | None, error: SourceExhausted) -> list[Range]:
+        """The halves of a range that failed; none when it has one key only."""
+        assert self.compiled.key is not None
+        if lo is None and self.compiled.key.nullable:
+            raise error  # rows without a key come last in this range, where no half begins
+        middle, keys = self._middle(lo, hi)
+        if keys < 2:
+            return []
+        if not error.of_one_value:
+            self.most_keys = keys // 2
+            self.on_halved(self.most_keys)
+        return [(middle, hi), (lo, middle)]
+
+    def _too_large(self, lo: str | None, hi: str | None, error: SourceExhausted) -> Cell:
+        """The one row of a range, without its data. Where memory lacks for two in a row, the source is to blame."""
+        key, keys = self._middle(lo, hi)
+        if not keys or (self.lacked and not error.of_one_value):
+            raise error
+        self.lacked = not error.of_one_value
+        return str(key).encode(), None
+
+    def _middle(self, lo: str | None, hi: str | None) -> tuple[str | None, int]:
+        key, keys = self.session.fetch_all(*self.compiled.middle(lo, hi))[0]
+        return key, int(keys)
 
     @cached_property
     def fetched(self) -> int:
@@ -109,7 +179,10 @@ class LinesReader:
 
 def fetched_at_once(session: SourceSession, compiled: CompiledQuery, most: int = FETCHED_ROWS) -> int:
     """Rows to ask for at a time: at most these, fewer by the widest of the first twenty, for a row may have megabytes."""
-    widest = session.fetch_all(*compiled.widest(20))[0][0] or 1
+    try:
+        widest = session.fetch_all(*compiled.widest(20))[0][0] or 1
+    except SourceExhausted:
+        return 1
     return staging.at_once(int(widest), most)
 
 
@@ -120,10 +193,11 @@ def reader_for(
     connect: Callable[[], psycopg.Connection],
     run_id: int,
     read_ahead: int = FETCHED_ROWS,
+    on_halved: Callable[[int], None],
 ) -> Reader:
-    """The reader that fits the query."""
+    """The reader that fits the query; `on_halved` as in `RangeReader`."""
     if compiled.key is not None:
-        return RangeReader(session, compiled, read_ahead=read_ahead)
+        return RangeReader(session, compiled, read_ahead=read_ahead, on_halved=on_halved)
 
     def fill(connection: psycopg.Connection) -> int:
         query, params = compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)

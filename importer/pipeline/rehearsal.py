@@ -22,7 +22,7 @@ from importer.pipeline.defaults import default_run, known_default
 from importer.pipeline.load import Counts, Loader, Statement, count
 from importer.pipeline.observed import observed_columns
 from importer.pipeline.plan import LoadPlan
-from importer.pipeline.readers import MAX_ROW_BYTES, fetched_at_once
+from importer.pipeline.readers import MAX_ROW_BYTES, RangeReader, fetched_at_once
 from importer.pipeline.run import Stopped
 from importer.pipeline.staging import Row
 from importer.pipeline.tables.plan import TablePlan
@@ -173,6 +173,7 @@ def rehearse(
     batch_rows: int,
     source: SourceSession,
     on_slice: Callable[[int, Counts], None],
+    on_halved: Callable[[int, int], None],  # run id, keys that are read at once from now on
     alone: Callable[[Any, Callable[[], None]], None],
     finish: Callable[[], None],
     stop: threading.Event,
@@ -197,7 +198,7 @@ def rehearse(
                     run_id = runs[plan.key].pk
                     _begin(outside, run_id)
                     loader = RehearsalLoader(inside, plan.load, run_id=shadow(run_id), job_id=job_id, beside=loads)
-                    rows = _ordered(inside, source, plan.compiled, run_id)
+                    rows = _ordered(inside, source, plan.compiled, run_id, partial(on_halved, run_id))
                     for number, piece in enumerate(staging.slices(rows, max_rows=batch_rows)):
                         counts = loader.write(piece.rows, batch=number)
                         _carry_out(inside, outside, run_id, number)
@@ -249,7 +250,7 @@ def _forget(connection: psycopg.Connection, job_id: str) -> None:
     )
     connection.execute(
         "UPDATE importer_queryrun SET read = 0, created = 0, updated = 0, unchanged = 0, skipped = 0, failed = 0, "
-        "review = 0, warnings = 0, late_linked = 0, status = 'pending', error_message = '', completed_at = NULL "
+        "review = 0, warnings = 0, late_linked = 0, matched = 0, confidence = 0, status = 'pending', error_message = '', completed_at = NULL "
         "WHERE job_id = %s",
         (job_id,),
     )
@@ -311,12 +312,18 @@ def _columns() -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(column) for column in RECORD_VALUES)
 
 
-def _ordered(inside: psycopg.Connection, source: SourceSession, compiled: CompiledQuery, run_id: int) -> Iterator[Row]:
+def _ordered(
+    inside: psycopg.Connection,
+    source: SourceSession,
+    compiled: CompiledQuery,
+    run_id: int,
+    on_halved: Callable[[int], None],
+) -> Iterator[Row]:
     """The query's rows in key order: from the source, or staged in the transaction that will be rolled back."""
+    if compiled.key is not None:
+        return RangeReader(source, compiled, on_halved=on_halved).rows(None, None)
     query, params = compiled.rows(None, None, max_row_bytes=MAX_ROW_BYTES)
     stream = source.stream(query, params, size=fetched_at_once(source, compiled), raw=True)
-    if compiled.key is not None:
-        return staging.read_rows(stream)
     with inside.transaction():  # a source that fails meanwhile takes back no more than this
         staging.stage_whole(inside, run_id, stream)
     return staging.told_apart(staging.staged_cursor(inside, run_id))

@@ -188,8 +188,10 @@ def count(connection: psycopg.Connection, run_id: int, counts: Counts) -> None:
     connection.execute(
         "UPDATE importer_queryrun SET read = read + %(read)s, created = created + %(created)s, "
         "updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s, skipped = skipped + %(skipped)s, "
-        "failed = failed + %(failed)s, review = review + %(review)s, warnings = warnings + %(warnings)s WHERE id = %(run)s",
-        {name: counts[name] for name in ("read", *Outcome.values, "warnings")} | {"run": run_id},
+        "failed = failed + %(failed)s, review = review + %(review)s, warnings = warnings + %(warnings)s, "
+        "matched = matched + %(matched)s, confidence = confidence + %(confidence)s WHERE id = %(run)s",
+        {name: counts[name] for name in ("read", *Outcome.values, "warnings", "matched", "confidence")}
+        | {"run": run_id},
         prepare=True,
     )
 

@@ -295,6 +295,25 @@ class CompiledQuery:
         )
         return composed, {"chunk": max(1, int(chunk_rows))}
 
+    def middle(self, lo: str | None, hi: str | None) -> Statement:
+        """(the key in the middle as text, the number of keys) of a range, without the rows themselves being made."""
+        assert self.key is not None
+        conditions: list[Composable] = [sql.SQL("b0.{} IS NOT NULL").format(identifier(self.key.relation_column))]
+        params = {name: bound for name, bound in (("lo", lo), ("hi", hi)) if bound is not None}
+        for name, sign in (("lo", ">"), ("hi", "<=")):
+            if name in params:
+                conditions.append(binary(self._boundary_key, sign, self.key.bound(name)))
+        composed = sql.SQL(
+            "{views}SELECT (pg_catalog.percentile_disc(0.5) WITHIN GROUP (ORDER BY {key}))::pg_catalog.text, "
+            "pg_catalog.count(*) FROM {relation} AS b0 WHERE {conditions}"
+        ).format(
+            views=self.parts.views,
+            key=self._boundary_key,
+            relation=self.key.relation,
+            conditions=sql.SQL(" AND ").join(conditions),
+        )
+        return composed, params
+
     @property
     def _boundary_key(self) -> Composable:
         assert self.key is not None

@@ -14,13 +14,15 @@ from enum import StrEnum
 
 import psycopg
 
-from importer.errors import ImporterError, QueryError, SourceError, SourceLost, SourceTimeout
+from importer.errors import ImporterError, QueryError, SourceError, SourceExhausted, SourceLost, SourceTimeout
 from servicevault.wording import say
 
 logger = logging.getLogger("servicevault.imports")
 
 LOGGED_CHARACTERS = 2000
 SHOWN_CHARACTERS = 300
+# Insufficient resources, disk full, out of memory, limit of temporary files.
+EXHAUSTED = ("53000", "53100", "53200", "53400")
 
 
 class Cause(StrEnum):
@@ -139,6 +141,18 @@ def classify_statement(error: Exception, *, alive: bool) -> ImporterError:
             say("A table of the source is locked by somebody else."),
             hint=say("Try again when its maintenance is over."),
         )
+    if sqlstate in EXHAUSTED:
+        return SourceExhausted(
+            say("The source has too little memory or space for this statement."),
+            hint=say("Narrow the query with a filter, or ask those who run the source for more."),
+            of_one_value=False,
+        )
+    if sqlstate == "54000" or _is_refused_allocation(error, sqlstate):
+        return SourceExhausted(
+            say("A value is larger than the source can put together."),
+            hint=say("Leave the large column out, or take the beginning of it only."),
+            of_one_value=True,
+        )
     if sqlstate == "42501":
         return _query_error(error, sqlstate, say("Grant the import user SELECT on it, and USAGE on its schema."))
     if sqlstate[:2] in ("42", "22", "21", "0A", "2F", "38", "39", "44", "P0") or sqlstate in (
@@ -156,6 +170,12 @@ def classify_statement(error: Exception, *, alive: bool) -> ImporterError:
     return SourceError(
         say("The source failed in this statement."), hint=say("The log has the details."), code="source_failed"
     )
+
+
+def _is_refused_allocation(error: Exception, sqlstate: str) -> bool:
+    """Whether the server was asked for a piece of memory above its own limit of 1 GB, which it calls an internal error."""
+    primary = getattr(getattr(error, "diag", None), "message_primary", None) or ""
+    return sqlstate == "XX000" and primary.startswith("invalid memory alloc request size")  # never translated
 
 
 @contextlib.contextmanager

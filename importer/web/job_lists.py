@@ -6,12 +6,12 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
+from importer import operations
 from importer.access import sees_records
-from importer.models import ImportJob, ImportProfile, JobKind
+from importer.models import ImportProfile, JobKind
 from importer.operations.progress import listed
 from importer.web.profiles import PAGE
 from importer.web.tabs import tabs, waiting_runs
@@ -32,7 +32,7 @@ def job_list(request: PageRequest) -> HttpResponse:
     """Jobs the person may see, newest first, fifteen a page; the filters are in the address."""
     policy.require(request.user, PAGE)
     chosen = _chosen(request)
-    page = page_of(request, _filtered(policy.restrict(ImportJob.objects.all(), request.user), chosen), size=JOBS)
+    page = page_of(request, operations.found_jobs(request.user, _filter(chosen)), size=JOBS)
     jobs = listed(page.object_list)
     profiles = policy.restrict(ImportProfile.objects.filter(deleted_at=None), request.user)
     context = {
@@ -84,18 +84,12 @@ def _checked(text: str, read: Any) -> str:
     return text
 
 
-def _filtered(jobs: Any, chosen: dict[str, str]) -> Any:
-    fields = {"status": "status", "kind": "kind", "profile": "profile_id", "from": "created_at__date__gte"}
-    fields["to"] = "created_at__date__lte"
-    jobs = jobs.filter(**{fields[name]: value for name, value in chosen.items() if value and name in fields})
-    if text := chosen["q"]:
-        number = Q(number=int(text)) if text.isdecimal() and len(text) < 16 else Q()
-        jobs = jobs.filter(
-            Q(profile__name__icontains=text)
-            | Q(file__original_filename__icontains=text)
-            | Q(created_by__name__icontains=text)
-            | Q(error_message__icontains=text)
-            if not number
-            else Q(profile__name__icontains=text) | Q(file__original_filename__icontains=text) | number
-        )
-    return jobs.order_by("-created_at", "-number")
+def _filter(chosen: dict[str, str]) -> operations.JobFilter:
+    return operations.JobFilter(
+        statuses=[chosen["status"]] if chosen["status"] else (),
+        kind=chosen["kind"],
+        profile_id=chosen["profile"],
+        date_from=chosen["from"],
+        date_to=chosen["to"],
+        search=chosen["q"],
+    )

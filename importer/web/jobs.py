@@ -8,15 +8,16 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
-from importer import hiding, operations
+from importer import codes, hiding, operations
 from importer.access import sees_records
 from importer.errors import ImporterError
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
+from importer.operations.job_reports import MEDIA
 from importer.operations.progress import OUTCOMES, JobView, view_of
 from importer.tasks import announce
 from importer.web.profiles import PAGE
@@ -131,6 +132,40 @@ def resume(request: PageRequest, pk: Any) -> HttpResponse:
 
 @members_only
 @require_POST
+def delete(request: PageRequest, pk: Any) -> HttpResponse:
+    """Cancel the job, or take it out of the lists when it is finished (J6)."""
+    policy.require(request.user, PAGE)
+    job = policy.fetch(_jobs(), request.user, "view", pk)
+    job = policy.fetch(_jobs(), request.user, "delete" if job.is_finished else "cancel", pk)
+    try:
+        job = operations.delete_job(job, by=request.user)
+    except ImporterError as error:
+        messages.error(request, str(error))
+        return redirect("job", job.pk)
+    if job.hidden_at is None:
+        messages.success(request, say("Job {job} is being cancelled.", job=job.number))
+        return redirect("job", job.pk)
+    messages.success(request, say("Job {job} is out of the lists. What it imported stays.", job=job.number))
+    return redirect("import_jobs")
+
+
+@members_only
+@require_safe
+def report(request: PageRequest, pk: Any, form: str) -> HttpResponse:
+    """What became of the job, as a document to keep (J14)."""
+    policy.require(request.user, PAGE)
+    job = policy.fetch(_jobs(), request.user, "view", pk)
+    if form not in MEDIA:
+        raise Http404
+    content = operations.report_file(job, form, rows=sees_records(request.user, job))
+    answer = HttpResponse(content, content_type=MEDIA[form])
+    if form != "html":
+        answer["Content-Disposition"] = f'attachment; filename="report-of-job-{job.number}.{form}"'
+    return answer
+
+
+@members_only
+@require_POST
 def release_held(request: PageRequest, pk: Any) -> HttpResponse:
     """Import the rows that waited for a value map."""
     policy.require(request.user, PAGE)
@@ -188,7 +223,7 @@ def _record_view(record: ImportRecord) -> RecordView:
 def _doubt(record: ImportRecord) -> dict[str, Any]:
     """What the matching says about a row that waits; rows that were skipped only have their code."""
     matching = record.matching or {}
-    words = _DOUBTS.get(record.code or "", (record.code or "").replace("_", " "))
+    words = _DOUBTS.get(record.code or "", codes.words(record.code or ""))
     return {"field": matching.get("field"), "message": words}
 
 
@@ -198,8 +233,10 @@ def _context(user: Any, view: JobView) -> dict[str, Any]:
         "view": view,
         "job": job,
         "sees_records": sees_records(user, job),
+        "report_forms": tuple(MEDIA),
         "may_cancel": view.is_active and not job.cancel_requested and policy.can(user, "cancel", job),
         "held": operations.held_rows(job) if view.review and not view.is_active else 0,
         "may_release": policy.has(user, "import.records.manage") and policy.can(user, "resume", job),
+        "may_delete": job.is_finished and job.hidden_at is None and policy.can(user, "delete", job),
         "may_resume": view.is_resumable and policy.can(user, "resume", job),
     }

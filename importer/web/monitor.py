@@ -53,7 +53,7 @@ def monitor(request: PageRequest) -> HttpResponse:
 
 def _context(request: PageRequest) -> dict[str, Any]:
     kept = _kept(request)
-    own = ImportJob.objects.filter(created_by=request.user)
+    own = ImportJob.objects.filter(created_by=request.user, hidden_at=None)
     active = Q(status__in=ACTIVE, awaits_start=False)
     views = listed(own.filter(active | Q(pk__in=kept["watched"])).order_by("-created_at", "-number")[:MOST])
     watched = [str(view.job.pk) for view in views]

@@ -43,7 +43,7 @@ def profile_page(request: PageRequest, pk: Any) -> HttpResponse:
     profile = profile_of(request, pk)
     context = way_of(request, profile, "")
     state = context["state"]
-    jobs = policy.restrict(profile.jobs.all(), request.user)[:JOBS]
+    jobs = operations.visible_jobs(request.user).filter(profile=profile)[:JOBS]
     context |= {
         "jobs": listed(jobs),
         "next_url": address_of(profile, state.next.key),

@@ -9,7 +9,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.views.decorators.http import require_http_methods
 
-from importer import operations
+from importer import codes, operations
 from importer.file_targets import is_table
 from importer.models import ImportProfile
 from importer.modes import Mode, Strategy
@@ -144,7 +144,7 @@ def _rows(look: QueryPreview) -> list[Row]:
     for item in look.sampled.sample.rows:
         outcome = OUTCOMES[item.outcome]
         problem = next(iter(item.problems), {})
-        why = str(problem.get("message") or (item.code or "").replace("_", " "))
+        why = str(problem.get("message") or codes.words(item.code or ""))
         cells = tuple(_cell(item.target.get(name), item.source.get(name)) for name in names)
         rows.append(Row(item.identifier, outcome.word, outcome.icon, outcome.colour, why, cells))
     return rows

@@ -83,7 +83,7 @@ def start(request: PageRequest, pk: Any) -> HttpResponse:
 
 
 def _profiles(user: Any, text: str) -> Any:
-    newest = ImportJob.objects.filter(profile=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
+    newest = ImportJob.objects.filter(profile=OuterRef("pk"), hidden_at=None).order_by("-created_at").values("pk")[:1]
     visible = policy.restrict(ImportProfile.objects.filter(deleted_at=None), user)
     if text:
         visible = visible.filter(

@@ -10,12 +10,14 @@ from typing import Any
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
+from importer import codes
 from importer.access import sees_records
 from importer.hiding import shown
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
 from importer.operations import records as details
 from importer.operations.progress import OUTCOMES
+from importer.pipeline.transforms import KINDS
 from importer.web.profiles import PAGE
 from permissions import policy
 from servicevault.web.pages import PageRequest, members_only, render_page
@@ -66,8 +68,8 @@ def record_page(request: PageRequest, pk: Any, record: Any) -> HttpResponse:
 
 
 def _steps(field: Any) -> Sequence[tuple[str, str, str]]:
-    """(what is done, what came out, the code of a problem) of each step."""
-    return [(_words(step.name, step.params), _shown(step.output), step.problem) for step in field.steps]
+    """(what is done, what came out, what is wrong with it) of each step."""
+    return [(_words(step.name, step.params), _shown(step.output), codes.words(step.problem)) for step in field.steps]
 
 
 def _words(name: str, params: Mapping[str, Any]) -> str:
@@ -75,8 +77,10 @@ def _words(name: str, params: Mapping[str, Any]) -> str:
         return say("as {type}", type=params["type"])
     if name == "value_map":
         return say("value map")
-    given = ", ".join(f"{key} {_shown(value)}" for key, value in params.items() if value not in (None, ""))
-    return f"{name.replace('_', ' ')} ({given})" if given else name.replace("_", " ")
+    kind = KINDS[name]
+    given = [(each.label, params[each.name]) for each in kind.parameters if params.get(each.name) not in (None, "")]
+    told = ", ".join(f"{label}: {_shown(value)}" for label, value in given)
+    return f"{kind.label} ({told})" if told else kind.label
 
 
 def _changes(record: ImportRecord) -> Sequence[Change]:

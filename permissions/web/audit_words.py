@@ -41,6 +41,7 @@ WORDS = {
     "import_completed": say("Import completed"),
     "import_failed": say("Import failed"),
     "import_cancelled": say("Import cancelled"),
+    "import_job_deleted": say("Import taken out of the lists"),
     "import_resumed": say("Import resumed"),
     "records_approved": say("Records approved"),
     "records_retried": say("Records retried"),

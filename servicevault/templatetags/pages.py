@@ -11,7 +11,7 @@ from django.conf import settings
 from django.templatetags.static import static
 from django.utils.html import format_html
 
-from importer.operations.progress import spoken
+from importer.operations import amounts
 from permissions import approvals, policy, tables
 from servicevault.models.tickets import Status
 from servicevault.notifications import telling
@@ -91,7 +91,12 @@ def may(user: Any, permission: str) -> bool:
 
 @register.filter
 def duration(value: timedelta | None) -> str:
-    return spoken(value)
+    return amounts.spoken(value)
+
+
+@register.filter
+def clock(value: timedelta | None) -> str:
+    return amounts.clock(value)
 
 
 @register.filter

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from importer.models import ImportJob
+from importer import operations
 from importer.operations.progress import listed
 from permissions import policy
 from servicevault.models import Account, Ticket, TicketComment, TimeEntry, User
@@ -21,7 +21,6 @@ from servicevault.wording import say
 @require_safe
 def home(request: PageRequest) -> HttpResponse:
     """Counts of what the person may see, and the last jobs for those with that widget."""
-    jobs = policy.restrict(ImportJob.objects.all(), request.user)
     sees_records = request.user.is_superuser or request.user.is_agent
     context: dict[str, Any] = {
         "sees_records": sees_records,
@@ -32,7 +31,7 @@ def home(request: PageRequest) -> HttpResponse:
     # The person reading this is one of the people, so they do not count.
     context["is_empty"] = not any(tile["count"] for tile in context["tiles"] if tile["label"] != "People")
     if context["shows_jobs"]:
-        context["jobs"] = listed(jobs[:5])
+        context["jobs"] = listed(operations.visible_jobs(request.user)[:5])
     return render(request, "servicevault/home.html", context)
 
 

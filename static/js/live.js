@@ -107,10 +107,12 @@
     htmx.trigger(part, "live");
   };
   const draw = (data) => {
-    if (data.progress === null) return;
-    for (const bar of document.querySelectorAll(`[data-live-bar="${data.job_id}"]`)) bar.value = data.progress;
+    for (const bar of document.querySelectorAll(`[data-live-bar="${data.job_id}"]`)) {
+      if (data.progress === null) bar.removeAttribute("value"); // nobody knows how far: the bar says so
+      else bar.value = data.progress;
+    }
     for (const place of document.querySelectorAll(`[data-live-percent="${data.job_id}"]`)) {
-      place.textContent = `${Math.floor(data.progress)} %`;
+      place.textContent = data.progress === null ? "" : `${Math.floor(data.progress)} %`;
     }
   };
 

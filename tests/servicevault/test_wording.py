@@ -83,8 +83,12 @@ def test_it_leaves_braces_alone_that_name_no_value() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["{column", "{kolumn} fehlt", "{column:d}", "{column.name}"])
-def test_a_mistake_of_a_translator_hides_nothing(wrong: str) -> None:
-    assert str(Message("No sku.", (wrong,), {"column": "sku"})) == "No sku."
+def test_a_mistake_of_a_translator_hides_nothing_and_is_told_once(wrong: str, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        assert str(Message("No sku.", (wrong,), {"column": "sku"})) == "No sku."
+    (said,) = caplog.messages
+    assert wrong in said
+    assert PSEUDO in said
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ def test_every_page_is_accessible(known: Any, alice: Any, chromium: Any, live_se
         # A part of a page is looked at where it is shown; a download is none.
         if not answer.streaming and b"<html" in answer.content[:500]:
             found |= look(tab, url, name)
+    tab.goto(reverse("job_report", args=[known["job"], "html"]))  # to print: it has no scripts, so no dark theme
+    found |= {"job_report": items} if (items := violations(tab)) else {}
     context.close()
     assert found == {}, json.dumps(found, indent=1)
 

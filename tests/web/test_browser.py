@@ -47,12 +47,12 @@ def test_it_shows_a_job_live_and_stops_asking_when_it_is_over(
     log_in(tab, "alice")
     tab.goto(reverse("job", args=[pending_job.pk]))
     advance(run, 50)
-    tab.get_by_text("50 of 200 rows", exact=False).first.wait_for()
+    tab.get_by_text("50 / 200 records", exact=False).first.wait_for()
     assert tab.locator("#job-progress").get_attribute("value") == "25"
     tab.get_by_role("status").get_by_text("running, 20 percent").wait_for(state="attached")
     tab.locator("#cancel-question summary").click()
     advance(run, 200)
-    tab.get_by_text("200 of 200 rows", exact=False).first.wait_for()
+    tab.get_by_text("200 / 200 records", exact=False).first.wait_for()
     assert tab.get_by_role("button", name="Cancel this job").is_visible()  # the question stays open meanwhile
     ImportJob.objects.filter(pk=pending_job.pk).update(status=JobStatus.COMPLETED, completed_at=timezone.now())
     tab.get_by_text("200 created.").first.wait_for()

@@ -48,37 +48,47 @@ def count() -> int:
         return int(cursor.fetchone()[0])
 
 
+def arrive(tab: Any, role: str, name: str) -> None:
+    """Wait for the page with this on it, and for its scripts: a change before they listen is heard by nobody."""
+    tab.get_by_role(role, name=name).first.wait_for()
+    tab.wait_for_load_state("load")
+
+
 @pytest.mark.req("F-156", "F-157", "F-160", "U50", "U51", "U52", "U6", "F-153")
 def test_it_leads_a_file_by_mouse_to_its_result_and_corrects_what_failed(
     people: Any, users_csv: str, worker: Callable[[], ImportJob], tab: Any
 ) -> None:  # fmt: skip
     log_in(tab, "alice")
     tab.get_by_role("link", name="Data import New").click()
+    arrive(tab, "combobox", "Into")
     tab.get_by_label("Search").fill("peop")
     tab.get_by_label("Into", exact=True).select_option("people")
-    tab.get_by_role("heading", name="Upload a file").wait_for()
+    arrive(tab, "heading", "Upload a file")
     tab.get_by_label("Choose a file").set_input_files(users_csv)
     tab.get_by_role("status").get_by_text("users.csv", exact=False).first.wait_for()
     tab.get_by_role("button", name="Upload").click()
-    tab.get_by_role("heading", name="The first 14 rows of 14").wait_for()
+    arrive(tab, "heading", "The first 14 rows of 14")
     tab.get_by_label("Words that mean empty").fill("very")
     tab.keyboard.press("Tab")
     tab.get_by_text("NULL").wait_for()  # the rows follow what was changed
     tab.get_by_role("button", name="Map the columns").click()
+    arrive(tab, "combobox", "Column for E-Mail")
     tab.get_by_text("of the first 14 rows", exact=False).first.wait_for()
     tab.get_by_label("Column for E-Mail").select_option("")
     tab.get_by_text("Must be mapped: email").first.wait_for()
     tab.get_by_label("Column for E-Mail").select_option("email")
+    tab.get_by_text("Must be mapped: email").first.wait_for(state="hidden")
     tab.get_by_text("1 of the first 14 rows has errors", exact=False).first.wait_for()
     tab.get_by_label("Search").fill("dep")
     assert tab.get_by_label("Column for age").is_hidden()
     tab.keyboard.press("Control+Enter")
-    tab.get_by_role("heading", name="Errors by row").wait_for()
+    arrive(tab, "heading", "Errors by row")
     tab.get_by_role("button", name="Import 13 valid rows").click()
     tab.get_by_text("Waiting for a worker").wait_for()
     assert worker().status == "completed"
     tab.get_by_text("13 created", exact=False).first.wait_for()
     tab.get_by_role("link", name="Correct 1 row").click()
+    arrive(tab, "button", "Check again")
     tab.get_by_label("E-Mail, line 14").fill("bad@example.com")
     tab.get_by_label("age, line 14").fill("44")
     tab.get_by_role("button", name="Check again").click()

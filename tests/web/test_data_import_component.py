@@ -138,7 +138,7 @@ def test_columns_rows_preview_and_flags_are_kept_with_the_file(send: Any, browse
     assert "John" not in text_of(shown)
     assert events(shown) == {}
     file = FileImport.objects.get()
-    assert file.bounds == Bounds(("name", "email"), max_rows=1, show_preview=False, requires_approval=True)
+    assert file.bounds == Bounds(columns=("name", "email"), max_rows=1, show_preview=False, requires_approval=True)
     assert [each["target_column"] for each in file.field_mappings] == ["name", "email"]
     assert "More rows" not in text_of(act(browser, "check"))
     refused = act(browser, "start", accept_errors="1")

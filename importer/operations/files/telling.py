@@ -35,7 +35,7 @@ STAGES = {  # F-051
 
 def jobs(user: Any, *, status: str = "", table_name: str = "") -> QuerySet[ImportJob]:
     """The files' jobs the person may see, newest first (F-034)."""
-    found = policy.restrict(ImportJob.objects.filter(profile=None, file__isnull=False), user)
+    found = policy.restrict(ImportJob.objects.filter(profile=None, file__isnull=False, hidden_at=None), user)
     if status:
         found = found.filter(status=status)
     if table_name:

@@ -16,6 +16,13 @@ Params = Mapping[str, Any]
 Build = Callable[[sql.Composable, Params, Bind], sql.Composable]
 ParameterType = Literal["text", "integer", "value", "list", "pattern", "zone", "date_format", "cases", "choice"]
 REQUIRED: Any = object()
+LABELS = {
+    "cases": say("Cases"), "decimal": say("Decimal sign"), "digits": say("Digits"), "else": say("Else"),
+    "fill": say("Fill with"), "format": say("Format"), "key": say("Key"), "length": say("Length"),
+    "namespace": say("Namespace"), "new": say("New"), "old": say("Old"), "part": say("Part"),
+    "pattern": say("Pattern"), "separator": say("Separator"), "table": say("Table"),
+    "thousands": say("Thousands sign"), "timezone": say("Time zone"), "value": say("Value"), "values": say("Values"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,10 @@ class Parameter:
     help: str = ""
     aliases: tuple[str, ...] = ()
     choices: Callable[[], Sequence[str]] | None = None
+
+    @property
+    def label(self) -> str:
+        return LABELS[self.name]
 
     @property
     def required(self) -> bool:

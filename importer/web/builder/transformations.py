@@ -82,7 +82,7 @@ def _parameter(given: Described, params: Mapping[str, Any]) -> Parameter:
     helps = {"list": say("One value a line."), "cases": say("One case a line: value => result, or >= 5 => result.")}
     return Parameter(
         given.name,
-        given.name.replace("_", " ").capitalize(),
+        given.label,
         "choice" if given.choices else control,
         _shown(given.type, _given(given, params)),
         " ".join(text for text in (given.help, helps.get(given.type, "")) if text),

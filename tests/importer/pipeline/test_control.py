@@ -19,6 +19,7 @@ from psycopg import sql
 from importer import runner
 from importer.models import Chunk, ExternalRef, ImportJob, ImportRecord
 from importer.operations import resume
+from importer.pipeline import readers
 from importer.pipeline.staging import Row, Slice, read_rows, slices
 from servicevault.models import Account
 from tests.importer.desk import PROJECT, Desk, process_environment
@@ -79,6 +80,24 @@ def test_every_kind_of_key_is_read_once_and_completely(desk: Desk, key_type: str
     assert desk.outcomes(job) == {"read": len(KEYS[key_type]), "created": len(KEYS[key_type])}
     again = desk.run(options={"batch_size": batch_size})
     assert desk.outcomes(again) == {"read": len(KEYS[key_type]), "unchanged": len(KEYS[key_type])}
+
+
+@pytest.mark.req("J24", "X25")
+@pytest.mark.parametrize("key_type", ["smallint", "numeric", "uuid", "text"])
+def test_every_kind_of_key_is_read_completely_in_halves(
+    desk: Desk, key_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = readers.reader_for
+
+    def lacking_memory(*args: Any, **options: Any) -> readers.Reader:
+        reader = make(*args, **options)
+        assert isinstance(reader, readers.RangeReader)
+        reader.most_keys = 2
+        return reader
+
+    monkeypatch.setattr(runner, "reader_for", lacking_memory)
+    a_table(desk, key_type, KEYS[key_type])
+    assert_all_once(desk, desk.run(options={"batch_size": 7}))
 
 
 @pytest.mark.req("X13", "X25")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from importer.operations.frames import progress_of
 from servicevault.models import Account, Ticket
 from tests.importer.desk import Desk
 
@@ -159,3 +160,14 @@ def test_a_custom_field_may_have_any_name(company: Desk, key: str) -> None:
     company.run()
     assert Account.objects.get().custom_fields == {key: "BONN"}
     assert again(company, city="Ulm").custom_fields == {key: "ULM"}
+
+
+@pytest.mark.req("L4")
+@pytest.mark.parametrize("dry_run", [False, True], ids=["import", "rehearsal"])
+def test_a_job_tells_how_sure_it_was_of_the_rows_that_met_a_target(company: Desk, dry_run: bool) -> None:
+    company.query("accounts", "c", {"external_id": "id", "name": "name", "city": "city"})
+    assert progress_of(company.run())["average_confidence"] is None  # a row that is new met nothing
+    company.execute("UPDATE c SET city = 'Köln'")
+    job = company.run(dry_run=dry_run)
+    assert company.outcomes(job) == {"read": 1, "updated": 1}
+    assert progress_of(job)["average_confidence"] == 100.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -16,19 +17,27 @@ from typing import Any
 
 import psycopg
 
+PROJECT = Path(__file__).resolve().parents[3]
+PLACES = (PROJECT / ".data" / "source-servers", Path("/usr/lib/postgresql"))
 OWNER, PASSWORD = "owner", "owner-pw"
 
 
-def installed() -> dict[str, Path]:
-    """Version → directory of its programs: Debian's, and those that SOURCE_POSTGRES_BIN lists with colons."""
+def installed() -> dict[int, Path]:
+    """Major version → directory of its programs: what SOURCE_POSTGRES_BIN lists with colons, then what
+    `make servers` fetched, then Debian's."""
     listed = [Path(text) for text in os.environ.get("SOURCE_POSTGRES_BIN", "").split(":") if text]
-    found = {}
-    for folder in (*listed, *sorted(Path("/usr/lib/postgresql").glob("*/bin"))):
+    found: dict[int, Path] = {}
+    for folder in (*listed, *(folder for place in PLACES for folder in sorted(place.glob("*/bin")))):
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
-            found.setdefault(said.stdout.split()[2] if said.returncode == 0 else "", folder)
-    found.pop("", None)
-    return found
+            if number := re.search(r"\d+", said.stdout):
+                found.setdefault(int(number[0]), folder)
+    return dict(sorted(found.items()))
+
+
+def required() -> list[int]:
+    """Versions that SOURCE_VERSIONS names: where one of them is not here, a test fails instead of being skipped."""
+    return [int(text) for text in os.environ.get("SOURCE_VERSIONS", "").split()]
 
 
 @contextmanager
@@ -37,6 +46,7 @@ def running(programs: Path) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="source_server_", dir="/tmp"))
     account = _account()
     try:
+        programs = _reachable(programs, folder, account)
         (folder / "pw").write_text(PASSWORD)
         for path in (folder, folder / "pw"):
             if account:
@@ -49,7 +59,7 @@ def running(programs: Path) -> Iterator[str]:
         )  # fmt: skip
         settings = {
             "port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off",
-            "shared_buffers": "16MB", "max_connections": 20, "jit": "off",
+            "shared_buffers": "16MB", "max_connections": 20,
         }  # fmt: skip
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
         with (folder / "log").open("wb") as log:
@@ -77,6 +87,17 @@ def _answering(url: str, process: subprocess.Popen[bytes]) -> str:
             time.sleep(0.05)
         else:
             return url
+
+
+def _reachable(programs: Path, folder: Path, account: dict[str, Any]) -> Path:
+    """The programs where the account can run them: a project below /root is closed to it, a copy is not."""
+    try:
+        subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, cwd="/", **account)
+    except PermissionError:
+        folder.chmod(0o711)
+        shutil.copytree(programs.parent, folder / "programs", symlinks=True)
+        return folder / "programs" / programs.name
+    return programs
 
 
 def _account() -> dict[str, Any]:
