@@ -1,0 +1,77 @@
+"""A rollback takes back what nobody changed since, and says of everything else why it stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from importer.models import ExternalRef
+from importer.operations import rollbacks
+from servicevault.models import Account, Ticket, TicketComment, TimeEntry, User
+from tests.importer.reversal.conftest import Office, buckets, row_of
+
+pytestmark = pytest.mark.usefixtures("committed_db")
+
+
+@pytest.mark.req("R7", "R16", "R20", "R21")
+def test_an_untouched_import_goes_and_comes_back_exactly(office: Office) -> None:
+    before = office.picture()
+    job = office.run(options={"batch_size": 10})
+    imported = office.picture()
+    rollback = office.roll_back(job, batch_size=7)
+    records = 58 + job.counters()["late_linked"]  # comments whose parent came later have a record more
+    assert records > 58
+    assert buckets(rollback) == {"reversed": records}
+    assert office.picture() == before
+    undo = office.undo(rollback)
+    assert buckets(undo) == {"reversed": records}
+    assert office.picture() == imported
+    assert office.desk.outcomes(office.run())["unchanged"] == 58
+
+
+@pytest.mark.req("R15", "R16", "R17", "N-030")
+def test_what_people_did_since_stays(office: Office) -> None:
+    job = office.run()
+    edited, answered, own = (Ticket.objects.get(pk=office.target_of("tickets", number)) for number in (1, 2, 3))
+    Ticket.objects.filter(pk=edited.pk).update(title="Mine now")
+    answer = TicketComment.objects.create(ticket=answered, content="By a person")
+    approved = TimeEntry.objects.get(pk=office.target_of("time_entries", 3))
+    TimeEntry.objects.filter(pk=approved.pk).update(status="approved")
+    TicketComment.objects.get(pk=office.target_of("ticket_comments", 5)).delete()
+    # The preview says the same as the work, and writes nothing.
+    seen = office.picture()
+    preview = office.roll_back(job, dry_run=True)
+    assert office.picture() == seen
+    told = {(row.record_id, row.bucket, row.code, str(row.kept), row.written) for row in preview.runs.first().reversals.model.objects.filter(run__job=preview)}
+    rollback = office.roll_back(job)
+    assert told == {(row.record_id, row.bucket, row.code, str(row.kept), row.written) for row in preview.runs.first().reversals.model.objects.filter(run__job=rollback)}
+
+    assert Ticket.objects.get(pk=edited.pk).title == "Mine now"
+    kept = row_of(rollback, edited.pk)
+    assert (kept.bucket, kept.code, kept.kept) == ("kept_edited", "edited", ["title"])
+    # An answer of a person keeps its ticket, and the ticket its people and their accounts.
+    held = row_of(rollback, answered.pk)
+    assert (held.bucket, held.code) == ("blocked", "dependants")
+    assert held.details["dependants"] == [{"table": "ticket_comments", "count": 1, "rows": [str(answer.pk)]}]
+    customer = row_of(rollback, answered.customer_id)
+    assert customer.details["dependants"][0]["table"] == "tickets"
+    assert row_of(rollback, answered.account_id).bucket == "blocked"
+    assert row_of(rollback, approved.pk).code == "settled"
+    assert row_of(rollback, office_key(rollback, "5", "ticket_comments")).code == "gone"
+    assert not Ticket.objects.filter(pk=own.pk).exists() or own.pk == approved.ticket_id
+    # Nothing that stays points to something that went.
+    assert User.objects.filter(pk__in=[edited.customer_id, answered.customer_id]).count() == 2
+    assert not ExternalRef.objects.exclude(target_id__in=[
+        *Account.objects.values_list("pk", flat=True), *User.objects.values_list("pk", flat=True),
+        *Ticket.objects.values_list("pk", flat=True), *TicketComment.objects.values_list("pk", flat=True),
+        *TimeEntry.objects.values_list("pk", flat=True), row_of(rollback, office_key(rollback, "5", "ticket_comments")).key,
+    ]).exists()  # fmt: skip
+    # Once more changes nothing.
+    seen = office.picture()
+    again = office.roll_back(job)
+    assert office.picture() == seen
+    assert rollbacks.buckets_of(again)["blocked"] == rollbacks.buckets_of(rollback)["blocked"]
+
+
+def office_key(rollback, identifier, key):
+    return rollback.runs.model.objects.none() or __import__("importer.models", fromlist=["Reversal"]).Reversal.objects.get(
+        run__job=rollback, record__source_identifier=identifier, record__run__key=key, record__code=None).key
