@@ -86,7 +86,8 @@ def runs_of(job: ImportJob) -> list[QueryRun]:
         if not job.options.get("listed"):
             job.refresh_from_db(fields=["options"])
         if not job.options.get("listed"):
-            _forget_previews(job)
+            if job.is_preview:
+                _forget_previews(job)
             _list_undo(job) if job.kind == JobKind.UNDO else _list_rollback(job)
             job.options = {**job.options, "listed": True}
             job.save(update_fields=["options"])

@@ -74,7 +74,17 @@ def buckets(job: ImportJob) -> dict[str, int]:
 
 
 def row_of(job: ImportJob, target: Any) -> Reversal:
+    """What became of a target that one record wrote."""
     return Reversal.objects.get(run__job=job, key=str(target))
+
+
+def verdicts(job: ImportJob) -> set[tuple[Any, ...]]:
+    """All that is said of every record, but when."""
+    found = Reversal.objects.filter(run__job=job)
+    return {
+        (row.record_id, row.bucket, row.code, str(row.kept), str(row.restored), row.written, str(row.details))
+        for row in found
+    }
 
 
 @pytest.fixture
