@@ -246,7 +246,7 @@ def _table_name(kind: str) -> str:
 
 def _forget_previews(job: ImportJob) -> None:
     """A new look at a job takes the place of earlier ones."""
-    earlier = ImportJob.objects.filter(origin=job.origin_id, options__dry_run=True).exclude(pk=job.pk)
+    earlier = ImportJob.objects.filter(origin=job.origin_id, options__contains={"dry_run": True}).exclude(pk=job.pk)
     Reversal.objects.filter(run__job__in=earlier, purpose=Purpose.PREVIEW).delete()
 
 

@@ -103,8 +103,8 @@ def start_undo(
         raise Conflict(
             say("Job {job} is {status}.", job=rollback.number, status=rollback.status), hint=say("Wait for its end.")
         )
-    newer = _rollbacks(rollback.imported).filter(number__gt=rollback.number, reversing=None).exclude(pk=rollback.pk)
-    if (last := newer.order_by("-number").first()) is not None and is_undoable(last):
+    newer = _rollbacks(rollback.imported).filter(number__gt=rollback.number).order_by("-number")
+    if (last := next(filter(is_undoable, newer), None)) is not None:
         raise Conflict(
             say("Job {number} rolled the same import back later.", number=last.number), hint=say("Undo that one first.")
         )
@@ -149,7 +149,7 @@ def last_rollback(job: ImportJob) -> ImportJob | None:
 
 def last_preview(job: ImportJob) -> ImportJob | None:
     """The newest look at what a rollback would do."""
-    found = ImportJob.objects.filter(origin=job, kind=JobKind.ROLLBACK, options__dry_run=True)
+    found = ImportJob.objects.filter(origin=job, kind=JobKind.ROLLBACK, options__contains={"dry_run": True})
     return found.order_by("-number").first()
 
 
@@ -158,7 +158,7 @@ def last_preview(job: ImportJob) -> ImportJob | None:
 
 def _rollbacks(job: ImportJob) -> QuerySet[ImportJob]:
     found = ImportJob.objects.filter(origin=job, kind=JobKind.ROLLBACK)
-    return found.exclude(options__dry_run=True)
+    return found.exclude(options__contains={"dry_run": True})
 
 
 def _check_understood(understood: bool) -> None:
