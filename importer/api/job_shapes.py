@@ -75,6 +75,12 @@ class JobSummary(serializers.Serializer[Any]):
     records_skipped = serializers.IntegerField()
     records_failed = serializers.IntegerField()
     records_review = serializers.IntegerField()
+    buckets = serializers.DictField(
+        child=serializers.IntegerField(),
+        required=False,
+        help_text="Of a rollback and its undo alone: reversed (told as updated too), kept_edited (skipped), blocked "
+        "(review) and error (failed).",
+    )
     rows_per_second = serializers.IntegerField(allow_null=True)
     has_failures = serializers.BooleanField()
     error_code = serializers.CharField(allow_blank=True)
@@ -156,6 +162,12 @@ class JobStatus(serializers.Serializer[Any]):
     records_skipped = serializers.IntegerField()
     records_failed = serializers.IntegerField()
     records_review = serializers.IntegerField()
+    buckets = serializers.DictField(
+        child=serializers.IntegerField(),
+        required=False,
+        help_text="Of a rollback and its undo alone: reversed (told as updated too), kept_edited (skipped), blocked "
+        "(review) and error (failed).",
+    )
     average_confidence = serializers.FloatField(allow_null=True)
     rows_per_second = serializers.IntegerField(allow_null=True)
     started_at = serializers.DateTimeField(allow_null=True)

@@ -8,12 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from importer import reversing
-from importer.models import ImportJob, JobKind, Purpose, Reversal, sum_counters
+from importer.models import ImportJob, ImportRecord, JobKind, Purpose, Reversal, sum_counters
 from importer.modes import Bucket
+from importer.operations.decisions import Done, Told
 from importer.operations.failures import Conflict, InvalidFields, TooManyJobs
+from importer.operations.jobs import MOST_ROWS, cancel
 from importer.reversing import ACTIONS, RIGHT
 from permissions import audit, policy
 from servicevault.jobs.limits import MOST_UNFINISHED, take_turns, unfinished_of
@@ -88,6 +90,39 @@ def start_rollback(
     return _start(job, JobKind.ROLLBACK, options, by=by, dry_run=dry_run, batch_size=batch_size, trigger=trigger)
 
 
+@transaction.atomic
+def cancel_and_roll_back(job: ImportJob, *, by: Any = None, trigger: str = "manual") -> ImportJob:
+    """Stop a job, and the rollback of what it wrote so far, which waits for its end (J5). Raises what both raise."""
+    cancel(job)
+    return start_rollback(job, by=by, understood=True, trigger=trigger, waits=True)
+
+
+def roll_back_records(records: QuerySet[ImportRecord], *, by: Any, fields: Sequence[str] | None = None) -> Done:
+    """One job that rolls back what these records wrote, or these fields of it (R6, R22).
+
+    Records that wrote nothing are not applicable. Raises Conflict for records of several imports and above 10,000, and
+    what `start_rollback` raises.
+    """
+    chosen = list(records.select_related("run__job").defer("source_data", "before_image", "after_image")[: MOST_ROWS + 1])
+    if len(chosen) > MOST_ROWS:
+        raise Conflict(
+            say("These are more than {most_rows:,} records.", most_rows=MOST_ROWS), hint=say("Roll the import back.")
+        )
+    wrote = [record for record in chosen if record.action in ACTIONS and record.run.job.kind in KINDS]
+    imports = {record.run.job for record in wrote}
+    if len(imports) > 1:
+        raise Conflict(say("The records belong to several imports."), hint=say("Choose records of one import."))
+    done = Done(len(chosen))
+    if imports:
+        scope = Scope(records=[record.pk for record in wrote], fields=fields)
+        done.job = start_rollback(imports.pop(), by=by, understood=True, scope=scope, trigger="api")
+    queued = {record.pk for record in wrote}
+    for record in chosen:
+        told = ("queued", say("A job rolls it back.")) if record.pk in queued else ("not_applicable", say("It wrote nothing."))
+        done.results.append(Told(record.pk, told[0], record.action, record.target_id, told[1]))
+    return done
+
+
 def start_undo(
     rollback: ImportJob, *, by: Any = None, dry_run: bool = False, understood: bool = True, trigger: str = "manual"
 ) -> ImportJob:
@@ -140,6 +175,18 @@ def reason_of(row: Reversal) -> str:
     """Why the record is not simply reversed, in a sentence; empty when it is."""
     message = (row.details or {}).get("message")
     return message or (REASONS.get(row.code, row.code) if row.code else "")
+
+
+def of_record(record: ImportRecord) -> Reversal | None:
+    """What the newest rollback of the record's import made of it, unless that was undone; one query."""
+    found = Reversal.objects.filter(record=record.pk, purpose=Purpose.ROLLBACK, undone_at=None).exclude(bucket="")
+    return found.order_by("-judged_at").first()
+
+
+def rolled_back(records: QuerySet[ImportRecord]) -> QuerySet[ImportRecord]:
+    """Those of the records whose target a rollback changed and nobody brought back (R3)."""
+    written = Reversal.objects.filter(purpose=Purpose.ROLLBACK, written=True, undone_at=None)
+    return records.filter(Exists(written.filter(record=OuterRef("pk"))))
 
 
 def last_rollback(job: ImportJob) -> ImportJob | None:

@@ -17,6 +17,7 @@ from importer.access import sees_records
 from importer.errors import ImporterError
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
+from importer.operations.rollbacks import KINDS
 from importer.operations.progress import OUTCOMES, JobView, view_of
 from importer.tasks import announce
 from importer.web.profiles import PAGE
@@ -154,7 +155,7 @@ def release_held(request: PageRequest, pk: Any) -> HttpResponse:
 
 
 def _jobs() -> Any:
-    return ImportJob.objects.select_related("profile", "file", "created_by").prefetch_related("runs")
+    return ImportJob.objects.select_related("profile", "file", "created_by", "origin__file").prefetch_related("runs")
 
 
 def _records(job: ImportJob) -> Any:
@@ -202,4 +203,5 @@ def _context(user: Any, view: JobView) -> dict[str, Any]:
         "held": operations.held_rows(job) if view.review and not view.is_active else 0,
         "may_release": policy.has(user, "import.records.manage") and policy.can(user, "resume", job),
         "may_resume": view.is_resumable and policy.can(user, "resume", job),
+        "may_roll_back": not view.is_active and (job.is_reversing or job.kind in KINDS) and policy.can(user, "rollback", job),
     }
