@@ -122,11 +122,11 @@ def _list_rollback(job: ImportJob) -> None:
     for kind in sorted(set(job.imported.runs.values_list("target_type", flat=True))):
         by_table.setdefault(_table_name(kind), []).append(kind)
     found: list[Table] = []
-    for name in by_table:
+    for name, types in by_table.items():
         try:
             found.append(tables.find(name))
         except tables.UnknownTable:
-            _list_lost(job, name, by_table[name], "table_gone")
+            _list_lost(job, name, types, "table_gone")
     for table in reversed(tables.parents_first(found)):
         types = by_table[table.name]
         key = _key_of(job.imported, table, types)
@@ -183,9 +183,7 @@ def _list_undo(job: ImportJob) -> None:
     assert job.undoes is not None
     for before in job.undoes.runs.order_by("-position"):
         run = _run(job, before.plan["table"], before.plan["types"], before.plan["key"])
-        if not listing.list_reversed(
-            _psycopg(), run_id=run.pk, runs=[before.pk], purpose=purpose_of(job).value
-        ):
+        if not listing.list_reversed(_psycopg(), run_id=run.pk, runs=[before.pk], purpose=purpose_of(job).value):
             run.delete()
 
 
@@ -253,5 +251,4 @@ def _forget_previews(job: ImportJob) -> None:
 def _psycopg() -> psycopg.Connection:
     """Django's connection as psycopg knows it: what is listed is made in the same transaction as the runs."""
     django_connection.ensure_connection()
-    return django_connection.connection  # type: ignore[no-any-return]
-
+    return django_connection.connection

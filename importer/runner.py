@@ -20,7 +20,17 @@ from django.db import connection as django_connection
 from django.db import transaction
 from django.utils import timezone
 
-from importer import failed_queries, file_parts, file_staging, gateway, planning, reversing, table_queries, turns, writer
+from importer import (
+    failed_queries,
+    file_parts,
+    file_staging,
+    gateway,
+    planning,
+    reversing,
+    table_queries,
+    turns,
+    writer,
+)
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus
 from importer.pipeline import chunks, late_links, rehearsal, slices
@@ -354,7 +364,9 @@ class _Session:
             )
         with transaction.atomic():
             if lifecycle.complete(ImportJob, self.job.pk):
-                _record(self.job, _COMPLETED.get(JobKind(self.job.kind), "import_completed"), kind=self.job.kind, **counters)
+                _record(
+                    self.job, _COMPLETED.get(JobKind(self.job.kind), "import_completed"), kind=self.job.kind, **counters
+                )
 
     # -- parts ---------------------------------------------------------------------------------------------------
 

@@ -89,9 +89,7 @@ def remover(rights: Sequence[Rights]) -> str | None:
     return writer([replace(each, removed=each.written) for each in rights], [], purpose=database_roles.ROLLBACK)
 
 
-def writer(
-    rights: Sequence[Rights], books: Sequence[Rights], *, purpose: str = database_roles.IMPORT
-) -> str | None:
+def writer(rights: Sequence[Rights], books: Sequence[Rights], *, purpose: str = database_roles.IMPORT) -> str | None:
     """The role, now allowed to do this and to keep the books; None to write as ourselves.
 
     That is where the role is missing, a table is not ours to grant, hides rows by policies, or calls functions of

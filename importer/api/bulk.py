@@ -83,7 +83,7 @@ class RecordsRetryBody(Selection):
 class RecordRollbackOptions(serializers.Serializer[Any]):
     preserve_relationships = serializers.ChoiceField([True], default=True)
     create_audit_log = serializers.ChoiceField([True], default=True)
-    fields = serializers.ListField(  # type: ignore[assignment]
+    fields = serializers.ListField(
         child=serializers.CharField(max_length=255), required=False, min_length=1, max_length=200,
         help_text="Of updated targets: only these fields.",
     )  # fmt: skip
@@ -124,9 +124,7 @@ BULK = envelope(
     not_applicable=serializers.IntegerField(),
     not_found=serializers.IntegerField(),
     results=Result(many=True),
-    buckets=serializers.DictField(
-        child=serializers.IntegerField(), required=False, help_text="Of a rollback: so far."
-    ),
+    buckets=serializers.DictField(child=serializers.IntegerField(), required=False, help_text="Of a rollback: so far."),
 )
 
 

@@ -134,7 +134,9 @@ class RollbackApi(JobApi):
 
     def begun(self, job: ImportJob, words: str) -> Response:
         job.refresh_from_db()
-        return Response({"message": words, "rollback_id": str(job.pk), "job": shown(job, self.request.user)}, status=202)
+        return Response(
+            {"message": words, "rollback_id": str(job.pk), "job": shown(job, self.request.user)}, status=202
+        )
 
 
 class Rollback(RollbackApi):
@@ -161,7 +163,9 @@ class Rollback(RollbackApi):
                 trigger="api",
             )
             announce(rollback)
-        return self.begun(rollback, say("The preview is queued.") if rollback.is_preview else say("The rollback is queued."))
+        return self.begun(
+            rollback, say("The preview is queued.") if rollback.is_preview else say("The rollback is queued.")
+        )
 
 
 class Undo(RollbackApi):

@@ -9,83 +9,161 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('importer', '0014_template_uuids'),
+        ("importer", "0014_template_uuids"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Reversal',
+            name="Reversal",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', importer.models.fields.KeyField()),
-                ('purpose', models.CharField(choices=[('preview', 'Preview'), ('rollback', 'Rollback'), ('undo', 'Undo')], max_length=8)),
-                ('is_new', models.BooleanField()),
-                ('fields', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), null=True, size=None)),
-                ('bucket', models.CharField(blank=True, choices=[('reversed', 'Reversed'), ('kept_edited', 'Kept, edited'), ('blocked', 'Blocked'), ('error', 'Error')], default='', max_length=11)),
-                ('code', models.CharField(blank=True, default='', max_length=48)),
-                ('restored', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), null=True, size=None)),
-                ('kept', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), null=True, size=None)),
-                ('written', models.BooleanField(default=False)),
-                ('details', models.JSONField(null=True)),
-                ('refs', models.JSONField(null=True)),
-                ('judged_at', models.DateTimeField(null=True)),
-                ('undone_at', models.DateTimeField(null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", importer.models.fields.KeyField()),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[("preview", "Preview"), ("rollback", "Rollback"), ("undo", "Undo")], max_length=8
+                    ),
+                ),
+                ("is_new", models.BooleanField()),
+                (
+                    "fields",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), null=True, size=None),
+                ),
+                (
+                    "bucket",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("reversed", "Reversed"),
+                            ("kept_edited", "Kept, edited"),
+                            ("blocked", "Blocked"),
+                            ("error", "Error"),
+                        ],
+                        default="",
+                        max_length=11,
+                    ),
+                ),
+                ("code", models.CharField(blank=True, default="", max_length=48)),
+                (
+                    "restored",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), null=True, size=None),
+                ),
+                (
+                    "kept",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), null=True, size=None),
+                ),
+                ("written", models.BooleanField(default=False)),
+                ("details", models.JSONField(null=True)),
+                ("refs", models.JSONField(null=True)),
+                ("judged_at", models.DateTimeField(null=True)),
+                ("undone_at", models.DateTimeField(null=True)),
             ],
         ),
         migrations.RemoveConstraint(
-            model_name='importjob',
-            name='one_job_a_profile',
+            model_name="importjob",
+            name="one_job_a_profile",
         ),
         migrations.AddField(
-            model_name='importjob',
-            name='origin',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reversing', to='importer.importjob'),
+            model_name="importjob",
+            name="origin",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="reversing",
+                to="importer.importjob",
+            ),
         ),
         migrations.AddField(
-            model_name='importjob',
-            name='undoes',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='undos', to='importer.importjob'),
+            model_name="importjob",
+            name="undoes",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="undos",
+                to="importer.importjob",
+            ),
         ),
         migrations.AlterField(
-            model_name='importjob',
-            name='kind',
-            field=models.CharField(choices=[('import', 'Import'), ('rehearsal', 'Rehearsal'), ('file', 'File'), ('rollback', 'Rollback'), ('undo', 'Undo of a rollback')], default='import', max_length=12),
+            model_name="importjob",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("import", "Import"),
+                    ("rehearsal", "Rehearsal"),
+                    ("file", "File"),
+                    ("rollback", "Rollback"),
+                    ("undo", "Undo of a rollback"),
+                ],
+                default="import",
+                max_length=12,
+            ),
         ),
         migrations.AddIndex(
-            model_name='importrecord',
-            index=models.Index(condition=models.Q(('action', 'updated'), ('target_id__isnull', False)), fields=['target_id'], name='importrecord_updated'),
+            model_name="importrecord",
+            index=models.Index(
+                condition=models.Q(("action", "updated"), ("target_id__isnull", False)),
+                fields=["target_id"],
+                name="importrecord_updated",
+            ),
         ),
         migrations.AddIndex(
-            model_name='importrecord',
-            index=django.contrib.postgres.indexes.HashIndex(condition=models.Q(('action', 'updated'), ('target_id', None)), fields=['target_key'], name='importrecord_updated_key'),
+            model_name="importrecord",
+            index=django.contrib.postgres.indexes.HashIndex(
+                condition=models.Q(("action", "updated"), ("target_id", None)),
+                fields=["target_key"],
+                name="importrecord_updated_key",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='importjob',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['pending', 'awaiting_approval', 'running']), models.Q(('kind__in', ['rollback', 'undo']), _negated=True)), fields=('profile',), name='one_job_a_profile'),
+            model_name="importjob",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    ("status__in", ["pending", "awaiting_approval", "running"]),
+                    models.Q(("kind__in", ["rollback", "undo"]), _negated=True),
+                ),
+                fields=("profile",),
+                name="one_job_a_profile",
+            ),
         ),
         migrations.AddField(
-            model_name='reversal',
-            name='record',
-            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='reversals', to='importer.importrecord'),
+            model_name="reversal",
+            name="record",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="reversals",
+                to="importer.importrecord",
+            ),
         ),
         migrations.AddField(
-            model_name='reversal',
-            name='run',
-            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='reversals', to='importer.queryrun'),
+            model_name="reversal",
+            name="run",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="reversals",
+                to="importer.queryrun",
+            ),
         ),
         migrations.AddIndex(
-            model_name='reversal',
-            index=models.Index(fields=['run', 'key'], name='reversal_target'),
+            model_name="reversal",
+            index=models.Index(fields=["run", "key"], name="reversal_target"),
         ),
         migrations.AddIndex(
-            model_name='reversal',
-            index=models.Index(fields=['record'], name='reversal_record'),
+            model_name="reversal",
+            index=models.Index(fields=["record"], name="reversal_record"),
         ),
         migrations.AddConstraint(
-            model_name='reversal',
-            constraint=models.CheckConstraint(condition=models.Q(('bucket__in', ['', 'reversed', 'kept_edited', 'blocked', 'error'])), name='reversal_bucket'),
+            model_name="reversal",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("bucket__in", ["", "reversed", "kept_edited", "blocked", "error"])),
+                name="reversal_bucket",
+            ),
         ),
     ]

@@ -92,7 +92,9 @@ class ImportRecord(models.Model):
             ),
             # What a later job changed is asked of updates alone: rows that are created pay nothing for it (R18).
             models.Index(
-                fields=["target_id"], condition=Q(action="updated", target_id__isnull=False), name="importrecord_updated"
+                fields=["target_id"],
+                condition=Q(action="updated", target_id__isnull=False),
+                name="importrecord_updated",
             ),
             HashIndex(
                 fields=["target_key"], condition=Q(action="updated", target_id=None), name="importrecord_updated_key"

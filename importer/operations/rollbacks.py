@@ -103,7 +103,9 @@ def roll_back_records(records: QuerySet[ImportRecord], *, by: Any, fields: Seque
     Records that wrote nothing are not applicable. Raises Conflict for records of several imports and above 10,000, and
     what `start_rollback` raises.
     """
-    chosen = list(records.select_related("run__job").defer("source_data", "before_image", "after_image")[: MOST_ROWS + 1])
+    chosen = list(
+        records.select_related("run__job").defer("source_data", "before_image", "after_image")[: MOST_ROWS + 1]
+    )
     if len(chosen) > MOST_ROWS:
         raise Conflict(
             say("These are more than {most_rows:,} records.", most_rows=MOST_ROWS), hint=say("Roll the import back.")
@@ -118,7 +120,11 @@ def roll_back_records(records: QuerySet[ImportRecord], *, by: Any, fields: Seque
         done.job = start_rollback(imports.pop(), by=by, understood=True, scope=scope, trigger="api")
     queued = {record.pk for record in wrote}
     for record in chosen:
-        told = ("queued", say("A job rolls it back.")) if record.pk in queued else ("not_applicable", say("It wrote nothing."))
+        told = (
+            ("queued", say("A job rolls it back."))
+            if record.pk in queued
+            else ("not_applicable", say("It wrote nothing."))
+        )
         done.results.append(Told(record.pk, told[0], record.action, record.target_id, told[1]))
     return done
 
@@ -258,5 +264,3 @@ def _start(
     details = {"kind": kind, "dry_run": dry_run, "import": origin.number, "number": job.number}
     audit.record("rollback_started", user=by, job_id=job.pk, profile_id=job.profile_id, obj=job, details=details)
     return job
-
-

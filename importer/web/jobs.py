@@ -17,8 +17,8 @@ from importer.access import sees_records
 from importer.errors import ImporterError
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
-from importer.operations.rollbacks import KINDS
 from importer.operations.progress import OUTCOMES, JobView, view_of
+from importer.operations.rollbacks import KINDS
 from importer.tasks import announce
 from importer.web.profiles import PAGE
 from permissions import policy
@@ -203,5 +203,7 @@ def _context(user: Any, view: JobView) -> dict[str, Any]:
         "held": operations.held_rows(job) if view.review and not view.is_active else 0,
         "may_release": policy.has(user, "import.records.manage") and policy.can(user, "resume", job),
         "may_resume": view.is_resumable and policy.can(user, "resume", job),
-        "may_roll_back": not view.is_active and (job.is_reversing or job.kind in KINDS) and policy.can(user, "rollback", job),
+        "may_roll_back": not view.is_active
+        and (job.is_reversing or job.kind in KINDS)
+        and policy.can(user, "rollback", job),
     }

@@ -89,9 +89,7 @@ def _asked(request: PageRequest, job: ImportJob) -> HttpResponse:
         problems["understood"] = say("Tick the box when you understood what is changed.")
     if problems:
         return _shown(request, job, problems=problems, status=422)
-    return _begun(
-        request, job, lambda: rollbacks.start_rollback(job, by=request.user, understood=True, scope=scope)
-    )
+    return _begun(request, job, lambda: rollbacks.start_rollback(job, by=request.user, understood=True, scope=scope))
 
 
 def _begun(request: PageRequest, job: ImportJob, start: Callable[[], ImportJob]) -> HttpResponse:

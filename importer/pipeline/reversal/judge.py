@@ -156,20 +156,20 @@ def dependants(plan: ReversalPlan, child: Child, bind: Bind) -> sql.Composed:
     """
     row = named(child.key, "c", has_uuid=child.has_uuid)
     same_table = child.table_name == plan.table.name
-    leaves = sql.SQL("false")
+    leaves: sql.Composable = sql.SQL("false")
     if runs := plan.runs.get(child.table_name):
         leaves = sql.SQL(
             "EXISTS (SELECT FROM importer_reversal p WHERE p.run_id = ANY({}) AND p.key = {} AND p.written "
             "AND (p.is_new OR p.restored && {}))"
         ).format(bind(list(runs), "bigint[]"), row, bind(list(child.columns), "text[]"))
-    goes_too = sql.SQL("false")
+    goes_too: sql.Composable = sql.SQL("false")
     if same_table:
         goes_too = sql.SQL("{row} = w.key").format(row=row)
     if same_table and plan.is_ring:
         goes_too = sql.SQL(
-            "EXISTS (SELECT FROM pg_temp.work o WHERE o.key = {row} AND (o.key = w.key OR {removable} "
+            "EXISTS (SELECT FROM pg_temp.work o WHERE o.key = {row} AND (o.key = w.key OR {removable} AND o.dependants IS NULL "
             "OR (NOT o.is_new AND o.todo && {columns})))"
-        ).format(row=row, removable=REMOVABLE_OTHER, columns=bind(list(child.columns), "text[]"))
+        ).format(row=row, removable=OTHER_REMOVABLE, columns=bind(list(child.columns), "text[]"))
     return sql.SQL(
         "UPDATE pg_temp.work w SET dependants = coalesce(w.dependants, '[]') || jsonb_build_object("
         "'table', {label}, 'count', d.count, 'rows', to_jsonb(d.rows)) FROM ("
@@ -187,17 +187,15 @@ def dependants(plan: ReversalPlan, child: Child, bind: Bind) -> sql.Composed:
             sql.SQL("{} = {}").format(name("c", column), name("t", referred))
             for column, referred in zip(child.columns, child.referred, strict=True)
         ),
-        removable=REMOVABLE,
+        # In a ring every look finds who is kept since the last one.
+        removable=sql.SQL("{} AND w.dependants IS NULL").format(REMOVABLE) if plan.is_ring else REMOVABLE,
         leaves=leaves,
         goes_too=goes_too,
     )
 
 
-_REMOVABLE = (
-    "({row}.is_new AND {row}.present AND NOT {row}.is_expired AND NOT {row}.settled AND {row}.changed = '{{}}' "
-    "AND {row}.jobs IS NULL AND {row}.dependants IS NULL)"
-)
-REMOVABLE, REMOVABLE_OTHER = (sql.SQL(_REMOVABLE).format(row=sql.Identifier(row)) for row in ("w", "o"))
+_REMOVABLE = "({row}.is_new AND {row}.present AND NOT {row}.is_expired AND NOT {row}.settled AND {row}.changed = '{{}}' AND {row}.jobs IS NULL)"
+REMOVABLE, OTHER_REMOVABLE = (sql.SQL(_REMOVABLE).format(row=sql.Identifier(row)) for row in ("w", "o"))
 
 _VERDICT = """
     UPDATE pg_temp.work w SET bucket = split_part(v.verdict, ' ', 1), code = split_part(v.verdict, ' ', 2),

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from importer.pipeline.binding import name
-from importer.pipeline.reversal.plan import Child, Purpose, ReversalPlan, named
+from importer.pipeline.reversal.plan import Child, ReversalPlan, named
 from importer.pipeline.staging import Row
 
 MOST_LEVELS = 100  # of rows that refer to rows of their own table; what lies deeper is one chunk
@@ -81,7 +81,7 @@ def list_records(
     run_id: int,
     origin_id: Any,
     types: Sequence[str],
-    purpose: Purpose,
+    purpose: str,
     actions: Collection[str],
     records: Sequence[Any] | None = None,
     fields: Sequence[str] | None = None,
@@ -101,11 +101,9 @@ def list_records(
     ).rowcount
 
 
-def list_reversed(connection: psycopg.Connection, *, run_id: int, runs: Sequence[int], purpose: Purpose) -> int:
+def list_reversed(connection: psycopg.Connection, *, run_id: int, runs: Sequence[int], purpose: str) -> int:
     """Write down what these runs of a rollback changed and nobody undid; how many records."""
-    return connection.execute(
-        _OF_ROLLBACK, {"run": run_id, "runs": list(runs), "purpose": purpose}
-    ).rowcount
+    return connection.execute(_OF_ROLLBACK, {"run": run_id, "runs": list(runs), "purpose": purpose}).rowcount
 
 
 def children_of(connection: psycopg.Connection, schema: str, relation: str) -> tuple[Child, ...]:
@@ -146,9 +144,7 @@ def part_levels(connection: psycopg.Connection, plan: ReversalPlan, run_id: int,
     return bool(own)
 
 
-def _waiting(
-    connection: psycopg.Connection, plan: ReversalPlan, own: Sequence[Child], run_id: int
-) -> list[str]:
+def _waiting(connection: psycopg.Connection, plan: ReversalPlan, own: Sequence[Child], run_id: int) -> list[str]:
     """Keys of rows that other rows of the run refer to."""
     found: set[str] = set()
     for child in own:

@@ -77,10 +77,9 @@ class ReversalLoader(SliceLoader[Span]):
         if self.plan.brings_back:
             self.connection.execute(judge.TAKEN)
         else:
-            kept = True
-            while kept:  # in a ring, what is kept keeps others
-                kept = any([statement.run(self.connection).rowcount for statement in self._dependants])
-                kept = kept and self.plan.is_ring
+            # In a ring, what is kept keeps others.
+            while sum(each.run(self.connection).rowcount for each in self._dependants) and self.plan.is_ring:
+                pass
         self._verdict.run(self.connection)
 
     def _reverse(self) -> None:
@@ -115,7 +114,10 @@ class ReversalLoader(SliceLoader[Span]):
     def _try(self) -> None:
         """What a constraint would refuse, the preview says too: the values are written and taken back at once."""
         with self.connection.transaction(force_rollback=True), as_role(self.connection, self.writer):
-            if self.connection.execute("SELECT FROM pg_temp.work WHERE fate = 'restore' LIMIT 1").fetchone() is not None:
+            if (
+                self.connection.execute("SELECT FROM pg_temp.work WHERE fate = 'restore' LIMIT 1").fetchone()
+                is not None
+            ):
                 self._restore()
 
     def _halves(self, rows: Span) -> tuple[Span, Span] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 from psycopg import sql
 
@@ -13,7 +12,6 @@ from importer.pipeline.binding import fragment, name
 from servicevault import catalog
 from servicevault.tables import Column, Table
 
-Purpose = Literal["preview", "rollback", "undo"]
 _NOT_COMPARED_AS_SUCH = {"xml", "point", "polygon", "box", "path", "line", "circle"}
 
 
@@ -45,7 +43,7 @@ class ReversalPlan:
     table: Table
     types: tuple[str, ...]  # target types that write into the table, "table:<name>" among them
     key: tuple[str, ...]  # columns that find a target again
-    purpose: Purpose
+    purpose: str  # preview, rollback or undo
     origin_id: str  # the import
     undoes_id: str = ""  # of an undo: the rollback
     brings_back: bool = False  # an undo, or the preview of one

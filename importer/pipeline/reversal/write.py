@@ -39,7 +39,9 @@ def insert(plan: ReversalPlan) -> sql.Composed:
     constant = [
         (column, fresh)
         for column in plan.table.columns
-        if column.sensitive and not column.generated and (fresh := plan.fresh(column)) is not None
+        if column.sensitive
+        and not column.generated
+        and (fresh := plan.fresh(column)) is not None
         # What the table itself gives need not be written, and may not be by the role.
         and "CASE w.kind" in fresh.as_string(None)
     ]

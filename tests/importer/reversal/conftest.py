@@ -12,7 +12,7 @@ from importer import runner
 from importer.models import ImportJob, Reversal
 from importer.operations import rollbacks
 from tests.importer.desk import Desk
-from tests.importer.files.conftest import shop as shop  # noqa: PLC0414 - a fixture
+from tests.importer.files.conftest import shop as shop
 
 TABLES = ("accounts", "users", "tickets", "ticket_comments", "time_entries", "external_refs")
 SOURCE = """

@@ -68,4 +68,3 @@ def test_what_people_did_since_stays(office: Office) -> None:
     again = office.roll_back(job)
     assert office.picture() == seen
     assert rollbacks.buckets_of(again)["blocked"] == rollbacks.buckets_of(rollback)["blocked"]
-

@@ -10,6 +10,7 @@ import pytest
 
 from importer import writer
 from importer.models import ImportRecord
+from importer.operations import rollbacks
 from servicevault import database_roles, tables
 from tests.importer.files.conftest import imported
 from tests.importer.reversal.conftest import buckets, verdicts, worked
@@ -34,14 +35,10 @@ def plant(shop: psycopg.Connection) -> Iterator[psycopg.Connection]:
 
 
 def roll_back(job: Any, **arguments: Any) -> Any:
-    from importer.operations import rollbacks
-
     return worked(rollbacks.start_rollback(job, understood=True, **arguments))
 
 
 def undo(rollback: Any) -> Any:
-    from importer.operations import rollbacks
-
     return worked(rollbacks.start_undo(rollback))
 
 
@@ -54,7 +51,9 @@ def test_rows_of_a_table_with_a_key_of_several_columns(plant: psycopg.Connection
     plant.execute("""INSERT INTO plant.parts VALUES (9, 'z', 'old', 7.50, 'k', '{"a":  1}', 'me', '2024-01-01', 0.1)""")
     before = rows(plant, "plant.parts")
     text = 'line,no%,name,price,facts,seen,size\n9,z,new,8.00,"{""b"": 2}",2024-05-06T07:08:09Z,0.3\n'
-    text += "".join(f'{n % 2},n{n},Part {n},{n}.10,"{{""a"":  {n}}}",2024-05-06T07:08:0{n}+02:00,0.{n}\n' for n in range(1, 7))
+    text += "".join(
+        f'{n % 2},n{n},Part {n},{n}.10,"{{""a"":  {n}}}",2024-05-06T07:08:0{n}+02:00,0.{n}\n' for n in range(1, 7)
+    )
     job = imported(text, table="plant.parts", options={"on_duplicate": "update", "duplicate_key": ["line", "no%"]})
     assert job.status == "completed", job.error_message
     whole = rows(plant, "plant.parts")
@@ -83,7 +82,9 @@ def test_rows_that_refer_to_each_other_go_together(plant: psycopg.Connection) ->
     names = ["Root", *(f"S{n}" for n in range(1, 9))]
     job = imported("name\n" + "".join(f"{name}\n" for name in names[1:]), table="plant.staff")
     whole = dict(plant.execute("SELECT name, id FROM plant.staff").fetchall())
-    with_boss = "name,boss\n" + "".join(f"{name},{whole[f'S{n + 1}'] if n < 8 else whole['S6']}\n" for n, name in enumerate(names) if n)
+    with_boss = "name,boss\n" + "".join(
+        f"{name},{whole[f'S{n + 1}'] if n < 8 else whole['S6']}\n" for n, name in enumerate(names) if n
+    )
     again = imported(with_boss, table="plant.staff", options={"on_duplicate": "update", "duplicate_key": ["name"]})
     assert again.status == "completed", again.error_message
     # A chain of eight with a ring at its end, of which the first job created the rows: the second is undone first.

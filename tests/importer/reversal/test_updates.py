@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from importer import runner
 from importer.models import ExternalRef, ImportRecord, JobKind
 from importer.operations import rollbacks
 from importer.operations.failures import Conflict, InvalidFields
@@ -146,8 +147,6 @@ def test_what_cannot_be_rolled_back_is_refused(office: Office) -> None:
         rollbacks.start_undo(job)
     # An import of the profile may be asked for meanwhile; it waits.
     again = office.desk.start()
-    from importer import runner
-
     assert runner.work(again.pk, patient=False) == "pending"
     again.refresh_from_db()
     assert f"Waiting for job {pending.number}" in again.current_operation
