@@ -46,6 +46,9 @@ class Reversal(models.Model):
     # {dependants: [{table, count, rows}], jobs: [number], message}: what keeps it.
     details = models.JSONField(null=True)
     refs = models.JSONField(null=True)  # the target's external references as they were
+    touched = models.JSONField(
+        null=True
+    )  # of a removed target: when it was changed last, where its image says otherwise
     judged_at = models.DateTimeField(null=True)
     undone_at = models.DateTimeField(null=True)
 

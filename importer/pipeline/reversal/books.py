@@ -32,9 +32,10 @@ NOTE = """
     WITH told AS (
         UPDATE importer_reversal v SET judged_at = clock_timestamp(), code = f.code, bucket = f.bucket,
             written = f.written, restored = f.restored, kept = f.kept, details = f.details,
-            refs = CASE WHEN f.place = 1 THEN f.refs::jsonb END
+            refs = CASE WHEN f.place = 1 THEN f.refs::jsonb END,
+            touched = CASE WHEN f.place = 1 THEN f.touched END
         FROM (
-            SELECT v.id, row_number() OVER (PARTITION BY v.key ORDER BY v.id) AS place, w.refs, p.restored, p.kept,
+            SELECT v.id, row_number() OVER (PARTITION BY v.key ORDER BY v.id) AS place, w.refs, w.touched, p.restored, p.kept,
                 CASE WHEN w.is_new THEN coalesce(w.fate IN ('remove', 'insert'), false)
                      ELSE w.fate = 'restore' AND p.restored <> '{}' END IS TRUE AS written,
                 CASE WHEN w.code = 'edited' AND NOT w.is_new AND p.kept = '{}' THEN '' ELSE w.code END AS code,
@@ -53,7 +54,7 @@ NOTE = """
 """
 REFUSED = """
     UPDATE importer_reversal v SET judged_at = clock_timestamp(), bucket = %(bucket)s, code = %(code)s, written = false,
-        restored = NULL, kept = NULL, refs = NULL, details = jsonb_build_object('message', %(message)s::text)
+        restored = NULL, kept = NULL, refs = NULL, touched = NULL, details = jsonb_build_object('message', %(message)s::text)
     WHERE v.run_id = %(run)s AND v.key > coalesce(%(lo)s::text, '') AND v.key <= %(hi)s::text
 """
 UNDONE = """

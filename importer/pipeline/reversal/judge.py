@@ -6,12 +6,12 @@ from psycopg import sql
 
 from importer.pipeline import guarding
 from importer.pipeline.binding import Bind, name
-from importer.pipeline.reversal.plan import Child, ReversalPlan, differ, named
+from importer.pipeline.reversal.plan import TOUCHED, Child, ReversalPlan, differ, named
 from servicevault.tables import Column
 
 WORK = """
     CREATE TEMPORARY TABLE work (key text COLLATE "C" PRIMARY KEY, target_id uuid, target_key jsonb, kind text,
-        is_new boolean, is_expired boolean, fields text[], since timestamptz, expected json, wanted json, refs json,
+        is_new boolean, is_expired boolean, fields text[], since timestamptz, expected json, wanted json, refs json, touched jsonb,
         present boolean, changed text[], todo text[], settled boolean, jobs bigint[], dependants jsonb, taken_by bigint,
         fate text, bucket text, code text)
 """
@@ -20,15 +20,15 @@ DEPENDANTS_TOLD = 5  # rows of one table that are named
 # The target's rows of the import in the order in which they were written: the first knows what was before, the last
 # what came of it. A target that the job created is compared as a whole.
 _FILL = """
-    INSERT INTO pg_temp.work (key, target_id, target_key, kind, is_new, is_expired, fields, since, expected, wanted, refs)
-    SELECT g.key, g.target_id, g.target_key, g.kind, g.is_new, g.is_expired, g.fields, g.since, {expected}, {wanted}, g.refs
+    INSERT INTO pg_temp.work (key, target_id, target_key, kind, is_new, is_expired, fields, since, expected, wanted, refs, touched)
+    SELECT g.key, g.target_id, g.target_key, g.kind, g.is_new, g.is_expired, g.fields, g.since, {expected}, {wanted}, g.refs, g.touched
     FROM (
         SELECT v.key, min(r.target_id::text)::uuid AS target_id, (array_agg(r.target_key))[1] AS target_key,
             min(q.target_type) FILTER (WHERE r.action = 'created') AS kind, bool_or(v.is_new) AS is_new,
             bool_or(r.after_image IS NULL OR (r.action = 'updated' AND r.before_image IS NULL)) AS is_expired,
             (SELECT array_agg(DISTINCT f) FROM unnest(string_to_array(string_agg(
                 array_to_string(v.fields, E'\\x1f'), E'\\x1f'), E'\\x1f')) f) AS fields,
-            {since} AS since, array_agg(r.id ORDER BY r.created_at, r.id) AS records, {refs} AS refs
+            {since} AS since, array_agg(r.id ORDER BY r.created_at, r.id) AS records, {refs} AS refs, {touched} AS touched
         FROM importer_reversal v JOIN importer_importrecord r ON r.id = v.record_id
         JOIN importer_queryrun q ON q.id = r.run_id {before}
         WHERE v.run_id = %(run)s AND v.key > coalesce(%(lo)s::text, '') AND v.key <= %(hi)s::text GROUP BY v.key
@@ -67,6 +67,7 @@ def fill(plan: ReversalPlan) -> sql.Composed:
             wanted=after,
             since=sql.SQL("max(u.judged_at)"),
             refs=sql.SQL("(array_agg(u.refs) FILTER (WHERE u.refs IS NOT NULL))[1]::json"),
+            touched=sql.SQL("(array_agg(u.touched) FILTER (WHERE u.touched IS NOT NULL))[1]"),
             before=sql.SQL(
                 "JOIN importer_reversal u ON u.record_id = v.record_id AND u.run_id IN "
                 "(SELECT b.id FROM importer_queryrun b WHERE b.job_id = {})"
@@ -77,6 +78,7 @@ def fill(plan: ReversalPlan) -> sql.Composed:
         wanted=sql.SQL("CASE WHEN NOT g.is_new THEN {} END").format(before),
         since=sql.SQL("max(r.created_at)"),
         refs=sql.SQL("NULL::json"),
+        touched=sql.SQL("NULL::jsonb"),
         before=sql.SQL(""),
     )
 
@@ -107,7 +109,8 @@ def compare(plan: ReversalPlan, bind: Bind, added: frozenset[str]) -> sql.Compos
                     )
                 )
         elif not column.generated:
-            asked = sql.SQL("(w.is_new OR {} = ANY(w.fields))").format(label)
+            as_a_whole = sql.SQL("false" if column.name == TOUCHED else "w.is_new")
+            asked = sql.SQL("({} OR {} = ANY(w.fields))").format(as_a_whole, label)
             changed.append(
                 sql.SQL("CASE WHEN {} AND {} AND (w.is_new OR {}) THEN {} END").format(
                     asked, differ(column, "t", "e"), differ(column, "t", "n"), label
@@ -235,6 +238,13 @@ def verdict(plan: ReversalPlan) -> sql.Composed:
     return sql.SQL(_VERDICT).format(verdict=sql.SQL(" ").join([sql.SQL(of_new), sql.SQL(_UPDATED)]))
 
 
+# A target comes back as it went: its time of change too.
+TOUCHED_LAST = """
+    UPDATE pg_temp.work w SET wanted = (SELECT json_object_agg(e.key, e.value) FROM (
+        SELECT key, value FROM json_each(w.wanted) WHERE NOT w.touched ? key
+        UNION ALL SELECT key, value::json FROM jsonb_each(w.touched)) e)
+    WHERE w.is_new AND w.touched IS NOT NULL
+"""
 # An external id that names another row by now: it was imported again meanwhile.
 TAKEN = """
     UPDATE pg_temp.work w SET taken_by = x.number FROM (

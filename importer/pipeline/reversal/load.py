@@ -75,6 +75,7 @@ class ReversalLoader(SliceLoader[Span]):
         self._compare.run(self.connection)
         self._later.run(self.connection)
         if self.plan.brings_back:
+            self.connection.execute(judge.TOUCHED_LAST)
             self.connection.execute(judge.TAKEN)
         else:
             # In a ring, what is kept keeps others.
@@ -83,6 +84,8 @@ class ReversalLoader(SliceLoader[Span]):
         self._verdict.run(self.connection)
 
     def _reverse(self) -> None:
+        if self._touched is not None:
+            self._touched.run(self.connection)
         with as_role(self.connection, self.writer):
             self._write_targets()
         self._unwritten.run(self.connection)
@@ -177,6 +180,11 @@ class ReversalLoader(SliceLoader[Span]):
     @cached_property
     def _verdict(self) -> Statement:
         return Statement(judge.verdict(self.plan), {})
+
+    @cached_property
+    def _touched(self) -> Statement | None:
+        text = None if self.plan.brings_back else write.remember_touched(self.plan)
+        return Statement(text, {}) if text is not None else None
 
     @cached_property
     def _remove(self) -> Statement:

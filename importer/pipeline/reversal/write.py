@@ -7,13 +7,30 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from importer.pipeline.binding import fragment, literal, name
-from importer.pipeline.reversal.plan import ReversalPlan
+from importer.pipeline.reversal.plan import TOUCHED, ReversalPlan
 from servicevault.tables import Column
 
 
 def remove(plan: ReversalPlan) -> sql.Composed:
     return sql.SQL("DELETE FROM {} t USING pg_temp.work w WHERE w.fate = 'remove' AND {}").format(
         plan.quoted, plan.same()
+    )
+
+
+def remember_touched(plan: ReversalPlan) -> sql.Composed | None:
+    """Keep when a target was changed last, where its image says otherwise; None for tables that do not know."""
+    column = next((column for column in plan.columns if column.name == TOUCHED), None)
+    if column is None:
+        return None
+    return sql.SQL(
+        "UPDATE pg_temp.work w SET touched = jsonb_build_object({key}, {value}) FROM {table} t WHERE w.fate = 'remove' "
+        "AND {same} AND {value} IS DISTINCT FROM (SELECT {of_image} FROM json_populate_record(t, w.expected) e)"
+    ).format(
+        key=literal(TOUCHED),
+        value=name("t", TOUCHED),
+        of_image=name("e", TOUCHED),
+        table=plan.quoted,
+        same=plan.same(),
     )
 
 
