@@ -18,9 +18,9 @@ from importer.errors import ImporterError
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
 from importer.operations.progress import OUTCOMES, JobView, view_of
-from importer.operations.rollbacks import KINDS
 from importer.tasks import announce
 from importer.web.profiles import PAGE
+from importer.web.rollbacks import may_roll_back
 from permissions import policy
 from servicevault.web.listing import page_of
 from servicevault.web.pace import renewed
@@ -203,7 +203,5 @@ def _context(user: Any, view: JobView) -> dict[str, Any]:
         "held": operations.held_rows(job) if view.review and not view.is_active else 0,
         "may_release": policy.has(user, "import.records.manage") and policy.can(user, "resume", job),
         "may_resume": view.is_resumable and policy.can(user, "resume", job),
-        "may_roll_back": not view.is_active
-        and (job.is_reversing or job.kind in KINDS)
-        and policy.can(user, "rollback", job),
+        "may_roll_back": may_roll_back(user, job),
     }

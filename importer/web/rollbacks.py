@@ -18,6 +18,7 @@ from importer.errors import ImporterError
 from importer.models import ImportJob, Reversal
 from importer.modes import Bucket
 from importer.operations import rollbacks
+from importer.operations.news import page_of as page_of_job
 from importer.operations.progress import BUCKETS, view_of
 from importer.tasks import announce
 from importer.web.profiles import PAGE
@@ -74,6 +75,13 @@ def rollback_page(request: PageRequest, pk: Any) -> HttpResponse:
     return _shown(request, job)
 
 
+def may_roll_back(user: Any, job: ImportJob) -> bool:
+    """Whether the way to the job's rollback, or to what came of one, is open to the person."""
+    if not job.is_finished or not (job.is_reversing or job.kind in rollbacks.KINDS):
+        return False
+    return policy.has(user, PAGE) and policy.can(user, "rollback", job)
+
+
 def _asked(request: PageRequest, job: ImportJob) -> HttpResponse:
     action = request.POST.get("action", "")
     if job.is_reversing:
@@ -112,6 +120,7 @@ def _shown(
     context: dict[str, Any] = {
         "job": job,
         "imported": job.imported,
+        "imported_url": page_of_job(job.imported),
         "told": told,
         "problems": problems or {},
         "may_start": not job.is_reversing and job.is_finished and job.kind in rollbacks.KINDS,

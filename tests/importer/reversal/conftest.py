@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from importer import runner
+from importer import tasks
 from importer.models import ImportJob, Reversal
 from importer.operations import rollbacks
 from tests.importer.desk import Desk
@@ -26,6 +26,7 @@ INSERT INTO orgs SELECT i, 'Org ' || i, 'City ' || i FROM generate_series(1, 3) 
 INSERT INTO staff SELECT i, 'Agent ' || i, 'agent' || i || '@desk.example' FROM generate_series(1, 2) i;
 INSERT INTO people SELECT i, 'Person ' || i, 'p' || i || '@x.example', 1 + i % 3, '030 ' || i FROM generate_series(1, 6) i;
 INSERT INTO issues SELECT i, 'Issue ' || i, 'Body ' || i, 1 + i % 6, 1 + i % 2, 'open' FROM generate_series(1, 12) i;
+INSERT INTO issues VALUES (13, 'Nobody asked', 'Body', NULL, NULL, 'open');
 INSERT INTO notes SELECT i, 1 + i % 12, 'Note ' || i, CASE WHEN i % 3 = 0 THEN 31 - i END FROM generate_series(1, 30) i;
 INSERT INTO work SELECT i, 1 + i % 12, 1 + i % 2, 10 * i, '2024-05-06 07:08+00' FROM generate_series(1, 5) i;
 """
@@ -62,7 +63,7 @@ class Office:
 
 def worked(job: ImportJob) -> ImportJob:
     """The job, worked on here until it ends, with every record in one bucket."""
-    runner.work(job.pk)
+    tasks.run_job(str(job.pk))
     job.refresh_from_db()
     assert job.status == "completed", job.error_message
     buckets = rollbacks.buckets_of(job)

@@ -66,12 +66,12 @@ def test_by_the_api(office: Office, broom: Any, sent: list[str]) -> None:
     told = api.get(f"/rollback/{preview.pk}/status").json()
     assert (told["status"], told["dry_run"], told["undoable"]) == ("completed", True, False)
     assert told["buckets"] == {
-        "reversed": 58 + job.counters()["late_linked"],
+        "reversed": 60 + job.counters()["late_linked"],
         "kept_edited": 0,
         "blocked": 0,
         "error": 0,
     }
-    assert Ticket.objects.count() == 12
+    assert Ticket.objects.count() == 13
 
     Ticket.objects.filter(pk=office.target_of("tickets", 1)).update(title="Mine")
     confirmed = {"confirmation": {"understood_consequences": True, "backup_created": True}}
@@ -95,7 +95,7 @@ def test_by_the_api(office: Office, broom: Any, sent: list[str]) -> None:
     assert "1 kept, edited" in str(news.body)
 
     undo = worked(job_of(api.post(f"/rollback/{rollback.pk}/undo")))
-    assert Ticket.objects.count() == 12
+    assert Ticket.objects.count() == 13
     assert api.post(f"/rollback/{rollback.pk}/undo").status_code == 409
     assert api.post(f"/rollback/{job.pk}/undo").status_code == 404
     assert api.post(f"/jobs/{undo.pk}/rollback", confirmed).status_code == 409
@@ -128,7 +128,7 @@ def test_the_right_is_asked_again_when_the_worker_starts(office: Office, broom: 
     assert runner.work(pending.pk) == "failed"
     pending.refresh_from_db()
     assert pending.error_code == "permission_denied"
-    assert Ticket.objects.count() == 12
+    assert Ticket.objects.count() == 13
 
 
 @pytest.mark.req("U34", "R7", "R20", "C12")
@@ -161,7 +161,7 @@ def test_by_the_page(office: Office, broom: Any, sent: list[str], logged_in: Cal
     assert "records = " in browser.get(f"/import/jobs/{rollback.pk}").content.decode()
     browser.post(started["Location"], {"action": "undo"})
     worked(ImportJob.objects.get(pk=sent[-1]))
-    assert Ticket.objects.count() == 12
+    assert Ticket.objects.count() == 13
     assert "Undo this rollback" not in browser.get(started["Location"]).content.decode()
 
 
@@ -182,7 +182,7 @@ def test_by_the_command(office: Office) -> None:
     assert (found["status"], found["buckets"]["kept_edited"]) == ("completed", 1)
     assert [row["kept_fields"] for row in found["rows"] if row["code"] == "edited"] == [["job_title"]]
     assert told(str(job.number), "--undo")["buckets"]["kept_edited"] == 0
-    assert Ticket.objects.count() == 12
+    assert Ticket.objects.count() == 13
     call_command("rollback_job", str(job.number), "--only", "created")
     assert not Ticket.objects.exists()
     with pytest.raises(CommandError, match="There is no job"):

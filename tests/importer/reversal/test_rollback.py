@@ -12,20 +12,24 @@ from tests.importer.reversal.conftest import Office, buckets, row_of, verdicts
 pytestmark = pytest.mark.usefixtures("committed_db")
 
 
-@pytest.mark.req("R7", "R16", "R20", "R21")
+@pytest.mark.req("R7", "R16", "R20", "R21", "E34", "E36")
 def test_an_untouched_import_goes_and_comes_back_exactly(office: Office) -> None:
     before = office.picture()
     job = office.run(options={"batch_size": 10})
     imported = office.picture()
     rollback = office.roll_back(job, batch_size=7)
-    records = 58 + job.counters()["late_linked"]  # comments whose parent came later have a record more
-    assert records > 58
+    # Comments whose parent came later have a record more; the default account of a ticket nobody asked for has one.
+    records = 60 + job.counters()["late_linked"]
+    assert records > 60
     assert buckets(rollback) == {"reversed": records}
     assert office.picture() == before
     undo = office.undo(rollback)
     assert buckets(undo) == {"reversed": records}
     assert office.picture() == imported
-    assert office.desk.outcomes(office.run())["unchanged"] == 58
+    assert office.desk.outcomes(office.run())["unchanged"] == 59
+    office.roll_back(job)
+    assert office.picture() == before
+    assert office.desk.outcomes(office.run()) == {"read": 59, "created": 59}
 
 
 @pytest.mark.req("R15", "R16", "R17", "N-030")
