@@ -205,8 +205,8 @@ _VERDICT = """
         fate = nullif(split_part(v.verdict, ' ', 3), '')
     FROM (SELECT w.key, {verdict} AS verdict FROM pg_temp.work w) v WHERE v.key = w.key
 """
-_UPDATED = """
-    WHEN w.present IS NULL THEN 'kept_edited target_deleted '
+_CHANGED = """
+    CASE WHEN w.present IS NULL THEN 'kept_edited target_deleted '
     WHEN w.jobs IS NOT NULL THEN 'blocked later_job '
     WHEN w.settled THEN 'blocked settled '
     WHEN w.changed <> '{}' THEN 'kept_edited edited ' || CASE WHEN w.todo = '{}' THEN '' ELSE 'restore' END
@@ -219,23 +219,23 @@ _REMOVED = """
     WHEN w.is_new AND w.present IS NULL THEN 'reversed gone '
     WHEN w.is_new AND w.jobs IS NOT NULL THEN 'blocked later_job '
     WHEN w.is_new AND w.settled THEN 'blocked settled '
-    WHEN w.is_new AND w.changed <> '{}' THEN 'kept_edited edited '
+    WHEN w.is_new AND w.changed <> '{{}}' THEN 'kept_edited edited '
     WHEN w.is_new AND w.dependants IS NOT NULL THEN 'blocked dependants '
-    WHEN w.is_new THEN 'reversed  remove'
+    WHEN w.is_new THEN 'reversed  remove' ELSE {of_changed} END
 """
 _BROUGHT_BACK = """
     CASE WHEN w.is_expired THEN 'error image_expired '
-    WHEN w.is_new AND w.present AND w.changed = '{}' THEN 'reversed here '
+    WHEN w.is_new AND w.present AND w.changed = '{{}}' THEN 'reversed here '
     WHEN w.is_new AND w.present THEN 'kept_edited edited '
     WHEN w.is_new AND w.taken_by IS NOT NULL THEN 'blocked imported_again '
-    WHEN w.is_new THEN 'reversed  insert'
+    WHEN w.is_new THEN 'reversed  insert' ELSE {of_changed} END
 """
 
 
 def verdict(plan: ReversalPlan) -> sql.Composed:
     """Bucket, reason and what is to be done with each target: remove, restore, insert, or nothing."""
-    of_new = _BROUGHT_BACK if plan.brings_back else _REMOVED
-    return sql.SQL(_VERDICT).format(verdict=sql.SQL(" ").join([sql.SQL(of_new), sql.SQL(_UPDATED)]))
+    of_new = sql.SQL(_BROUGHT_BACK) if plan.brings_back else sql.SQL(_REMOVED)
+    return sql.SQL(_VERDICT).format(verdict=of_new.format(of_changed=sql.SQL(_CHANGED)))
 
 
 # A target comes back as it went: its time of change too.
