@@ -16,6 +16,7 @@ _NEEDED = {
     "delete": roles.CONFIGURE,
     "execute": roles.EXECUTE,
     "retry": ("import.records.manage",),
+    "rollback": ("import.rollback",),
 }
 _OBJECT_RIGHT = {
     "view": "view_importprofile",
@@ -23,6 +24,7 @@ _OBJECT_RIGHT = {
     "delete": "delete_importprofile",
     "execute": "execute_importprofile",
     "retry": "execute_importprofile",
+    "rollback": "execute_importprofile",
 }
 
 
@@ -76,6 +78,8 @@ class JobRule:
             return "" if obj.created_by_id == user.pk or policy.has(user, *roles.CONFIGURE) else roles.CONFIGURE[0]
         if action == "cancel" and (policy.has(user, "import.jobs.monitor") or _owns_file(user, obj)):
             return ""
+        if action == "rollback" or obj.is_reversing:
+            return self.reverses(user, obj)
         if not policy.has(user, *roles.EXECUTE):
             return roles.EXECUTE[0]
         if action == "cancel" and obj.created_by_id != user.pk:
@@ -83,6 +87,14 @@ class JobRule:
         if obj.profile is None:  # of a file: the table's own permission is asked where it is written
             return "" if obj.created_by_id == user.pk else "import.jobs.monitor"
         return ProfileRule().allowed(user, "execute", obj.profile)
+
+    def reverses(self, user: Any, job: ImportJob) -> str:
+        """What the person lacks to roll the job back, or to go on with such a job."""
+        if not policy.has(user, "import.rollback"):
+            return "import.rollback"
+        if job.profile is not None:
+            return ProfileRule().allowed(user, "rollback", job.profile)
+        return "" if job.created_by_id == user.pk or policy.has(user, "import.jobs.monitor") else "import.jobs.monitor"
 
 
 def _owns_file(user: Any, job: ImportJob) -> bool:

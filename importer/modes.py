@@ -68,6 +68,28 @@ class Outcome(TextChoices):
     REVIEW = "review", say("Review")
 
 
+class Bucket(TextChoices):
+    """What a rollback, or its undo, made of a record; every record ends in exactly one (R15)."""
+
+    REVERSED = "reversed", say("Reversed")
+    KEPT_EDITED = "kept_edited", say("Kept, edited")
+    BLOCKED = "blocked", say("Blocked")
+    ERROR = "error", say("Error")
+
+    @property
+    def outcome(self) -> Outcome:
+        """The counter of the job that counts it, so that a rollback's sums and progress are those of every job."""
+        return _COUNTED[self]
+
+
+_COUNTED = {
+    Bucket.REVERSED: Outcome.UPDATED,
+    Bucket.KEPT_EDITED: Outcome.SKIPPED,
+    Bucket.BLOCKED: Outcome.REVIEW,
+    Bucket.ERROR: Outcome.FAILED,
+}
+
+
 def mode_of(text: str) -> Mode:
     """The mode a text names, canonically. Raises ValueError for anything else."""
     return MODE_ALIASES.get(text) or Mode(text)

@@ -20,7 +20,17 @@ from django.db import connection as django_connection
 from django.db import transaction
 from django.utils import timezone
 
-from importer import failed_queries, file_parts, file_staging, gateway, planning, table_queries, writer
+from importer import (
+    failed_queries,
+    file_parts,
+    file_staging,
+    gateway,
+    planning,
+    reversing,
+    table_queries,
+    turns,
+    writer,
+)
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus
 from importer.pipeline import chunks, late_links, rehearsal, slices
@@ -68,7 +78,7 @@ def _work(job_id: Any, *, sink: ProgressSink | None, patient: bool) -> str:
     # A file that was uploaded is pending and nobody's turn until a person starts it.
     if ImportJob.objects.values_list("status", flat=True).get(pk=job_id) != JobStatus.RUNNING:
         return ImportJob.objects.get(pk=job_id).status
-    job = ImportJob.objects.select_related("profile", "file", "created_by").get(pk=job_id)
+    job = ImportJob.objects.select_related("profile", "file", "created_by", "origin__file", "undoes").get(pk=job_id)
     try:
         _Session(job, sink or NullSink()).run()
     except Stopped:
@@ -94,11 +104,11 @@ def _work(job_id: Any, *, sink: ProgressSink | None, patient: bool) -> str:
 
 def _record(job: ImportJob, operation: str, **details: Any) -> None:
     """The end of a job is on record under whoever started it; both or neither are written (G27)."""
-    result: audit.Result = "ok" if operation == "import_completed" else "failed"
+    result: audit.Result = "failed" if operation == "import_failed" else "ok"
     audit.record(
         operation,
         user=job.created_by,
-        table_name=job.file.table_name if job.source_kind == "file" else "",
+        table_name=job.imported.file.table_name if job.source_kind == "file" else "",
         job_id=job.pk,
         profile_id=job.profile_id,
         obj=job,
@@ -115,19 +125,14 @@ def _admitted(job_id: Any) -> bool:
         job.refresh_from_db()
         if job.awaits_start:
             return True
-        if job.status == JobStatus.PENDING:
-            others = ImportJob.objects.exclude(pk=job.pk)
-            running = others.filter(status=JobStatus.RUNNING).count()
-            earlier = others.filter(status=JobStatus.PENDING, awaits_start=False, created_at__lt=job.created_at).count()
-            most = preferences.value("IMPORT_MAX_CONCURRENT_JOBS")
-            limit = min(most, int(job.options.get("concurrent_jobs") or 1_000))
-            if running >= limit or running + earlier >= most:
-                lifecycle.wait(ImportJob, job.pk, say("Waiting for {running} jobs", running=running + earlier))
-                return False
+        if job.status == JobStatus.PENDING and (reason := turns.reason_to_wait(job)):
+            lifecycle.wait(ImportJob, job.pk, reason)
+            return False
         lifecycle.claim(ImportJob, job.pk)
     return True
 
 
+_COMPLETED = {JobKind.ROLLBACK: "rollback_completed", JobKind.UNDO: "rollback_undone"}
 _C16 = {"timeout": "timeout", "connection_failed": "source_lost", "host_not_allowed": "source_lost"}
 
 
@@ -221,6 +226,9 @@ class _Session:
                 code="permission_denied",
                 hint=say("Start it anew under your own name."),
             )
+        if self.job.is_reversing:
+            self._attempt_reversal()
+            return
         if self.job.source_kind == "file":
             self._attempt_file()
             return
@@ -339,6 +347,18 @@ class _Session:
         finally:
             worker.close()
 
+    def _attempt_reversal(self) -> None:
+        """Take back what an import wrote, or bring it back."""
+        self._say(say("Listing the records"))
+        reversing.check_rights(self.job)
+        worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
+        self.fence = worker.fence
+        try:
+            reversing.reverse(self.job, worker, self._say)
+            self._finish([])
+        finally:
+            worker.close()
+
     def _finish(self, entity_ids: list[int], worker: Worker | None = None) -> None:
         """End the job, once: the sums must add up, references that found nothing are tried again (J18, E28)."""
         if worker is not None and entity_ids:
@@ -358,7 +378,9 @@ class _Session:
             )
         with transaction.atomic():
             if lifecycle.complete(ImportJob, self.job.pk):
-                _record(self.job, "import_completed", kind=self.job.kind, **counters)
+                _record(
+                    self.job, _COMPLETED.get(JobKind(self.job.kind), "import_completed"), kind=self.job.kind, **counters
+                )
 
     # -- parts ---------------------------------------------------------------------------------------------------
 

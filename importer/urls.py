@@ -18,6 +18,7 @@ from importer.web import (
     profiles,
     records,
     review,
+    rollbacks,
     value_maps,
 )
 from importer.web.files import checking, choosing, component, grid, mapping, reading, running
@@ -57,6 +58,7 @@ urlpatterns = [
     path("import/jobs/<uuid:pk>/delete", jobs.delete, name="job_delete"),
     path("import/jobs/<uuid:pk>/cancel", jobs.cancel, name="job_cancel"),
     path("import/jobs/<uuid:pk>/resume", jobs.resume, name="job_resume"),
+    path("import/jobs/<uuid:pk>/rollback", rollbacks.rollback_page, name="job_rollback"),
     path("import/jobs/<uuid:pk>/release-held", jobs.release_held, name="job_release_held"),
     path("settings/data-import", choosing.data_import, name="data_import"),
     path("settings/data-import/upload", choosing.upload, name="data_import_upload"),

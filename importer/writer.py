@@ -6,6 +6,7 @@ from importer.models import ExternalRef, ImportRecord, PendingReference, QueryRu
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.tables.plan import TablePlan
 from servicevault import writer_role
+from servicevault.tables import Table
 from servicevault.writer_role import Rights
 
 _KEPT = {
@@ -29,6 +30,13 @@ def writer_of(plan: LoadPlan | TablePlan) -> str | None:
 def of_desk() -> str | None:
     """The same for rows of target types."""
     return writer_role.writer(writer_role.desk(), BOOKS)
+
+
+def remover_of(table: Table) -> str | None:
+    """The role that a rollback writes the table's rows as; None where they are written as ourselves."""
+    if any(table.by_name[column].sensitive for column in table.primary_key):
+        return None
+    return writer_role.remover(writer_role.of_table(table))
 
 
 def _looked_up() -> list[Rights]:

@@ -124,6 +124,7 @@ class Target:
     warnings: Mapping[str, str] = field(default_factory=dict)  # code → SQL condition over p and x
     defaults: Mapping[str, str] = field(default_factory=dict)  # column → SQL when the value is NULL on create
     rules: Mapping[str, Rule] = field(default_factory=dict)  # by the code a broken one gives
+    settled: str = ""  # SQL over `t`: rows that others build on outside of any foreign key; no rollback touches them
 
     @cached_property
     def field_map(self) -> Mapping[str, Field]:

@@ -131,4 +131,9 @@ _ROLES = (
         "W005",
         say("Imports write with every right this service has: there is no role that may only write imported tables."),
     ),
+    (
+        database_roles.ROLLBACK,
+        "W006",
+        say("Rollbacks write with every right this service has: there is no role that may only undo imports."),
+    ),
 )

@@ -1,7 +1,7 @@
-"""The database roles that exports read as and imports write as: what a forgotten check lets through, PostgreSQL refuses.
+"""The database roles of exports, imports and rollbacks: what a forgotten check lets through, PostgreSQL refuses.
 
 They cannot log in and own nothing. That of exports may read the open columns (G15) of tables that are exported, and no
-other table; that of imports is told of in `writer_role`. `migrate` makes them where our own role may create roles;
+other table; those of imports and of rollbacks, which alone may remove rows, are told of in `writer_role`. `migrate` makes them where our own role may create roles;
 elsewhere exports and imports have our own rights, and `manage.py check --deploy` says so.
 """
 
@@ -18,7 +18,7 @@ from servicevault.tables import Table
 logger = logging.getLogger("servicevault.database_roles")
 
 LOCK = 0x5EC0_0001  # grants on one table by two jobs at once would fail each other
-EXPORT, IMPORT = "export", "import"
+EXPORT, IMPORT, ROLLBACK = "export", "import", "undo"
 
 
 def name(purpose: str = EXPORT) -> str:
@@ -38,7 +38,7 @@ def exists(purpose: str = EXPORT) -> bool:
 
 def create(**kwargs: Any) -> None:
     """Make the roles unless they are there or our own may not; takes what `post_migrate` sends."""
-    for purpose in (EXPORT, IMPORT):
+    for purpose in (EXPORT, IMPORT, ROLLBACK):
         if not exists(purpose):
             _create(purpose)
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
-from importer.models import QueryRun
+from importer.models import REVERSING, QueryRun
 from importer.modes import Outcome
 from permissions.models import AuditEntry
 from servicevault import health
@@ -27,7 +27,7 @@ MOST = 10
 def measure(period: str) -> dict[str, Any]:
     """Rates in percent, times in seconds, sizes in bytes; null where nothing happened."""
     since = timezone.now() - PERIODS[period]
-    runs = QueryRun.objects.filter(job__created_at__gte=since)
+    runs = QueryRun.objects.filter(job__created_at__gte=since).exclude(job__kind__in=REVERSING)
     written = runs.aggregate(created=Sum("created"), updated=Sum("updated"))
     exported = AuditEntry.objects.filter(operation="export_completed", timestamp__gte=since)
     return {
@@ -141,7 +141,8 @@ class _Jobs(Collector):
 
     def _rows(self) -> CounterMetricFamily:
         rows = CounterMetricFamily("servicevault_rows", "Source rows by outcome.", labels=["outcome"])
-        sums = QueryRun.objects.aggregate(**{f"n_{name}": Sum(name) for name in Outcome.values})
+        imported = QueryRun.objects.exclude(job__kind__in=REVERSING)
+        sums = imported.aggregate(**{f"n_{name}": Sum(name) for name in Outcome.values})
         for name in Outcome.values:
             rows.add_metric([name], sums[f"n_{name}"] or 0)
         return rows

@@ -276,6 +276,7 @@ TIME_ENTRIES = Target(
     default_account="account_id",
     defaults={"description": "''", "billable": "true", "status": "'pending'"},
     soft_delete="deleted_at",
+    settled="(t.status = 'approved' OR t.billed_amount IS NOT NULL)",
     warnings={
         "unusual_duration": "p.duration <= 0 OR p.duration > 1440",
         "account_taken_from_ticket": "x.account_external_id <> "

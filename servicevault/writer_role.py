@@ -1,8 +1,9 @@
 """The database role that imports write as: a check that somebody forgets, PostgreSQL makes.
 
 The role cannot log in and owns nothing. It may read, add and change rows of the help desk and of tables that were
-imported into, and keep the importer's books; passwords, super admins, permissions, sessions, tokens, connections
-and the audit log are beyond it, whatever a mapping or a setting says.
+imported into, and keep the importer's books; a second one, of rollbacks, may remove such rows too and keeps no books.
+Passwords, super admins, permissions, sessions, tokens, connections and the audit log are beyond both, whatever a
+mapping or a setting says.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import DatabaseError, connection, transaction
@@ -38,6 +39,7 @@ class Rights:
     whole: frozenset[str] = frozenset()  # privileges on the table as a whole
     read: frozenset[str] = frozenset()  # columns that others refer to
     written: bool = False  # rows may be read, added and changed
+    removed: bool = False  # and removed: by rollbacks alone
     closed: frozenset[str] = frozenset()  # without these columns
 
     @property
@@ -46,7 +48,7 @@ class Rights:
 
     def wanted(self, columns: Iterable[str]) -> set[str]:
         """`SELECT` of the whole table, `SELECT name` of a column; `columns` are those the table has."""
-        found = {*self.whole, *(f"SELECT {column}" for column in self.read)}
+        found = {*self.whole, *(f"SELECT {column}" for column in self.read)} | ({"DELETE"} if self.removed else set())
         if not self.written:
             return found
         never = self.closed | NEVER.get(self.relation, frozenset())
@@ -82,7 +84,12 @@ def of_table(table: Table) -> list[Rights]:
     )]  # fmt: skip
 
 
-def writer(rights: Sequence[Rights], books: Sequence[Rights]) -> str | None:
+def remover(rights: Sequence[Rights]) -> str | None:
+    """The role of rollbacks, now allowed to do this and to remove such rows; None to write as ourselves."""
+    return writer([replace(each, removed=each.written) for each in rights], [], purpose=database_roles.ROLLBACK)
+
+
+def writer(rights: Sequence[Rights], books: Sequence[Rights], *, purpose: str = database_roles.IMPORT) -> str | None:
     """The role, now allowed to do this and to keep the books; None to write as ourselves.
 
     That is where the role is missing, a table is not ours to grant, hides rows by policies, or calls functions of
@@ -91,9 +98,9 @@ def writer(rights: Sequence[Rights], books: Sequence[Rights]) -> str | None:
     for each in rights:
         if each.written and tables.is_internal(each.schema, each.relation):
             raise ValueError(say("{relation} is internal: nothing is imported into it.", relation=each.relation))
-    if not database_roles.exists(database_roles.IMPORT):
+    if not database_roles.exists(purpose):
         return None
-    role = database_roles.name(database_roles.IMPORT)
+    role = database_roles.name(purpose)
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [database_roles.LOCK])

@@ -289,6 +289,34 @@ def rehearsed_job(finished_job: Any) -> Any:
 
 
 @pytest.fixture
+def previewed_rollback(finished_job: Any) -> Any:
+    """What a rollback of the finished job would do: a ticket goes, one that somebody edited stays."""
+    from uuid import uuid4
+
+    from importer.models import ImportJob, ImportRecord, Reversal
+    from servicevault.jobs.models import JobStatus
+
+    job = ImportJob.objects.create(
+        profile=finished_job.profile, kind="rollback", mode="upsert", created_by=finished_job.created_by,
+        origin=finished_job, options={"dry_run": True, "target_actions": ["created", "updated"]},
+        status=JobStatus.COMPLETED, started_at=finished_job.started_at, completed_at=finished_job.completed_at,
+    )  # fmt: skip
+    run = job.runs.create(
+        key="reversal-0", name="Tickets", target_type="tickets", position=0, status="done", total=2, read=2,
+        updated=1, skipped=1, plan={"table": "tickets", "types": ["tickets"], "key": ["id"]},
+    )  # fmt: skip
+    for number, (bucket, code, kept) in enumerate([("reversed", "", None), ("kept_edited", "edited", ["title"])]):
+        record = ImportRecord.objects.create(
+            run=finished_job.runs.get(), batch_no=1, source_identifier=f"c{number}", action="created", target_id=uuid4()
+        )
+        Reversal.objects.create(
+            run=run, record=record, key=str(record.target_id), purpose="preview", is_new=True, bucket=bucket, code=code,
+            kept=kept, written=bucket == "reversed", judged_at=finished_job.completed_at,
+        )  # fmt: skip
+    return job
+
+
+@pytest.fixture
 def pending_job(profile: Any, alice: Any) -> Any:
     """A job of Alice's that no worker has taken yet."""
     from importer.models import ImportJob

@@ -125,6 +125,7 @@ MATRIX: dict[str, Address] = {
     "job_delete": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_cancel": Address(NO_SUCH_METHOD, STARTERS, _JOB),
     "job_resume": Address(NO_SUCH_METHOD, STARTERS, _JOB),
+    "job_rollback": Address((302, 403, 403, 403, 200), (302, 403, 403, 403, 422), _JOB),  # unconfirmed: asked again
     "job_release_held": Address(NO_SUCH_METHOD, (302, 403, 403, 302, 302), _JOB),
     "data_export": Address(EXPORTERS, NO_SUCH_METHOD),
     "data_export_start": Address(NO_SUCH_METHOD, (302, 403, 403, 404, 404)),  # of which table?

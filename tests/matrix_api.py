@@ -18,6 +18,7 @@ GRANTERS: Statuses = (401, 403, 403, 403, 200)
 _OF = {"pk": "profile"}
 _QUERY = _OF | {"key": "query"}
 _JOB = {"pk": "job"}
+_ROLLBACK = {"pk": "rollback"}  # a preview: nothing to undo
 _FILE = {"pk": "file"}  # sent by Alice, waits for its start; its content is gone
 NO_FILE_METHOD: Statuses = (401, 405, 405, 405, 405)
 FILE: Statuses = (401, 404, 404, 200, 200)
@@ -69,6 +70,10 @@ API: dict[str, Address] = {
     "api_job_errors": Address((401, 403, 403, 200, 200), NO_METHOD, _JOB),
     "api_job_report": Address(IN, NO_METHOD, _JOB),
     "api_job_cancel": Address(NO_METHOD, (401, 403, 403, 409, 409), _JOB),
+    "api_job_rollback": Address(NO_METHOD, (401, 403, 403, 403, 422), _JOB),  # Root does not say that it is understood
+    "api_rollback_status": Address(IN, NO_METHOD, _ROLLBACK),
+    "api_rollback_rows": Address((401, 403, 403, 200, 200), NO_METHOD, _ROLLBACK),
+    "api_rollback_undo": Address(NO_METHOD, (401, 403, 403, 403, 409), _ROLLBACK),
     "api_job_resume": Address(NO_METHOD, (401, 403, 403, 409, 409), _JOB),
     "api_job_approve": Address((401, 403, 405, 405, 405), (401, 403, 403, 403, 409), _JOB),
     "api_job_reject": Address((401, 403, 405, 405, 405), (401, 403, 403, 403, 409), _JOB),

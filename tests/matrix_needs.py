@@ -30,10 +30,16 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         ),
         *of("get", "template_import template_export template_delete profile_template_save"),
         *of("post", "template_import template_copy template_delete profile_template_save"),
-        *of("get", "profile_agents profile_agent_people job_progress"),
-        "post profile_agents",
+        *of("get", "profile_agents profile_agent_people job_progress job_rollback"),
+        *of("post", "profile_agents job_rollback"),
+    ],
+    ("import.rollback",): [
+        "get job_rollback",
+        *of("post", "job_rollback api_job_rollback api_rollback_undo"),
     ],
     ("system.import",): [
+        *of("get", "api_rollback_status api_rollback_rows"),
+        *of("post", "api_job_rollback api_rollback_undo"),
         *of("post", "api_query_to_sql"),
         *of("get", "api_profile_sync api_profile_agents"),
         *of("put", "api_profile_agents"),
@@ -107,7 +113,7 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
     ],
     ("import.jobs.monitor",): [
         *of("get", "job_records job_record job_review job_plan job_plan_download api_job_errors api_job_plan"),
-        "get api_job_stats",
+        *of("get", "api_job_stats api_rollback_rows"),
         *of("post", "job_cancel job_plan_run api_job_cancel"),
     ],
     ("pages.settings.data_export",): [

@@ -17,8 +17,9 @@ from importer.api import job_shapes as shapes
 from importer.api.jobs import JobApi
 from importer.api.records import MANAGE, records_of
 from importer.models import Decision, ImportRecord
-from importer.modes import Mode, Outcome, mode_of
+from importer.modes import Bucket, Mode, Outcome, mode_of
 from importer.operations.decisions import MOST_TOLD, Approval, Done, Told, approve, hide, retry_records
+from importer.operations.rollbacks import buckets_of, roll_back_records
 from importer.tasks import announce
 from permissions import policy
 from servicevault.api.documents import envelope
@@ -79,14 +80,18 @@ class RecordsRetryBody(Selection):
     retry_options = RetryOptions(required=False)
 
 
-class RollbackOptions(serializers.Serializer[Any]):
-    preserve_relationships = serializers.BooleanField(default=True)
-    create_audit_log = serializers.BooleanField(default=True)
+class RecordRollbackOptions(serializers.Serializer[Any]):
+    preserve_relationships = serializers.ChoiceField([True], default=True)
+    create_audit_log = serializers.ChoiceField([True], default=True)
+    fields = serializers.ListField(
+        child=serializers.CharField(max_length=255), required=False, min_length=1, max_length=200,
+        help_text="Of updated targets: only these fields.",
+    )  # fmt: skip
 
 
 class DeleteBody(Selection):
     rollback_target = serializers.BooleanField(default=False)
-    rollback_options = RollbackOptions(required=False)
+    rollback_options = RecordRollbackOptions(required=False)
 
 
 class Result(serializers.Serializer[Any]):
@@ -119,6 +124,7 @@ BULK = envelope(
     not_applicable=serializers.IntegerField(),
     not_found=serializers.IntegerField(),
     results=Result(many=True),
+    buckets=serializers.DictField(child=serializers.IntegerField(), required=False, help_text="Of a rollback: so far."),
 )
 
 
@@ -247,21 +253,21 @@ class BulkApprove(BulkApi):
 
 
 class BulkDelete(BulkApi):
-    @extend_schema(operation_id="delete_records", request=DeleteBody, responses={200: BULK}, tags=["records"])
+    @extend_schema(
+        operation_id="delete_records", request=DeleteBody, responses={200: BULK, 202: BULK}, tags=["records"]
+    )
     @once
     def delete(self, request: Request) -> Response:
-        """Take records out of the lists (R6). What was imported stays, as do counters and the audit log.
+        """Take records out of the lists (R6): what was imported stays, as do counters and the audit log.
 
-        `rollback_target: true` is refused: imports cannot be rolled back yet.
+        With `rollback_target` the records stay and what they wrote is rolled back by the job of the answer, whose
+        buckets are at `/rollback/{id}/status`; needs import.rollback and records of one import.
         """
         policy.require(request.user, MANAGE)
         given = self.body(DeleteBody)
-        if given["rollback_target"]:
-            message = say(
-                "Imported rows cannot be rolled back yet. Leave rollback_target out to hide the records only."
-            )
-            raise serializers.ValidationError({"rollback_target": [message]})
         records, missing = self.chosen(given)
+        if given["rollback_target"]:
+            return self.rolled_back(records, missing, (given.get("rollback_options") or {}).get("fields"))
         done = hide(records, by=request.user)
         return self.answer(
             done,
@@ -272,3 +278,13 @@ class BulkDelete(BulkApi):
                 done.selected,
             ),
         )
+
+    def rolled_back(self, records: QuerySet[ImportRecord], missing: list[UUID], fields: list[str] | None) -> Response:
+        with transaction.atomic():
+            done = roll_back_records(records, by=self.request.user, fields=fields)
+            if done.job is not None:
+                announce(done.job)
+        words = say("What they wrote is rolled back by the job.") if done.job else say("None of these wrote anything.")
+        answer = self.answer(done, missing, words)
+        answer.data["buckets"] = buckets_of(done.job) if done.job else dict.fromkeys(Bucket.values, 0)
+        return answer

@@ -93,6 +93,12 @@ class JobSummary(serializers.Serializer[Any]):
     average_confidence = serializers.FloatField(
         allow_null=True, help_text="In percent, of the rows that met a target; null while none did."
     )
+    buckets = serializers.DictField(
+        child=serializers.IntegerField(),
+        required=False,
+        help_text="Of a rollback and its undo alone: reversed (told as updated too), kept_edited (skipped), blocked "
+        "(review) and error (failed).",
+    )
     rows_per_second = serializers.IntegerField(allow_null=True)
     progress_text = serializers.CharField(help_text="As “1,500 / 2,000 records”, in the reader's language.")
     has_failures = serializers.BooleanField()
@@ -201,6 +207,12 @@ class JobStatus(serializers.Serializer[Any]):
     records_skipped = serializers.IntegerField()
     records_failed = serializers.IntegerField()
     records_review = serializers.IntegerField()
+    buckets = serializers.DictField(
+        child=serializers.IntegerField(),
+        required=False,
+        help_text="Of a rollback and its undo alone: reversed (told as updated too), kept_edited (skipped), blocked "
+        "(review) and error (failed).",
+    )
     average_confidence = serializers.FloatField(allow_null=True)
     rows_per_second = serializers.IntegerField(allow_null=True)
     started_at = serializers.DateTimeField(allow_null=True)

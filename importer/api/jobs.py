@@ -21,6 +21,7 @@ from importer.api import record_shapes
 from importer.api.profiles import ImportApi
 from importer.models import ImportJob, ImportProfile, ImportRecord
 from importer.modes import Outcome
+from importer.operations import rollbacks
 from importer.operations.job_reports import MEDIA
 from importer.tasks import announce
 from permissions import policy
@@ -159,12 +160,34 @@ class Status(JobApi):
         return Response(shapes.JobStatus(self.job(pk)).data)
 
 
+class CancelBody(serializers.Serializer[Any]):
+    undo = serializers.BooleanField(default=False, help_text="Roll back what is written; needs import.rollback.")
+
+
+CANCELLED = envelope(
+    "JobCancelled",
+    message=serializers.CharField(),
+    job=shapes.Job(),
+    rollback_id=serializers.UUIDField(allow_null=True),
+)
+
+
 class Cancel(JobApi):
-    @extend_schema(operation_id="cancel_job", request=None, responses={200: STARTED}, tags=["jobs"])
+    @extend_schema(operation_id="cancel_job", request=CancelBody, responses={200: CANCELLED}, tags=["jobs"])
     def post(self, request: Request, pk: UUID) -> Response:
-        """Stop the job after the slice it is in; what is written stays (J5)."""
-        job = operations.cancel(self.job(pk, "cancel"))
-        return Response({"message": say("The job is being cancelled."), "job": shown(job, request.user)})
+        """Stop the job after the slice it is in; what is written stays, or is rolled back with `undo` (J5)."""
+        job, rollback = self.job(pk, "cancel"), None
+        undo = self.body(CancelBody)["undo"]
+        with transaction.atomic():
+            if undo:
+                rollback = rollbacks.cancel_and_roll_back(job, by=request.user, trigger="api")
+                announce(rollback)
+                job = self.job(pk)
+            else:
+                job = operations.cancel(job)
+        words = say("The job is being cancelled.")
+        rollback_id = str(rollback.pk) if rollback else None
+        return Response({"message": words, "job": shown(job, request.user), "rollback_id": rollback_id})
 
 
 class Resume(JobApi):

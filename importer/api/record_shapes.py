@@ -9,6 +9,7 @@ from rest_framework import serializers
 from importer.models import ImportRecord
 from importer.modes import Outcome
 from importer.operations import records as details
+from importer.operations import rollbacks
 
 
 class Record(serializers.Serializer[Any]):
@@ -111,6 +112,8 @@ class RecordShown(Record):
     duplicate_of = serializers.UUIDField(allow_null=True, help_text="Record that wrote the matched target before.")
     attempt = serializers.IntegerField()
     superseded_by = serializers.UUIDField(allow_null=True, help_text="Record of the attempt after a failed one.")
+    rolled_back_at = serializers.DateTimeField(allow_null=True, help_text="By a rollback that was not undone.")
+    rollback_bucket = serializers.CharField(allow_null=True, help_text="reversed, kept_edited, blocked or error.")
     error_detail = serializers.CharField(
         allow_null=True, help_text="How the database refused the row; only with import.jobs.monitor."
     )
@@ -119,6 +122,7 @@ class RecordShown(Record):
         found = details.recomputed(instance)
         tried = details.attempts(instance)
         monitors = bool(self.context.get("monitors"))
+        reversal = rollbacks.of_record(instance)
         return {
             **super().to_representation(instance),
             **{name: getattr(instance, name) for name in ("source_data", "before_image", "after_image", "matching")},
@@ -137,6 +141,8 @@ class RecordShown(Record):
             "duplicate_of": details.duplicate_of(instance),
             "attempt": tried.number,
             "superseded_by": tried.superseded_by,
+            "rolled_back_at": reversal.judged_at if reversal and reversal.written else None,
+            "rollback_bucket": reversal.bucket if reversal else None,
             "error_detail": details.error_detail(instance) if monitors else None,
         }
 

@@ -19,6 +19,7 @@ from importer.hiding import shown
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
 from importer.operations.decisions import target_versions
+from importer.operations.rollbacks import rolled_back
 from permissions import policy
 from servicevault.api.documents import page_of
 from servicevault.api.views import PageParameters, listed
@@ -42,6 +43,7 @@ class RecordParameters(PageParameters):
     skip_reason = serializers.CharField(required=False, max_length=64)
     confidence_min = serializers.FloatField(required=False, min_value=0, max_value=100)
     confidence_max = serializers.FloatField(required=False, min_value=0, max_value=100)
+    rolled_back = serializers.BooleanField(required=False, allow_null=True, default=None)
 
 
 class Records(JobApi):
@@ -55,6 +57,9 @@ class Records(JobApi):
         """Audit entries of rows, of one job or of one target (R3, R9)."""
         given = self.query(RecordParameters)
         found = records_of(request.user, given).order_by("run_id", "id")
+        if (wanted := given.get("rolled_back")) is not None:
+            reversed_ones = rolled_back(found)
+            found = reversed_ones if wanted else found.exclude(pk__in=reversed_ones.values("pk"))
         return listed(found, given, lambda record: record_shapes.Record(record).data)
 
 

@@ -16,6 +16,7 @@ from importer.api import (
     profiles,
     queries,
     records,
+    rollbacks,
     source,
     sync,
 )
@@ -80,6 +81,10 @@ urlpatterns = [
     path("jobs/<uuid:pk>/resume", jobs.Resume.as_view(), name="api_job_resume"),
     path("jobs/<uuid:pk>/retry", jobs.Retry.as_view(), name="api_job_retry"),
     path("jobs/<uuid:pk>/release-held", bulk.ReleaseHeld.as_view(), name="api_job_release_held"),
+    path("jobs/<uuid:pk>/rollback", rollbacks.Rollback.as_view(), name="api_job_rollback"),
+    path("rollback/<uuid:pk>/status", rollbacks.Status.as_view(), name="api_rollback_status"),
+    path("rollback/<uuid:pk>/rows", rollbacks.Rows.as_view(), name="api_rollback_rows"),
+    path("rollback/<uuid:pk>/undo", rollbacks.Undo.as_view(), name="api_rollback_undo"),
     path("records", records.Records.as_view(), name="api_records"),
     path("records/bulk", bulk.BulkDelete.as_view(), name="api_records_bulk"),
     path("records/bulk/retry", bulk.BulkRetry.as_view(), name="api_records_retry"),

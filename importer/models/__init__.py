@@ -2,15 +2,17 @@
 
 from .drafts import QueryDraft, QueryVersion
 from .files import DOCUMENT, OF_DESK, FileFinding, FileImport, FileUpload, ImportTemplate, TableRule
-from .jobs import Chunk, ImportJob, JobKind, QueryRun, RunStatus, sum_counters
+from .jobs import REVERSING, Chunk, ImportJob, JobKind, QueryRun, RunStatus, sum_counters
 from .mappings import MappingMemory
 from .people import AgentChoice
 from .profiles import ImportProfile, ImportQuery, MappingVersion, SourceEntity, SSLMode, Visibility
 from .records import Decision, ExternalRef, ImportRecord, PendingReference, Verdict
+from .reversals import Purpose, Reversal
 
 __all__ = [
     "DOCUMENT",
     "OF_DESK",
+    "REVERSING",
     "AgentChoice",
     "Chunk",
     "Decision",
@@ -27,9 +29,11 @@ __all__ = [
     "MappingMemory",
     "MappingVersion",
     "PendingReference",
+    "Purpose",
     "QueryDraft",
     "QueryRun",
     "QueryVersion",
+    "Reversal",
     "RunStatus",
     "SSLMode",
     "SourceEntity",

@@ -19,17 +19,22 @@ class JobKind(models.TextChoices):
     IMPORT = "import", say("Import")
     REHEARSAL = "rehearsal", say("Rehearsal")
     FILE = "file", say("File")
+    ROLLBACK = "rollback", say("Rollback")
+    UNDO = "undo", say("Undo of a rollback")
 
 
+REVERSING = (JobKind.ROLLBACK, JobKind.UNDO)
 _TITLES = {
     JobKind.IMPORT: say("Import {number}"),
     JobKind.REHEARSAL: say("Rehearsal {number}"),
     JobKind.FILE: say("File {number}"),
+    JobKind.ROLLBACK: say("Rollback {number}"),
+    JobKind.UNDO: say("Undo {number}"),
 }
 
 
 class ImportJob(Job):
-    """One import or rehearsal of a profile, or one import of a file (J17)."""
+    """One import or rehearsal of a profile, one import of a file, or the rollback of such a job and its undo (J17)."""
 
     progress_event: ClassVar[str] = "import.progress.updated"
     status_event: ClassVar[str] = "import.job.status.changed"
@@ -41,6 +46,9 @@ class ImportJob(Job):
     options = models.JSONField(default=dict, blank=True)
     trigger = models.CharField(max_length=12, default="manual")
     retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
+    # Of a rollback and of its undo: the import whose records they are about; of an undo also the rollback.
+    origin = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversing")
+    undoes = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="undos")
     snapshot_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     takeovers = models.PositiveSmallIntegerField(default=0, db_default=0)
     awaits_start = models.BooleanField(default=False, db_default=False)  # uploaded: pending until somebody starts it
@@ -52,8 +60,10 @@ class ImportJob(Job):
         abstract = False
         constraints = [
             *Job.Meta.constraints,
-            models.UniqueConstraint(
-                fields=["profile"], condition=Q(status__in=[str(status) for status in ACTIVE]), name="one_job_a_profile"
+            models.UniqueConstraint(  # a rollback waits for its turn instead
+                fields=["profile"],
+                condition=Q(status__in=[str(status) for status in ACTIVE]) & ~Q(kind__in=["rollback", "undo"]),
+                name="one_job_a_profile",
             ),
         ]
         indexes = [models.Index(fields=["-created_at"], name="importjob_newest")]
@@ -93,7 +103,22 @@ class ImportJob(Job):
     @property
     def source_name(self) -> str:
         """The profile's name, or the file's."""
-        return self.profile.name if self.profile is not None else self.file.original_filename
+        return self.profile.name if self.profile is not None else self.imported.file.original_filename
+
+    @property
+    def imported(self) -> ImportJob:
+        """The job that brought the rows: of a rollback and its undo the import they are about, else itself."""
+        return self.origin if self.origin is not None else self
+
+    @property
+    def is_reversing(self) -> bool:
+        """Whether it takes back what an import did, or brings it back."""
+        return self.kind in REVERSING
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether it is a rollback that only says what it would do."""
+        return self.is_reversing and bool(self.options.get("dry_run"))
 
     @property
     def source_profile(self) -> ImportProfile:

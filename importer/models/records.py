@@ -6,6 +6,7 @@ import uuid
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import HashIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -88,6 +89,15 @@ class ImportRecord(models.Model):
                 fields=["run", "action"],
                 condition=Q(action__in=["skipped", "failed", "review"]),
                 name="importrecord_exceptions",
+            ),
+            # What a later job changed is asked of updates alone: rows that are created pay nothing for it (R18).
+            models.Index(
+                fields=["target_id"],
+                condition=Q(action="updated", target_id__isnull=False),
+                name="importrecord_updated",
+            ),
+            HashIndex(
+                fields=["target_key"], condition=Q(action="updated", target_id=None), name="importrecord_updated_key"
             ),
         ]
 

@@ -39,7 +39,7 @@ def status_of(job: ImportJob, *, event_type: str, status: str, previous_status: 
 
 def counters_of(view: JobView) -> dict[str, Any]:
     """Progress and counters under the guide's names."""
-    counts = {counter.name: counter.count for counter in view.outcomes}
+    counts = dict.fromkeys(COUNTED, 0) | {str(counter.outcome): counter.count for counter in view.outcomes}
     return {
         "progress_percentage": view.percent,
         "records_total": view.total,
@@ -48,6 +48,7 @@ def counters_of(view: JobView) -> dict[str, Any]:
         **{f"records_{name}": counts[name] for name in COUNTED},
         "average_confidence": view.average_confidence,
         "rows_per_second": view.rows_per_second,
+        **({"buckets": {counter.name: counter.count for counter in view.outcomes}} if view.job.is_reversing else {}),
     }
 
 

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from importer import failed_queries, planning
 from importer.errors import QueryError
-from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
+from importer.models import REVERSING, ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome, mode_of
 from importer.operations import consent, table_targets
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs
@@ -135,6 +135,7 @@ def resume(job: ImportJob) -> ImportJob:
         raise Conflict(say("This file was never started."), hint=say("Upload it again."))
     if job.kind == JobKind.REHEARSAL:
         raise Conflict(say("A rehearsal leaves nothing to resume."), hint=say("Rehearse again."))
+    _check_not_reversed(job)
     asked = approvals.of_job(job.pk)
     if asked is not None and asked.status != Decision.APPROVED:
         raise Conflict(
@@ -161,6 +162,20 @@ def resume(job: ImportJob) -> ImportJob:
     return job
 
 
+def _check_not_reversed(job: ImportJob) -> None:
+    """An import does not go on behind a checkpoint when rows before it were taken back."""
+    reversing = job.undoes or job.origin if job.is_reversing else job
+    newer = ImportJob.objects.filter(Q(origin=reversing) | Q(undoes=reversing), kind__in=REVERSING)
+    newer = newer.exclude(options__contains={"dry_run": True}).exclude(pk=job.pk)
+    if job.is_reversing:
+        newer = newer.filter(number__gt=job.number)
+    if (last := newer.order_by("-number").first()) is not None:
+        raise Conflict(
+            say("Job {job} was rolled back, or brought back, by job {last}.", job=job.number, last=last.number),
+            hint=say("Start a new one."),
+        )
+
+
 def retry(job: ImportJob, *, by: Any, scope: str = "failed") -> ImportJob:
     """A new job with the options of a finished one, for its failed rows only, or for `scope` "all" (J7).
 
@@ -170,6 +185,10 @@ def retry(job: ImportJob, *, by: Any, scope: str = "failed") -> ImportJob:
     if not job.is_finished:
         raise Conflict(
             say("Job {job} is {status}.", job=job.number, status=job.status), hint=say("Cancel it or wait for its end.")
+        )
+    if job.is_reversing:
+        raise Conflict(
+            say("Job {job} is no import.", job=job.number), hint=say("Roll the import back again, or resume this one.")
         )
     if job.profile is None:
         raise Conflict(say("The rows of a file are retried from the file."), hint=say("Use the files' own retry."))

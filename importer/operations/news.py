@@ -16,6 +16,12 @@ KINDS = {
     JobStatus.FAILED: Kind.JOB_FAILED,
     JobStatus.CANCELLED: Kind.JOB_CANCELLED,
 }
+PATTERNS = {
+    JobKind.REHEARSAL: say("Rehearsal of {name}: {state}"),
+    JobKind.ROLLBACK: say("Rollback of {name}: {state}"),
+    JobKind.UNDO: say("Undo of the rollback of {name}: {state}"),
+}
+PREVIEWED = say("Preview of the rollback of {name}: {state}")
 
 
 def ended(job: ImportJob) -> News | None:
@@ -24,7 +30,7 @@ def ended(job: ImportJob) -> News | None:
     body = view.sentence
     if job.status == JobStatus.FAILED:
         body = " ".join(filter(None, [job.error_message, str(view.remedy), f"({job.error_code})"]))
-    pattern = say("Rehearsal of {name}: {state}") if job.kind == JobKind.REHEARSAL else say("Import of {name}: {state}")
+    pattern = PREVIEWED if job.is_preview else PATTERNS.get(JobKind(job.kind), say("Import of {name}: {state}"))
     title = pattern.format(name=_named(job), state=str(view.state.word).lower())
     return News(KINDS[JobStatus(job.status)], title, page_of(job), body)
 
@@ -34,6 +40,6 @@ def page_of(job: ImportJob) -> str:
 
 
 def _named(job: ImportJob) -> str:
-    if job.kind == JobKind.FILE:
-        return job.file.original_filename
+    if job.profile_id is None:
+        return job.source_name
     return f"“{job.profile.name}”" if job.profile else say("job {number}", number=job.number)

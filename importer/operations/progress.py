@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus, sum_counters
-from importer.modes import Outcome
+from importer.modes import Bucket, Outcome
 from importer.operations.amounts import records_told, spoken
 from servicevault.jobs.models import ACTIVE, RESUMABLE, JobStatus
 from servicevault.jobs.states import STATES, STOPPING, State
@@ -54,6 +54,12 @@ OUTCOMES = {
     Outcome.REVIEW: State(say("review"), "user-check", "violet"),
     Outcome.FAILED: State(say("failed"), "circle-x", "red"),
 }
+BUCKETS = {  # of a rollback and its undo, under the counters that count them
+    Bucket.REVERSED: State(say("reversed"), "rotate-clockwise", "green"),
+    Bucket.KEPT_EDITED: State(say("kept, edited"), "pencil", "blue"),
+    Bucket.BLOCKED: State(say("blocked"), "ban", "yellow"),
+    Bucket.ERROR: State(say("error"), "circle-x", "red"),
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class Counter:
     colour: str
     start: float  # where its part of the bar begins, in percent of the bar
     share: float  # how long it is
+    outcome: Outcome  # the counter of the job that it tells
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ class RunView:
     warnings: int
     error_message: str
     is_balanced: bool
+    is_reversing: bool = False
 
     @property
     def progress_text(self) -> str:
@@ -90,7 +98,7 @@ class RunView:
 
     @property
     def equation(self) -> str:
-        return _equation(self.read, self.outcomes)
+        return _equation(self.read, self.outcomes, is_reversing=self.is_reversing)
 
     @property
     def is_uncounted(self) -> bool:
@@ -114,7 +122,7 @@ class JobView:
 
     @property
     def equation(self) -> str:
-        return _equation(self.read, self.outcomes)
+        return _equation(self.read, self.outcomes, is_reversing=self.job.is_reversing)
 
     @property
     def is_active(self) -> bool:
@@ -194,11 +202,15 @@ class JobView:
 
     @property
     def failed(self) -> int:
-        return next(counter.count for counter in self.outcomes if counter.name == Outcome.FAILED)
+        return self._count(Outcome.FAILED)
 
     @property
     def review(self) -> int:
-        return next(counter.count for counter in self.outcomes if counter.name == Outcome.REVIEW)
+        """Rows that wait for a person; none of a rollback does."""
+        return 0 if self.job.is_reversing else self._count(Outcome.REVIEW)
+
+    def _count(self, outcome: Outcome) -> int:
+        return next(counter.count for counter in self.outcomes if counter.outcome == outcome)
 
     @property
     def sentence(self) -> str:
@@ -207,6 +219,11 @@ class JobView:
             return ""
         parts = ", ".join(_spoken_outcome(counter) for counter in self.outcomes if counter.count)
         ended = _ended(self)
+        if self.job.is_reversing:
+            parts = parts or say("there was nothing to do")
+            if self.job.is_preview:
+                return say("{ended}: {parts}; nothing was written.", ended=ended, parts=parts)
+            return say("{ended}: {parts}.", ended=ended, parts=parts)
         if self.is_complete:
             parts = parts or say("the source had no rows")
             if self.is_rehearsal:
@@ -237,10 +254,10 @@ def view_of(job: ImportJob) -> JobView:
     return JobView(
         job=job,
         state=state_of(job, counters),
-        runs=tuple(_run_view(run) for run in runs),
+        runs=tuple(_run_view(run, is_reversing=job.is_reversing) for run in runs),
         read=counters["read"],
         total=total,
-        outcomes=_outcomes(counters, total or counters["read"]),
+        outcomes=_outcomes(counters, total or counters["read"], is_reversing=job.is_reversing),
         warnings=counters["warnings"],
         average_confidence=_average_confidence(runs),
         is_balanced=_is_balanced(counters),
@@ -250,7 +267,7 @@ def view_of(job: ImportJob) -> JobView:
 def listed(jobs: QuerySet[ImportJob] | Iterable[ImportJob]) -> list[JobView]:
     """Jobs for a list: two queries, however many there are."""
     if isinstance(jobs, QuerySet):
-        jobs = jobs.select_related("profile", "file", "created_by").prefetch_related("runs")
+        jobs = jobs.select_related("profile", "file", "created_by", "origin__file").prefetch_related("runs")
     return [view_of(job) for job in jobs]
 
 
@@ -258,14 +275,14 @@ def state_of(job: ImportJob, counters: dict[str, int]) -> State:
     if job.status == JobStatus.COMPLETED and counters["failed"]:
         word = say_count("Completed with {count} failure", "Completed with {count:,} failures", counters["failed"])
         return State(word, "alert-triangle", "amber")
-    if job.status == JobStatus.COMPLETED and counters["review"]:
+    if job.status == JobStatus.COMPLETED and counters["review"] and not job.is_reversing:
         return COMPLETED_WITH_REVIEW
     if job.status == JobStatus.RUNNING and job.cancel_requested:
         return STOPPING
     return STATES[JobStatus(job.status)]
 
 
-def _run_view(run: QueryRun) -> RunView:
+def _run_view(run: QueryRun, *, is_reversing: bool) -> RunView:
     counters = sum_counters([run])
     return RunView(
         key=run.key,
@@ -276,21 +293,25 @@ def _run_view(run: QueryRun) -> RunView:
         read=run.read,
         total=run.total,
         percent=run.percent,
-        outcomes=_outcomes(counters, run.total or run.read),
+        outcomes=_outcomes(counters, run.total or run.read, is_reversing=is_reversing),
         warnings=run.warnings,
         error_message=run.error_message,
         is_balanced=_is_balanced(counters),
+        is_reversing=is_reversing,
     )
 
 
-def _outcomes(counters: dict[str, int], length: int) -> tuple[Counter, ...]:
-    """The six outcomes with their places in a bar that stands for `length` rows."""
+def _outcomes(counters: dict[str, int], length: int, *, is_reversing: bool = False) -> tuple[Counter, ...]:
+    """The six outcomes, or the four buckets, with their places in a bar that stands for `length` rows."""
     length = max(length, counters["read"], 1)  # an estimate may be too small
+    looks = [(str(name), name, look) for name, look in OUTCOMES.items()]
+    if is_reversing:
+        looks = [(str(bucket), bucket.outcome, look) for bucket, look in BUCKETS.items()]
     start, parts = 0.0, []
-    for name, look in OUTCOMES.items():
-        share = counters[name] * 100 / length
+    for name, outcome, look in looks:
+        share = counters[outcome] * 100 / length
         places = round(start, 2), round(share, 2)
-        parts.append(Counter(str(name), look.word, counters[name], look.icon, look.colour, *places))
+        parts.append(Counter(name, look.word, counters[outcome], look.icon, look.colour, *places, outcome=outcome))
         start += share
     return tuple(parts)
 
@@ -298,6 +319,8 @@ def _outcomes(counters: dict[str, int], length: int) -> tuple[Counter, ...]:
 def _ended(view: JobView) -> str:
     """The beginning of the sentence about an ended job."""
     took = spoken(view.elapsed) if view.elapsed else ""
+    if view.is_complete and view.job.is_preview:
+        return say("Looked at in {took}", took=took) if took else say("Looked at")
     if view.is_complete and view.is_rehearsal:
         return say("Rehearsed in {took}", took=took) if took else say("Rehearsed")
     if view.is_complete:
@@ -318,9 +341,11 @@ def _total(runs: list[QueryRun]) -> int | None:
     return sum(run.read if run.total is None else run.total for run in runs)
 
 
-def _equation(read: int, outcomes: Iterable[Counter]) -> str:
+def _equation(read: int, outcomes: Iterable[Counter], *, is_reversing: bool) -> str:
     """ "10 read = 8 created + 2 failed": every row has one outcome (J18)."""
     parts = " + ".join(f"{intcomma(counter.count)} {counter.word}" for counter in outcomes if counter.count)
+    if is_reversing:
+        return say("{rows} records = {parts}", rows=intcomma(read), parts=parts or "0")
     return say("{rows} read = {parts}", rows=intcomma(read), parts=parts or "0")
 
 
@@ -329,10 +354,10 @@ def _is_balanced(counters: dict[str, int]) -> bool:
 
 
 _SENTENCES = {
-    Outcome.REVIEW: (say("waits for you"), say("wait for you")),
+    str(Outcome.REVIEW): (say("waits for you"), say("wait for you")),
 }
 
 
 def _spoken_outcome(counter: Counter) -> str:
-    one, many = _SENTENCES.get(Outcome(counter.name), (counter.word, counter.word))
+    one, many = _SENTENCES.get(counter.name, (counter.word, counter.word))
     return f"{intcomma(counter.count)} {one if counter.count == 1 else many}"

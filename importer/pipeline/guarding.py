@@ -90,3 +90,9 @@ def told(table: str) -> sql.Composable:
     return sql.SQL("coalesce(w.warnings @> jsonb_build_array(jsonb_build_object('code', {}::text)), false)").format(
         literal(guard.code)
     )
+
+
+def protected(table: str) -> sql.Composable:
+    """Whether row `t` is one of those the catalog protects."""
+    guard = catalog.guard_of(table)
+    return fragment(guard.protects) if guard is not None else sql.SQL("false")

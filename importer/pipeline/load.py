@@ -170,7 +170,7 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
         middle = len(rows) // 2
         return (rows[:middle], rows[middle:]) if middle else None
 
-    def _fail(self, rows: list[tuple[int, Row]], batch: int, error: psycopg.Error) -> None:
+    def _fail(self, rows: list[tuple[int, Row]], batch: int, error: psycopg.Error) -> Counts:
         """Record a row that the database refused, with what it said about constraint and column."""
         ((_, row),) = rows
         staging.stage(self.connection, rows)
@@ -192,6 +192,7 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
                 "row": row.data.decode("utf-8", "replace"),
             },
         )
+        return Counter({Outcome.FAILED: 1})
 
     def _changed(self, rows: list[Row]) -> set[int]:
         return staging.changed(

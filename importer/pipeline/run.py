@@ -17,11 +17,15 @@ from importer.pipeline import chunks, staging
 from importer.pipeline.load import Loader
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.readers import Reader
+from importer.pipeline.reversal.load import ReversalLoader
+from importer.pipeline.reversal.plan import ReversalPlan
 from importer.pipeline.slices import Counts
 from importer.pipeline.tables.load import TableLoader
 from importer.pipeline.tables.plan import TablePlan
 from servicevault.wording import say
 
+Plan = LoadPlan | TablePlan | ReversalPlan
+AnyLoader = Loader | TableLoader | ReversalLoader
 WAIT_SECONDS = 0.2  # before looking again for a chunk that others hold
 
 
@@ -46,13 +50,13 @@ class Worker:
     def close(self) -> None:
         self.connection.close()
 
-    def run(self, run_id: int, plan: LoadPlan | TablePlan, reader: Reader, sql_hash: str, *, role: str | None) -> None:
+    def run(self, run_id: int, plan: Plan, reader: Reader, sql_hash: str, *, role: str | None) -> None:
         """Take part in one query until none of its chunks is open; its rows are written with the rights of the role.
 
         Raises Stopped when the job ends meanwhile.
         """
         self._cut(run_id, reader, sql_hash)
-        loader: Loader | TableLoader | None = None
+        loader: AnyLoader | None = None
         while True:
             if self.stop.is_set():
                 raise Stopped
@@ -69,12 +73,14 @@ class Worker:
                 self.stop.wait(WAIT_SECONDS)
         self._done(run_id)
 
-    def _loader(self, plan: LoadPlan | TablePlan, run_id: int) -> Loader | TableLoader:
+    def _loader(self, plan: Plan, run_id: int) -> AnyLoader:
+        if isinstance(plan, ReversalPlan):
+            return ReversalLoader(self.connection, plan, run_id=run_id, job_id=self.job_id)
         if isinstance(plan, TablePlan):
             return TableLoader(self.connection, plan, run_id=run_id, job_id=self.job_id)
         return Loader(self.connection, plan, run_id=run_id, job_id=self.job_id)
 
-    def _chunk(self, loader: Loader | TableLoader, reader: Reader, chunk: chunks.Claim) -> None:
+    def _chunk(self, loader: AnyLoader, reader: Reader, chunk: chunks.Claim) -> None:
         try:
             for piece in loader.pieces(reader, chunk, self.batch_rows):
                 counts = loader.commit(chunk, piece)

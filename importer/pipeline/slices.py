@@ -79,8 +79,8 @@ class SliceLoader(ABC, Generic[Rows]):
         """Write the rows by set statements."""
 
     @abstractmethod
-    def _fail(self, rows: Rows, batch: int, error: psycopg.Error) -> None:
-        """Record the one row that the database refused."""
+    def _fail(self, rows: Rows, batch: int, error: psycopg.Error) -> Counts:
+        """Record the one row that the database refused, and say how it counts."""
 
     @abstractmethod
     def _halves(self, rows: Rows) -> tuple[Rows, Rows] | None:
@@ -167,8 +167,7 @@ class SliceLoader(ABC, Generic[Rows]):
         ) as error:
             halves = self._halves(rows)
             if halves is None:
-                self._fail(rows, batch, error)
-                return Counter({Outcome.FAILED: 1})
+                return self._fail(rows, batch, error)
         return self._bisect(halves[0], batch) + self._bisect(halves[1], batch)
 
 

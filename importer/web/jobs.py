@@ -21,6 +21,7 @@ from importer.operations.job_reports import MEDIA
 from importer.operations.progress import OUTCOMES, JobView, view_of
 from importer.tasks import announce
 from importer.web.profiles import PAGE
+from importer.web.rollbacks import may_roll_back
 from permissions import policy
 from servicevault.web.listing import page_of
 from servicevault.web.pace import renewed
@@ -189,7 +190,7 @@ def release_held(request: PageRequest, pk: Any) -> HttpResponse:
 
 
 def _jobs() -> Any:
-    return ImportJob.objects.select_related("profile", "file", "created_by").prefetch_related("runs")
+    return ImportJob.objects.select_related("profile", "file", "created_by", "origin__file").prefetch_related("runs")
 
 
 def _records(job: ImportJob) -> Any:
@@ -239,4 +240,5 @@ def _context(user: Any, view: JobView) -> dict[str, Any]:
         "may_release": policy.has(user, "import.records.manage") and policy.can(user, "resume", job),
         "may_delete": job.is_finished and job.hidden_at is None and policy.can(user, "delete", job),
         "may_resume": view.is_resumable and policy.can(user, "resume", job),
+        "may_roll_back": may_roll_back(user, job),
     }

@@ -86,12 +86,13 @@ class TableJudge(SliceLoader[Span]):
             judged_rows = self._copied.run(self.connection).rowcount
         return Counts({"read": judged_rows})
 
-    def _fail(self, rows: Span, batch: int, error: psycopg.Error) -> None:
+    def _fail(self, rows: Span, batch: int, error: psycopg.Error) -> Counts:
         stage.clear(self.connection)
         stage.take(self.connection, self.run_id, rows)
         code, message, column = explain(error)
         for line, number in self.connection.execute("SELECT key::bigint, n FROM pg_temp.stage").fetchall():
             self.refused.append((line, number, column or "", code, message))
+        return Counts({"failed": 1})
 
     def _halves(self, rows: Span) -> tuple[Span, Span] | None:
         return stage.halves(self.connection, self.run_id, rows)

@@ -126,7 +126,7 @@ class TableLoader(SliceLoader[Span]):
     def _halves(self, rows: Span) -> tuple[Span, Span] | None:
         return stage.halves(self.connection, self.run_id, rows)
 
-    def _fail(self, rows: Span, batch: int, error: psycopg.Error) -> None:
+    def _fail(self, rows: Span, batch: int, error: psycopg.Error) -> Counts:
         stage.clear(self.connection)
         stage.take(self.connection, self.run_id, rows)
         code, message, column = explain(error)
@@ -148,6 +148,7 @@ class TableLoader(SliceLoader[Span]):
                 "detail": refusal(error),
             },
         )
+        return Counter({Outcome.FAILED: 1})
 
     @property
     def _staged(self) -> sql.Composable:

@@ -16,6 +16,7 @@ from importer.operations import files
 from importer.operations.progress import view_of
 from importer.web.files.choosing import history_of
 from importer.web.files.flow import PAGE, is_waiting, job_of, next_step, own_job, shell_of
+from importer.web.rollbacks import may_roll_back
 from permissions import policy
 from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only, render_page
@@ -39,6 +40,7 @@ def job_page(request: PageRequest, pk: Any) -> HttpResponse:
         "is_own": is_own,
         "may_cancel": view.is_active and not job.cancel_requested and policy.allows(request.user, "cancel", job),
         "sees_records": sees_records(request.user, job),
+        "may_roll_back": may_roll_back(request.user, job),
     }
     if context["sees_records"]:
         context["hidden_rows"] = files.hidden_failures(job).count()
