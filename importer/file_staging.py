@@ -40,10 +40,10 @@ def plan_of(file: FileImport, part: Part, job: ImportJob) -> FilePlan:
         return file_planning.plan_part(file, part, by=user, goal=goal)
 
 
-def check_rights(file: FileImport, job: ImportJob) -> None:
+def check_rights(file: FileImport, job: ImportJob, action: str = "can_import") -> None:
     """Ask anew what was asked at the start, for rights change while a job waits or is paused. Raises JobFailed."""
     with _ending_the_job():
-        file_rights.require_file(job.created_by, file, system=job.created_by is None)
+        file_rights.require_file(job.created_by, file, action, system=job.created_by is None)
 
 
 @contextmanager
@@ -90,6 +90,35 @@ def _lines_ready(connection: psycopg.Connection, file: FileImport, part: Part, p
     was_staged = _staged(connection, file, part, run_id)
     if not was_staged or file.parts is not None or file.validated_as != file_planning.validated_digest(file):
         judge(connection, plan, run_id)
+
+
+def stage_for_rehearsal(file: FileImport, *, connect: Callable[[], psycopg.Connection]) -> None:
+    """Stage the parts that are not, as they are read and mapped now. Raises JobFailed when the file is gone."""
+    runs = file_parts.runs_of(file.job)
+    with connect() as connection:
+        for part in file_parts.parts_of(file):
+            _staged(connection, file, part, runs[part.key].pk)
+            connection.commit()
+
+
+def hold(connection: psycopg.Connection, file: FileImport, digest: str) -> None:
+    """Let nobody stage the file's rows anew before the open transaction ends; they wait, which ends a rehearsal.
+
+    Raises JobFailed when the file is read or mapped otherwise by now than `digest` says.
+    """
+    runs = file_parts.runs_of(file.job)
+    for run in runs.values():
+        connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (STAGING_LOCK, run.pk))
+    file.refresh_from_db()
+    parts = file_parts.parts_of(file)
+    if file_planning.validated_digest(file) != digest or not all(
+        is_staged(connection, file, part, runs[part.key].pk) for part in parts
+    ):
+        raise JobFailed(
+            say("The file was mapped or read otherwise since the rehearsal was asked for."),
+            code="drift_detected",
+            hint=say("Rehearse again."),
+        )
 
 
 def _staged(connection: psycopg.Connection, file: FileImport, part: Part, run_id: int) -> bool:

@@ -22,8 +22,9 @@ from django.utils import timezone
 
 from importer import failed_queries, file_parts, file_staging, gateway, planning, table_queries, writer
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
-from importer.models import ImportJob, JobKind, QueryRun, RunStatus
-from importer.pipeline import chunks, late_links, rehearsal, slices
+from importer.models import REHEARSED_AS, ImportJob, JobKind, QueryRun, RunStatus
+from importer.pipeline import chunks, file_rehearsal, late_links, rehearsal, slices
+from importer.pipeline.file_rehearsal import Rehearsed
 from importer.pipeline.keyed import KeyedPlan
 from importer.pipeline.load import Counts
 from importer.pipeline.readers import Reader, reader_for, rows_into
@@ -68,7 +69,7 @@ def _work(job_id: Any, *, sink: ProgressSink | None, patient: bool) -> str:
     # A file that was uploaded is pending and nobody's turn until a person starts it.
     if ImportJob.objects.values_list("status", flat=True).get(pk=job_id) != JobStatus.RUNNING:
         return ImportJob.objects.get(pk=job_id).status
-    job = ImportJob.objects.select_related("profile", "file", "created_by").get(pk=job_id)
+    job = ImportJob.objects.select_related("profile", "file", "rehearses", "created_by").get(pk=job_id)
     try:
         _Session(job, sink or NullSink()).run()
     except Stopped:
@@ -98,7 +99,7 @@ def _record(job: ImportJob, operation: str, **details: Any) -> None:
     audit.record(
         operation,
         user=job.created_by,
-        table_name=job.file.table_name if job.source_kind == "file" else "",
+        table_name=job.source_file.table_name if job.source_kind == "file" else "",
         job_id=job.pk,
         profile_id=job.profile_id,
         obj=job,
@@ -222,7 +223,7 @@ class _Session:
                 hint=say("Start it anew under your own name."),
             )
         if self.job.source_kind == "file":
-            self._attempt_file()
+            self._attempt_file() if self.job.rehearses is None else self._rehearse_file()
             return
         self._say(say("Connecting to the source"))
         with self._source() as source:
@@ -324,6 +325,29 @@ class _Session:
             self._finish(linked, worker)
         finally:
             worker.close()
+
+    def _rehearse_file(self) -> None:
+        """The same as a rehearsal: what its own job has staged, and nothing stays."""
+        file, runs = self.job.source_file, file_parts.runs_of(self.job)
+        staged = file_parts.runs_of(file.job)
+        self._say(say("Reading the file"))
+        file_staging.check_rights(file, self.job, "can_validate")
+        file_staging.stage_for_rehearsal(file, connect=connect_target)
+        names = {runs[part.key].pk: part.place or file.original_filename for part in file_parts.parts_of(file)}
+        file_rehearsal.rehearse(
+            [
+                Rehearsed(file_staging.plan_of(file, part, self.job), staged[part.key].pk, runs[part.key].pk)
+                for part in file_parts.parts_of(file)
+            ],
+            connect=connect_target,
+            hold=lambda inside: file_staging.hold(inside, file, self.job.options[REHEARSED_AS]),
+            job_id=str(self.job.pk),
+            batch_rows=self._batch_rows,
+            on_part=lambda part: self._say(say("Rehearsing {part}", part=names[part.run_id])),
+            on_slice=self._after_slice,
+            finish=lambda: self._finish([]),
+            stop=self.stop,
+        )
 
     def _finish(self, entity_ids: list[int], worker: Worker | None = None) -> None:
         """End the job, once: the sums must add up, references that found nothing are tried again (J18, E28)."""

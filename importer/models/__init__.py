@@ -2,7 +2,7 @@
 
 from .drafts import QueryDraft, QueryVersion
 from .files import DOCUMENT, OF_DESK, FileFinding, FileImport, FileUpload, ImportTemplate, TableRule
-from .jobs import Chunk, ImportJob, JobKind, QueryRun, RunStatus, sum_counters
+from .jobs import REHEARSED_AS, Chunk, ImportJob, JobKind, QueryRun, RunStatus, sum_counters
 from .mappings import MappingMemory
 from .people import AgentChoice
 from .profiles import ImportProfile, ImportQuery, MappingVersion, SourceEntity, SSLMode, Visibility
@@ -11,6 +11,7 @@ from .records import Decision, ExternalRef, ImportRecord, PendingReference, Verd
 __all__ = [
     "DOCUMENT",
     "OF_DESK",
+    "REHEARSED_AS",
     "AgentChoice",
     "Chunk",
     "Decision",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
@@ -14,11 +14,17 @@ from servicevault.wording import say
 
 from .profiles import ImportProfile, MappingVersion, SourceEntity
 
+if TYPE_CHECKING:
+    from .files import FileImport
+
 
 class JobKind(models.TextChoices):
     IMPORT = "import", say("Import")
     REHEARSAL = "rehearsal", say("Rehearsal")
     FILE = "file", say("File")
+
+
+REHEARSED_AS = "rehearsed_as"  # option of a file's rehearsal: digest of what it holds for
 
 
 _TITLES = {
@@ -41,6 +47,8 @@ class ImportJob(Job):
     options = models.JSONField(default=dict, blank=True)
     trigger = models.CharField(max_length=12, default="manual")
     retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
+    # A file's job, when this one rehearses it: the file, its mapping and its staged rows are that job's.
+    rehearses = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="rehearsals")
     snapshot_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     takeovers = models.PositiveSmallIntegerField(default=0, db_default=0)
     awaits_start = models.BooleanField(default=False, db_default=False)  # uploaded: pending until somebody starts it
@@ -92,7 +100,13 @@ class ImportJob(Job):
     @property
     def source_name(self) -> str:
         """The profile's name, or the file's."""
-        return self.profile.name if self.profile is not None else self.file.original_filename
+        return self.profile.name if self.profile is not None else self.source_file.original_filename
+
+    @property
+    def source_file(self) -> FileImport:
+        """The file that the job imports or rehearses; to ask it of a database's is a mistake of ours."""
+        found: FileImport = self.file if self.rehearses is None else self.rehearses.file
+        return found
 
     @property
     def source_profile(self) -> ImportProfile:

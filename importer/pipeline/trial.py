@@ -18,7 +18,7 @@ from importer.errors import ImporterError
 from importer.modes import Outcome
 from importer.pipeline import found, keyed, staging
 from importer.pipeline.keyed import KeyedPlan
-from importer.pipeline.rehearsal import TrialLoader
+from importer.pipeline.rehearsal_loading import TrialLoader
 from importer.pipeline.slices import Counts
 from importer.pipeline.tables import stage
 from importer.pipeline.tables.judge import judge
@@ -97,7 +97,7 @@ def _attempted(
 def _rows(inside: psycopg.Connection, plan: KeyedPlan, run_id: int, batch_rows: int) -> Counts:
     """Rows of a target type, written."""
     keyed.fill(inside, plan, run_id, temporary=True)
-    load = replace(plan.load, draws_numbers=False)
+    load = plan.load
     loader = TrialLoader(inside, load, run_id=run_id, job_id=str(uuid.uuid4()))
     rows = staging.told_apart(staging.staged_cursor(inside, run_id))
     counts: Counts = Counter()
@@ -129,7 +129,8 @@ def _recorded(run_id: int, column: str, actions: str) -> sql.Composable:
 
 
 def _lines(inside: psycopg.Connection, plan: TablePlan, run_id: int, batch_rows: int, *, writes: bool) -> Counts:
-    """Rows of a table, judged; written where rows of later parts may name them."""
+    """Rows of a table, judged; written, with made-up numbers, where rows of later parts may name them."""
+    plan = replace(plan, load=replace(plan.load, draws_numbers=False))
     verdict = judge(inside, plan, run_id, temporary=True)
     if writes:
         loader = TableLoader(inside, plan, run_id=run_id, job_id="")

@@ -21,6 +21,7 @@ from .findings import findings_file, groups, is_current
 from .looking import TargetColumn, first_rows, keys, map_anew, match_fields, named, proposed, targets, validate_sample
 from .parsing import parse, suggest_mapping
 from .recognising import upload_document
+from .rehearsing import is_as_rehearsed, last_rehearsal, rehearse, why_not_start
 from .retries import correctable
 from .rights import allowance_of, require, seen, table_of
 from .starting import check_and_start, start
@@ -67,9 +68,11 @@ __all__ = [
     "first_rows",
     "groups",
     "hidden_failures",
+    "is_as_rehearsed",
     "is_current",
     "jobs",
     "keys",
+    "last_rehearsal",
     "map_anew",
     "match_fields",
     "named",
@@ -80,6 +83,7 @@ __all__ = [
     "progress",
     "proposed",
     "record_errors",
+    "rehearse",
     "report_of",
     "require",
     "retry",
@@ -100,4 +104,5 @@ __all__ = [
     "validate_file",
     "validate_sample",
     "whole",
+    "why_not_start",
 ]

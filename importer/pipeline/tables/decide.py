@@ -68,7 +68,7 @@ def decide(
     targets = [kept(column) for column in (*plan.mapped, *(column.name for column in plan.numbered))]
     values = [_stored_value(mapped) for mapped in plan.load.mapped]
     values += [
-        sql.SQL("CASE WHEN a.action = 'created' THEN {} END").format(next_value(plan, column))
+        sql.SQL("CASE WHEN a.action = 'created' THEN {} END").format(next_value(plan, column, "q"))
         if numbers
         else sql.SQL("NULL")
         for column in plan.numbered
@@ -317,8 +317,15 @@ def _stored_value(mapped: Mapped) -> sql.Composable:
     return name("q", slot(mapped.field.name))
 
 
-def next_value(plan: TablePlan, column: Column) -> sql.Composable:
-    """The value the database would give, taken before, so that the record knows its row."""
+def next_value(plan: TablePlan, column: Column, row: str) -> sql.Composable:
+    """The value the database would give, taken before, so that the record knows its row.
+
+    Where no number is to be used up, one below all that are there, told apart by the line.
+    """
+    if column.autoincrement and not plan.load.draws_numbers:
+        return sql.SQL("(SELECT least(0, min(t.{})) FROM {} t) - {}::bigint").format(
+            name(column.name), plan.quoted, name(row, "key")
+        )
     if column.identity:
         relation = sql.Literal(plan.table.identifier.as_string(None).replace("%", "%%"))
         return sql.SQL("nextval(pg_get_serial_sequence({}, {}))").format(

@@ -76,7 +76,7 @@ def take(plan: TablePlan, run_id: int) -> sql.Composed:
         sql.SQL("r.{0}::{1} AS {0}").format(kept(mapped.field.name), fragment(columns.stored_type(mapped.field)))
         for mapped in plan.load.mapped
     ]
-    values += [decide.next_value(plan, column) for column in plan.numbered]
+    values += [decide.next_value(plan, column, "j") for column in plan.numbered]
     conditions: list[sql.Composable] = [
         sql.SQL("NOT EXISTS (SELECT FROM {} t WHERE {} OFFSET 0)").format(
             plan.quoted, decide.same_key(plan, key, row="j", prefix="to:")

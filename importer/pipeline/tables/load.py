@@ -26,7 +26,7 @@ class TableLoader(SliceLoader[Span]):
     def __init__(self, connection: psycopg.Connection, plan: TablePlan, *, run_id: int, job_id: str) -> None:
         self.connection = connection
         self.plan = plan
-        self.run_id = run_id
+        self.run_id = self.records_as = run_id
         self.job_id = job_id
         self._made = early.maker(plan.load)
         self._repeats = repeats.are_known(connection, run_id)
@@ -84,7 +84,7 @@ class TableLoader(SliceLoader[Span]):
                 "UPDATE pg_temp.work SET action = 'skipped', code = 'target_deleted' WHERE action = 'existing'"
             )
             found = self._actions()
-        context = {"run": self.run_id, "batch": batch, **rows.limits}
+        context = {"run": self.records_as, "batch": batch, **rows.limits}
         if found[Outcome.CREATED]:
             written = self._insert.run(self.connection, **context).rowcount
             fail_point("after_insert")
@@ -126,7 +126,7 @@ class TableLoader(SliceLoader[Span]):
                 "FROM pg_temp.stage s"
             ).format(write.identity(self.plan, "s")),
             {
-                "run": self.run_id,
+                "run": self.records_as,
                 "batch": batch,
                 "code": code,
                 "message": message,

@@ -53,8 +53,13 @@ class TablePlan:
 
     @property
     def numbered(self) -> tuple[Column, ...]:
-        """Columns of the primary key that the file does not fill and that get their value before the row is written."""
-        return tuple(self.table.by_name[name] for name in self.table.primary_key if name not in self.mapped)
+        """Columns that the file does not fill and that get their value before the row is written.
+
+        Those of the primary key; where no number is to be used up, those too that the database would number.
+        """
+        made_up = () if self.load.draws_numbers else (each.name for each in self.table.columns if each.autoincrement)
+        names = dict.fromkeys((*self.table.primary_key, *made_up))
+        return tuple(self.table.by_name[name] for name in names if name not in self.mapped)
 
     @property
     def rules(self) -> tuple[tuple[str, ...], ...]:
