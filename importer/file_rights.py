@@ -70,9 +70,7 @@ def require_parts(
     return allowance
 
 
-def require_file(
-    user: Any, file: FileImport, action: str = "can_import", *, system: bool = False
-) -> ImportAllowance:
+def require_file(user: Any, file: FileImport, action: str = "can_import", *, system: bool = False) -> ImportAllowance:
     """What is asked before rows are written: at the start, and again by the worker, for much can change in between.
 
     Raises ImportDenied, UnknownTable, and ImportInvalid for more rows than may be imported now.

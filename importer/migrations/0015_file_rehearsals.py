@@ -5,15 +5,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('importer', '0014_template_uuids'),
+        ("importer", "0014_template_uuids"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='importjob',
-            name='rehearses',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='rehearsals', to='importer.importjob'),
+            model_name="importjob",
+            name="rehearses",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="rehearsals",
+                to="importer.importjob",
+            ),
         ),
     ]

@@ -56,7 +56,9 @@ class JobApi(ApiView):
     def job_or_rehearsal(self, pk: UUID, action: str = "view") -> ImportJob:
         """The same, also of a job that rehearses a file."""
         found = ImportJob.objects.filter(Q(file__isnull=False) | Q(rehearses__isnull=False))
-        return policy.fetch(found.select_related("file", "rehearses__file", "created_by"), self.request.user, action, pk)
+        return policy.fetch(
+            found.select_related("file", "rehearses__file", "created_by"), self.request.user, action, pk
+        )
 
     def own(self, pk: UUID) -> ImportJob:
         """The job, of whoever uploaded it only: its file was read by their permissions."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db import transaction
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,7 +21,7 @@ from importer.operations.failures import Conflict
 from importer.operations.plans import rows_of
 from importer.tasks import announce
 from permissions import policy
-from servicevault.api.documents import envelope
+from servicevault.api.documents import Failure, envelope
 from servicevault.api.idempotency import once
 from servicevault.api.slices import sliced
 from servicevault.wording import say
@@ -66,7 +66,10 @@ class Rehearse(JobApi):
 
 class Plan(JobApi):
     @extend_schema(
-        operation_id="get_file_plan", parameters=[PlanParameters], responses={200: PLAN}, tags=["file imports"]
+        operation_id="get_file_plan",
+        parameters=[PlanParameters],
+        responses={200: PLAN, 409: OpenApiResponse(Failure, description="The file was not rehearsed: `conflict`.")},
+        tags=["file imports"],
     )
     def get(self, request: Request, pk: UUID) -> Response:
         """The plan of a rehearsal, or of the newest one of a file; 409 for a file that was not rehearsed."""
