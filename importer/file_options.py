@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from importer.modes import AccountStrategy
 from importer.options import InvalidOption
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.options import ReadOptions
@@ -18,7 +19,7 @@ STRATEGIES = ("skip", "update", "error")
 ALIASES = {"uppercase": "upper", "lowercase": "lower"}
 OWN = (
     "on_duplicate", "duplicate_key", "validate_only", "batch_size", "read_ahead", "error_policy", "validation_rules",
-    "timeout", "record_unchanged", "tables", "source_key",
+    "timeout", "record_unchanged", "tables", "source_key", "account_strategy",
 )  # fmt: skip
 RULES = (
     "not_empty", "pattern", "min", "max", "min_length", "max_length", "one_of", "email", "url", "date", "unique",
@@ -44,6 +45,7 @@ class FileOptions:
     rules: tuple[Mapping[str, Any], ...] = ()
     record_unchanged: bool = False
     source_key: str = SOURCE_KEY
+    account_strategy: AccountStrategy = AccountStrategy.COMPANY  # of customers whose account is not mapped (E34)
     tables: Mapping[str, str] = field(default_factory=dict)  # part of a document → target type or table
 
 
@@ -111,6 +113,7 @@ def file_options(given: Mapping[str, Any]) -> FileOptions:
         rules=_rules(given.get("validation_rules") or ()),
         record_unchanged=given.get("record_unchanged", False),
         source_key=_source_key(given.get("source_key")),
+        account_strategy=_account_strategy(given.get("account_strategy")),
         tables=_tables(given.get("tables")),
     )
 
@@ -236,6 +239,14 @@ def _source_key(given: Any) -> str:
     if not isinstance(given, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", given):
         raise _refused("source_key", say("has 1 to 64 letters, digits, hyphens and underscores"))
     return given
+
+
+def _account_strategy(given: Any) -> AccountStrategy:
+    if given in (None, ""):
+        return AccountStrategy.COMPANY
+    if not isinstance(given, str) or given not in AccountStrategy.values:
+        raise _refused("account_strategy", say("is one of {names}", names=", ".join(AccountStrategy.values)))
+    return AccountStrategy(given)
 
 
 def _tables(given: Any) -> Mapping[str, str]:

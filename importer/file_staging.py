@@ -8,6 +8,7 @@ from typing import IO
 
 import psycopg
 from django.conf import settings
+from django.db import transaction
 from psycopg import sql
 
 from importer import file_parts, file_planning, file_rights
@@ -15,9 +16,9 @@ from importer.errors import JobFailed
 from importer.file_failures import ImportDenied, ImportInvalid, UnknownTable
 from importer.file_parts import Part
 from importer.file_planning import FilePlan
-from importer.models import FileImport, ImportJob
+from importer.models import FileImport, ImportJob, QueryRun
 from importer.options import InvalidOption
-from importer.pipeline import chunks, keyed
+from importer.pipeline import chunks, keyed, said_accounts
 from importer.pipeline.keyed import KeyedPlan
 from importer.pipeline.readers import FETCHED_ROWS, LinesReader, Reader, StagedReader
 from importer.pipeline.tables import stage
@@ -83,6 +84,43 @@ def reader_of(
         return keyed.fill(connection, plan, run_id)
 
     return StagedReader(fill, connect, run_id, read_ahead=read_ahead)
+
+
+def accounts_run(job: ImportJob, part: Part, plan: KeyedPlan) -> QueryRun:
+    """The job's run that counts the accounts which the part's customers say (E34)."""
+    assert plan.accounts is not None
+    with transaction.atomic():
+        run, _ = job.runs.get_or_create(
+            key=plan.accounts.key,
+            defaults={
+                "name": say("Accounts of {part}", part=part.place or part.label)[:255],
+                "target_type": plan.accounts.load.target.name,
+                "source_table": job.source_file.original_filename,
+                "entity_id": plan.accounts.load.entity_id,
+                "mapping_version_id": plan.accounts.load.version_id or None,
+                "position": job.runs.get(key=part.key).position,
+            },
+        )
+    return run
+
+
+def accounts_reader(
+    file: FileImport,
+    part: Part,
+    plan: KeyedPlan,
+    run_id: int,
+    *,
+    staged_as: int,
+    connect: Callable[[], psycopg.Connection],
+) -> Reader:
+    """What reads the accounts that the part's customers say. To prepare it raises JobFailed like `reader_of`."""
+
+    def fill(connection: psycopg.Connection) -> int:
+        _staged(connection, file, part, staged_as)
+        assert plan.accounts is not None
+        return said_accounts.fill(connection, plan.accounts, plan.load, staged_as=staged_as, run_id=run_id)
+
+    return StagedReader(fill, connect, run_id)
 
 
 def _lines_ready(connection: psycopg.Connection, file: FileImport, part: Part, plan: TablePlan, run_id: int) -> None:

@@ -22,7 +22,8 @@ from django.utils import timezone
 
 from importer import failed_queries, file_parts, file_staging, gateway, planning, table_queries, writer
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
-from importer.models import REHEARSED_AS, ImportJob, JobKind, QueryRun, RunStatus
+from importer.file_parts import Part
+from importer.models import REHEARSED_AS, FileImport, ImportJob, JobKind, QueryRun, RunStatus
 from importer.pipeline import chunks, file_rehearsal, late_links, rehearsal, slices
 from importer.pipeline.file_rehearsal import Rehearsed
 from importer.pipeline.keyed import KeyedPlan
@@ -313,6 +314,8 @@ class _Session:
             for part, plan in plans:
                 self._say(say("Importing {part}", part=part.place or file.original_filename))
                 run = runs[part.key]
+                if isinstance(plan, KeyedPlan) and plan.accounts is not None:
+                    self._import_accounts(file, part, plan, run, worker)
                 reader = file_staging.reader_of(
                     file, part, plan, run.pk, connect=connect_target, read_ahead=self._read_ahead
                 )
@@ -320,11 +323,19 @@ class _Session:
                 worker.run(run.pk, loaded, reader, file.validated_as, role=writer.writer_of(loaded))
                 if isinstance(plan, TablePlan):
                     file_staging.advance_sequences(worker.connection, plan)
-            linked = [plan.load.entity_id for _, plan in plans if isinstance(plan, KeyedPlan)]
+            linked = [load.entity_id for _, plan in plans if isinstance(plan, KeyedPlan) for load in plan.loads]
             file_staging.note_results(file, self.job.counters())
             self._finish(linked, worker)
         finally:
             worker.close()
+
+    def _import_accounts(self, file: FileImport, part: Part, plan: KeyedPlan, run: QueryRun, worker: Worker) -> None:
+        """Load the accounts that the part's customers say, before them (E34)."""
+        assert plan.accounts is not None
+        own = file_staging.accounts_run(self.job, part, plan)
+        reader = file_staging.accounts_reader(file, part, plan, own.pk, staged_as=run.pk, connect=connect_target)
+        load = plan.accounts.load
+        worker.run(own.pk, load, reader, file.validated_as, role=writer.writer_of(load))
 
     def _rehearse_file(self) -> None:
         """The same as a rehearsal: what its own job has staged, and nothing stays."""
@@ -335,10 +346,7 @@ class _Session:
         file_staging.stage_for_rehearsal(file, connect=connect_target)
         names = {runs[part.key].pk: part.place or file.original_filename for part in file_parts.parts_of(file)}
         file_rehearsal.rehearse(
-            [
-                Rehearsed(file_staging.plan_of(file, part, self.job), staged[part.key].pk, runs[part.key].pk)
-                for part in file_parts.parts_of(file)
-            ],
+            [self._rehearsed(file, part, staged[part.key], runs[part.key]) for part in file_parts.parts_of(file)],
             connect=connect_target,
             hold=lambda inside: file_staging.hold(inside, file, self.job.options[REHEARSED_AS]),
             job_id=str(self.job.pk),
@@ -348,6 +356,12 @@ class _Session:
             finish=lambda: self._finish([]),
             stop=self.stop,
         )
+
+    def _rehearsed(self, file: FileImport, part: Part, staged: QueryRun, run: QueryRun) -> Rehearsed:
+        plan = file_staging.plan_of(file, part, self.job)
+        says = isinstance(plan, KeyedPlan) and plan.accounts is not None
+        accounts = file_staging.accounts_run(self.job, part, plan).pk if says else None
+        return Rehearsed(plan, staged.pk, run.pk, accounts)
 
     def _finish(self, entity_ids: list[int], worker: Worker | None = None) -> None:
         """End the job, once: the sums must add up, references that found nothing are tried again (J18, E28)."""

@@ -187,7 +187,9 @@ def hidden_failures(job: ImportJob) -> QuerySet[ImportRecord]:
 
 
 def _failed(job: ImportJob) -> QuerySet[ImportRecord]:
-    return ImportRecord.objects.filter(run__job=job, action__in=(Outcome.FAILED, Outcome.REVIEW))
+    # Without those of accounts that customers say: they are no rows of the file.
+    found = ImportRecord.objects.filter(run__job=job, action__in=(Outcome.FAILED, Outcome.REVIEW))
+    return found.filter(source_row__isnull=False)
 
 
 def record_errors(record: ImportRecord, parts: Mapping[str, Part]) -> list[dict[str, Any]]:
