@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from importer.file_part_options import OF_THE_FILE, PARTS, merged
 from importer.modes import AccountStrategy
 from importer.options import InvalidOption
 from servicevault.tabular.errors import OptionRefused
@@ -20,6 +21,7 @@ ALIASES = {"uppercase": "upper", "lowercase": "lower"}
 OWN = (
     "on_duplicate", "duplicate_key", "validate_only", "batch_size", "read_ahead", "error_policy", "validation_rules",
     "timeout", "record_unchanged", "tables", "source_key", "account_strategy",
+    "parts",
 )  # fmt: skip
 RULES = (
     "not_empty", "pattern", "min", "max", "min_length", "max_length", "one_of", "email", "url", "date", "unique",
@@ -99,6 +101,7 @@ def file_options(given: Mapping[str, Any]) -> FileOptions:
         isinstance(timeout, bool) or not isinstance(timeout, int) or not 60 <= timeout <= 86_400
     ):
         raise _refused("timeout", say("is a number of seconds from 60 to 86,400"))
+    _check_parts(given)
     for name in ("validate_only", "record_unchanged"):
         if not isinstance(given.get(name, False), bool):
             raise _refused(name, say("is true or false"))
@@ -264,6 +267,26 @@ def _tables(given: Any) -> Mapping[str, str]:
             ),
         )
     return dict(given)
+
+
+def _check_parts(given: Mapping[str, Any]) -> None:
+    """Raise InvalidOption for options of a part that is not there, or that only the whole document has."""
+    said = given.get(PARTS)
+    if said is None:
+        return
+    if not isinstance(said, Mapping) or not all(isinstance(each, Mapping) for each in said.values()):
+        raise _refused(PARTS, say("is an object with the options of each part that has its own"))
+    known = given.get("tables") if isinstance(given.get("tables"), Mapping) else {}
+    for place, own in said.items():
+        if place not in (known or {}):
+            raise _refused(f"{PARTS}.{place[:80]}", say("is no part that import_options.tables names"))
+        if misplaced := next((name for name in own if name in OF_THE_FILE), ""):
+            raise _refused(f"{PARTS}.{place[:80]}.{misplaced}", say("is an option of the whole document"))
+        try:
+            file_options(merged(given, own))
+        except InvalidOption as error:
+            where = error.where.replace("import_options.", f"import_options.{PARTS}.{place[:80]}.", 1)
+            raise InvalidOption(error.message, hint=error.hint, where=where) from None
 
 
 def _size(options: Mapping[str, Any], name: str, low: int, high: int) -> int | None:

@@ -13,6 +13,7 @@ from importer.file_failures import (
 )
 
 from . import parts, templates
+from .applying import apply, differences, options_for_upload
 from .bundles import upload_zip
 from .correcting import corrected_options, error_file, own_columns, retry, retry_from_file
 from .data_importer import DataImporter
@@ -55,11 +56,13 @@ __all__ = [
     "TooManyImports",
     "UnknownTable",
     "allowance_of",
+    "apply",
     "check_and_start",
     "configure",
     "correctable",
     "corrected_options",
     "described",
+    "differences",
     "error_file",
     "errors",
     "expire",
@@ -76,6 +79,7 @@ __all__ = [
     "map_anew",
     "match_fields",
     "named",
+    "options_for_upload",
     "own_columns",
     "parse",
     "parts",
