@@ -359,9 +359,9 @@ class _Session:
 
     def _rehearsed(self, file: FileImport, part: Part, staged: QueryRun, run: QueryRun) -> Rehearsed:
         plan = file_staging.plan_of(file, part, self.job)
-        says = isinstance(plan, KeyedPlan) and plan.accounts is not None
-        accounts = file_staging.accounts_run(self.job, part, plan).pk if says else None
-        return Rehearsed(plan, staged.pk, run.pk, accounts)
+        if not isinstance(plan, KeyedPlan) or plan.accounts is None:
+            return Rehearsed(plan, staged.pk, run.pk)
+        return Rehearsed(plan, staged.pk, run.pk, file_staging.accounts_run(self.job, part, plan).pk)
 
     def _finish(self, entity_ids: list[int], worker: Worker | None = None) -> None:
         """End the job, once: the sums must add up, references that found nothing are tried again (J18, E28)."""

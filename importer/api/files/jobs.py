@@ -109,6 +109,7 @@ class OneJob(JobApi):
             request.user,
             options=given.get("import_options"),
             mappings=given.get("field_mappings"),
+            part=given.get("part", ""),
         )
         return Response(files.described(job))
 

@@ -277,6 +277,27 @@ class ConfigureBody(serializers.Serializer[Any]):
 
     import_options = serializers.DictField(required=False)
     field_mappings = AnyField(required=False, allow_null=True)
+    part = serializers.CharField(
+        required=False,
+        max_length=NAME,
+        trim_whitespace=False,
+        help_text="Of a document: whose own options and mappings these are. Without it they are those of the whole.",
+    )
+
+
+class ApplyBody(serializers.Serializer[Any]):
+    template_id = serializers.UUIDField()
+
+
+class Difference(serializers.Serializer[Any]):
+    """What a part of a file and its template do not share."""
+
+    part = serializers.CharField(allow_blank=True, help_text="Empty for a file that is one table.")
+    missing_columns = serializers.ListField(child=serializers.CharField(), help_text="Only the template has them.")
+    new_columns = serializers.ListField(child=serializers.CharField(), help_text="Only the file has them.")
+    only_in = serializers.CharField(
+        allow_blank=True, help_text="“template” or “file” for a part that the other does not have."
+    )
 
 
 class SuggestBody(serializers.Serializer[Any]):

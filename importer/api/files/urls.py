@@ -20,6 +20,7 @@ urlpatterns = [
     path("import/jobs", jobs.Jobs.as_view(), name="api_file_jobs"),
     path(_OF, jobs.OneJob.as_view(), name="api_file_job"),
     path(f"{_OF}/validate", jobs.Validate.as_view(), name="api_file_validate"),
+    path(f"{_OF}/template", templates.Apply.as_view(), name="api_file_template"),
     path(f"{_OF}/rehearse", rehearsing.Rehearse.as_view(), name="api_file_rehearse"),
     path(f"{_OF}/plan", rehearsing.Plan.as_view(), name="api_file_plan"),
     path(f"{_OF}/start", jobs.Start.as_view(), name="api_file_start"),

@@ -50,8 +50,7 @@ def apply(template: ImportTemplate, job: ImportJob, user: Any) -> list[Differenc
     require_waiting(job)
     file, parts = job.file, parts_of(job.file)
     if template.is_document != (file.parts is not None) or (
-        not template.is_document
-        and (template.table_name, template.target_type) != (file.table_name, file.target_type)
+        not template.is_document and (template.table_name, template.target_type) != (file.table_name, file.target_type)
     ):
         raise Conflict(
             say("“{template}” is for {goes_to}.", template=template.name, goes_to=template.goes_to),

@@ -135,9 +135,7 @@ def _name(parts: list[Part], known: Mapping[str, str], option: str, allowance: I
         part.reads = {option: known[part.place]}
 
 
-def _looked_at(
-    content: IO[bytes], part: Part, options: Mapping[str, Any], allowance: ImportAllowance
-) -> Inspection:
+def _looked_at(content: IO[bytes], part: Part, options: Mapping[str, Any], allowance: ImportAllowance) -> Inspection:
     found = storing.looked_at(content, part.read_options(options), allowance)
     describe(part, found)
     return found

@@ -18,8 +18,8 @@ from importer.file_parts import WHOLE, Part, parts_of
 from importer.file_targets import Destination
 from importer.models import DOCUMENT, OF_DESK, FileUpload, ImportJob, ImportTemplate
 from importer.operations import files
-from importer.operations.files.applying import Difference
 from importer.operations.files import parts
+from importer.operations.files.applying import Difference
 from importer.operations.files.uploading import Content
 from importer.operations.progress import listed
 from importer.web.files.flow import PAGE, Refusal, go, rows_of, steps_of
@@ -304,7 +304,7 @@ def accepted(allowance: ImportAllowance) -> str:
     return ",".join(f".{name}" for name in (*allowance.allowed_formats, "txt", "tsv", "gz", "zip"))
 
 
-def _of_templates(goal: Destination) -> dict[str, str]:
+def _of_templates(goal: Destination) -> dict[str, Any]:
     return {"target_type": goal.target.name} if goal.is_desk else {"table_name": goal.table.name}
 
 

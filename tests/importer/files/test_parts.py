@@ -41,7 +41,13 @@ SECOND = archive(
 )
 MAPPINGS = {
     "accounts.csv": {"nr": "external_id", "firma": "name"},
-    "people.csv": {"nr": "external_id", "wer": "name", "mail": "email", "seit": "created_at", "bei": "account_external_id"},
+    "people.csv": {
+        "nr": "external_id",
+        "wer": "name",
+        "mail": "email",
+        "seit": "created_at",
+        "bei": "account_external_id",
+    },
 }
 PARTS = {
     "accounts.csv": {"skip_rows": 1},
@@ -72,7 +78,9 @@ def test_each_part_is_read_and_mapped_in_its_own_way_and_kept_as_a_template(
     assert list(files.templates.visible(root, documents=True)) == [template]
     assert not files.templates.visible(root, table_name="accounts").exists()
     tables = TABLES | {"tickets.csv": "tickets"}
-    other = uploaded(SECOND, name="second.zip", options={"tables": tables, "source_key": "new"}, mappings=dict.fromkeys(tables, []))
+    other = uploaded(
+        SECOND, name="second.zip", options={"tables": tables, "source_key": "new"}, mappings={key: [] for key in tables}
+    )
     found = {each.part: each for each in files.apply(template, other, root)}
     assert (found["accounts.csv"].missing_columns, found["accounts.csv"].new_columns) == (("firma",), ("branch",))
     assert found["tickets.csv"].only_in == "file"
@@ -116,9 +124,10 @@ def test_options_of_parts_that_cannot_be_right_are_named(
     job = uploaded(FIRST, name="first.zip", options={"tables": TABLES}, mappings={name: {} for name in TABLES})
     with pytest.raises(InvalidOption):
         files.configure(job, None, part="nobody", options={}, system=True)
+    root = person("root", is_superuser=True)
+    given = {"name": "x", "import_options": {"tables": TABLES}, "field_mappings": {"nobody": []}}
     with pytest.raises(InvalidOption, match="an object"):
-        given = {"name": "x", "import_options": {"tables": TABLES}, "field_mappings": {"nobody": []}}
-        files.templates.save(person("root", is_superuser=True), given)
+        files.templates.save(root, given)
     assert not ImportTemplate.objects.exists()
 
 
@@ -138,4 +147,6 @@ def test_rows_of_a_part_come_back_to_be_corrected_with_its_own_options(
     retry, refused = files.retry_from_file(job, None, io.BytesIO(fixed), "fixed.csv", system=True)
     assert refused == []
     assert run(retry) == {"read": 1, "created": 1}
-    assert help_desk.execute("SELECT created_at::date::text FROM users WHERE name = 'Cora'").fetchone() == ("2024-04-03",)
+    assert help_desk.execute("SELECT created_at::date::text FROM users WHERE name = 'Cora'").fetchone() == (
+        "2024-04-03",
+    )
