@@ -72,10 +72,6 @@ def take(plan: TablePlan, run_id: int) -> sql.Composed:
     """
     targets = [kept(column) for column in (*plan.mapped, *(column.name for column in plan.numbered))]
     values: list[sql.Composable] = [sql.SQL("j.{}").format(kept(column)) for column in plan.mapped]
-    typed = [
-        sql.SQL("r.{0}::{1} AS {0}").format(kept(mapped.field.name), fragment(columns.stored_type(mapped.field)))
-        for mapped in plan.load.mapped
-    ]
     values += [decide.next_value(plan, column, "j") for column in plan.numbered]
     conditions: list[sql.Composable] = [
         sql.SQL("NOT EXISTS (SELECT FROM {} t WHERE {} OFFSET 0)").format(
@@ -93,9 +89,17 @@ def take(plan: TablePlan, run_id: int) -> sql.Composed:
         record_id=decide.record_id("j"),
         values=sql.SQL(", ").join(values),
         judged=staging.judged_table(run_id),
-        typed=sql.SQL(", ").join(typed),
+        typed=typed(plan),
         span=stage.within("r"),
         still=sql.SQL("").join(sql.SQL(" AND {}").format(condition) for condition in conditions),
+    )
+
+
+def typed(plan: TablePlan) -> sql.Composable:
+    """The kept values of a judged row `r` with the types they are stored by."""
+    return sql.SQL(", ").join(
+        sql.SQL("r.{0}::{1} AS {0}").format(kept(mapped.field.name), fragment(columns.stored_type(mapped.field)))
+        for mapped in plan.load.mapped
     )
 
 
