@@ -285,7 +285,7 @@ class ConfigureBody(serializers.Serializer[Any]):
     )
 
 
-class ApplyBody(serializers.Serializer[Any]):
+class ApplyTemplateBody(serializers.Serializer[Any]):
     template_id = serializers.UUIDField()
 
 

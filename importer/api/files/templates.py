@@ -127,13 +127,13 @@ class OneTemplate(ApiView):
 class Apply(JobApi):
     @extend_schema(
         operation_id="apply_import_template",
-        request=shapes.ApplyBody,
+        request=shapes.ApplyTemplateBody,
         responses=envelope("AppliedTemplate", job=shapes.UploadedJob(), differences=shapes.Difference(many=True)),
         tags=["file imports"],
     )
     def post(self, request: Request, pk: UUID) -> Response:
         """Read and map a waiting file as a template says, and tell where the two differ; it must be validated again."""
         job = self.own(pk)
-        template = templates.fetch(request.user, self.body(shapes.ApplyBody)["template_id"])
+        template = templates.fetch(request.user, self.body(shapes.ApplyTemplateBody)["template_id"])
         found = files.apply(template, job, request.user)
         return Response({"job": files.described(job), "differences": [asdict(each) for each in found]})

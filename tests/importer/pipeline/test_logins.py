@@ -131,8 +131,12 @@ def test_a_file_and_its_correction_keep_it(root: Any, settings: Any, tmp_path: P
     before = access(root)
     options = {"on_duplicate": "update"}
     text = "external_id,name,email,is_active\n1,Root of file,root@desk.example,no\n2,Ann,nowhere,no\n"
-    checked = files.validate(uploaded(text, name="agents.csv", target_type="agents", options=options), None, system=True)
-    assert [(each["row"], each["code"], each["field"]) for each in checked["warnings"]] == [(2, "login_kept", "is_active")]
+    checked = files.validate(
+        uploaded(text, name="agents.csv", target_type="agents", options=options), None, system=True
+    )
+    assert [(each["row"], each["code"], each["field"]) for each in checked["warnings"]] == [
+        (2, "login_kept", "is_active")
+    ]
     job = imported(text, name="agents.csv", target_type="agents", options=options)
     assert outcomes(job) == {"read": 2, "updated": 1, "failed": 1, "warnings": 1}
     assert (access(root), root.name) == (before, "Root of file")
