@@ -123,6 +123,9 @@ def test_the_check_page_rehearses_and_leads_to_the_plan_and_back(
     assert "<ins>new</ins>" in plan.content.decode()
     assert f"{way}/check" in plan.content.decode()
     assert "Import 2 rows" in text_of(plan)
+    assert browser.get(f"{PAGE}/{rehearsal.pk}")["Location"] == reverse(
+        "job_plan", args=[rehearsal.pk]
+    )  # from the bell
     downloaded = browser.get(reverse("job_plan_download", args=[rehearsal.pk, "csv"]))
     assert b"department" in b"".join(downloaded.streaming_content)
     started = browser.post(reverse("job_plan_run", args=[rehearsal.pk]))

@@ -17,7 +17,9 @@ from importer.models import ImportJob
 from importer.operations import files
 from importer.operations.progress import view_of
 from importer.tasks import announce
-from importer.web.files.flow import LOST, go, waiting_page
+from importer.web.files.flow import LOST, PAGE, go, waiting_page
+from permissions import policy
+from servicevault.jobs.models import JobStatus
 from servicevault.web.pace import renewed
 from servicevault.web.pages import PageRequest, members_only
 
@@ -41,6 +43,20 @@ def context_of(job: ImportJob) -> dict[str, Any]:
     if found is None:
         return {"rehearsal": None}
     return {"rehearsal": view_of(found), "rehearsal_is_as_now": files.is_as_rehearsed(found)}
+
+
+def rehearsal_of(request: PageRequest, pk: Any) -> ImportJob | None:
+    """The job, when it is one that rehearses a file; 404 for one the person may not see."""
+    policy.require(request.user, PAGE)
+    found = ImportJob.objects.filter(rehearses__isnull=False)
+    return policy.fetch(found, request.user, "view", pk) if found.filter(pk=pk).exists() else None
+
+
+def to_rehearsal(job: ImportJob) -> HttpResponse:
+    """On to the plan, or to the file whose rehearsal goes on or came to nothing."""
+    if job.status == JobStatus.COMPLETED:
+        return redirect("job_plan", job.pk)
+    return redirect("data_import_job", job.rehearses_id)
 
 
 def _begun(request: PageRequest, job: ImportJob) -> HttpResponse:
