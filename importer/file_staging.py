@@ -24,11 +24,12 @@ from importer.pipeline.readers import FETCHED_ROWS, LinesReader, Reader, StagedR
 from importer.pipeline.tables import stage
 from importer.pipeline.tables.judge import judge
 from importer.pipeline.tables.plan import TablePlan
+from permissions.tables import ImportAllowance
 from servicevault import stored_files
 from servicevault.stored_files import FileGone
 from servicevault.tabular import sandbox
 from servicevault.tabular.errors import FileRejected
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 STAGING_LOCK = chunks.LOCK_CLASS + 4
 
@@ -41,10 +42,10 @@ def plan_of(file: FileImport, part: Part, job: ImportJob) -> FilePlan:
         return file_planning.plan_part(file, part, by=user, goal=goal)
 
 
-def check_rights(file: FileImport, job: ImportJob, action: str = "can_import") -> None:
+def check_rights(file: FileImport, job: ImportJob, action: str = "can_import") -> ImportAllowance:
     """Ask anew what was asked at the start, for rights change while a job waits or is paused. Raises JobFailed."""
     with _ending_the_job():
-        file_rights.require_file(job.created_by, file, action, system=job.created_by is None)
+        return file_rights.require_file(job.created_by, file, action, system=job.created_by is None)
 
 
 @contextmanager
@@ -130,13 +131,27 @@ def _lines_ready(connection: psycopg.Connection, file: FileImport, part: Part, p
         judge(connection, plan, run_id)
 
 
-def stage_for_rehearsal(file: FileImport, *, connect: Callable[[], psycopg.Connection]) -> None:
-    """Stage the parts that are not, as they are read and mapped now. Raises JobFailed when the file is gone."""
+def stage_for_rehearsal(file: FileImport, *, most: int, connect: Callable[[], psycopg.Connection]) -> None:
+    """Stage the parts that are not, as they are read and mapped now.
+
+    Raises JobFailed when the file is gone, or has more rows than `most`: it need not have been validated.
+    """
     runs = file_parts.runs_of(file.job)
     with connect() as connection:
         for part in file_parts.parts_of(file):
             _staged(connection, file, part, runs[part.key].pk)
             connection.commit()
+    if (file.total_rows or 0) > most:
+        raise JobFailed(
+            say_count(
+                "The file has {count} row; at most {most:,} may be imported at once.",
+                "The file has {count:,} rows; at most {most:,} may be imported at once.",
+                file.total_rows or 0,
+                most=most,
+            ),
+            code="source_limit",
+            hint=say("Split it, or ask for a higher limit."),
+        )
 
 
 def hold(connection: psycopg.Connection, file: FileImport, digest: str) -> None:

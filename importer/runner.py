@@ -342,8 +342,8 @@ class _Session:
         file, runs = self.job.source_file, file_parts.runs_of(self.job)
         staged = file_parts.runs_of(file.job)
         self._say(say("Reading the file"))
-        file_staging.check_rights(file, self.job, "can_validate")
-        file_staging.stage_for_rehearsal(file, connect=connect_target)
+        most = file_staging.check_rights(file, self.job, "can_validate").max_rows_per_import
+        file_staging.stage_for_rehearsal(file, most=most, connect=connect_target)
         names = {runs[part.key].pk: part.place or file.original_filename for part in file_parts.parts_of(file)}
         file_rehearsal.rehearse(
             [self._rehearsed(file, part, staged[part.key], runs[part.key]) for part in file_parts.parts_of(file)],

@@ -124,5 +124,8 @@ def test_the_api_rehearses_and_tells_the_plan(shop: psycopg.Connection, logged_i
         assert (plan["total_count"], len(plan["rows"]), plan["summary"]["created"]) == (2, 1, 2)
         assert plan["rehearsal"]["id"] == told["id"]
     assert json.dumps(browser.get(reverse("api_file_jobs")).json()).count(told["id"]) == 0  # no file of its own
+    ImportPermission.objects.update(max_rows_per_import=1)
+    runner.work(browser.post(reverse("api_file_rehearse", args=[job.pk])).json()["job"]["id"])
+    assert ImportJob.objects.latest("number").error_code == "source_limit"
     assert logged_in(person("bob")).post(reverse("api_file_rehearse", args=[job.pk])).status_code == 404
     assert FileImport.objects.count() == 1
