@@ -20,17 +20,13 @@ from django.db import connection as django_connection
 from django.db import transaction
 from django.utils import timezone
 
-from importer import failed_queries, file_parts, file_staging, gateway, planning, table_queries, writer
+from importer import failed_queries, file_staging, file_work, gateway, planning, table_queries, writer
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
-from importer.file_parts import Part
-from importer.models import REHEARSED_AS, FileImport, ImportJob, JobKind, QueryRun, RunStatus
-from importer.pipeline import chunks, file_rehearsal, late_links, rehearsal, slices
-from importer.pipeline.file_rehearsal import Rehearsed
-from importer.pipeline.keyed import KeyedPlan
+from importer.models import ImportJob, JobKind, QueryRun, RunStatus
+from importer.pipeline import chunks, late_links, rehearsal, slices
 from importer.pipeline.load import Counts
 from importer.pipeline.readers import Reader, reader_for, rows_into
 from importer.pipeline.run import Stopped, Worker
-from importer.pipeline.tables.plan import TablePlan
 from importer.pipeline.yielding import GaveWay
 from importer.runs import make_runs
 from importer.sources.audit import require_unprivileged
@@ -224,7 +220,7 @@ class _Session:
                 hint=say("Start it anew under your own name."),
             )
         if self.job.source_kind == "file":
-            self._attempt_file() if self.job.rehearses is None else self._rehearse_file()
+            self._attempt_file()
             return
         self._say(say("Connecting to the source"))
         with self._source() as source:
@@ -303,65 +299,27 @@ class _Session:
         self._finish([])
 
     def _attempt_file(self) -> None:
-        """Load a file, part by part: its rows are staged already, unless the validation's are gone."""
-        file, runs = self.job.file, file_parts.runs_of(self.job)
-        self._say(say("Reading the file"))
-        file_staging.check_rights(file, self.job)
-        plans = [(part, file_staging.plan_of(file, part, self.job)) for part in file_parts.parts_of(file)]
+        """Load or rehearse a file."""
+        if self.job.rehearses is not None:
+            file_work.rehearse(
+                self.job,
+                connect=connect_target,
+                batch_rows=self._batch_rows,
+                tell=self._say,
+                on_slice=self._after_slice,
+                finish=lambda: self._finish([]),
+                stop=self.stop,
+            )
+            return
         worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
         self.fence = worker.fence
         try:
-            for part, plan in plans:
-                self._say(say("Importing {part}", part=part.place or file.original_filename))
-                run = runs[part.key]
-                if isinstance(plan, KeyedPlan) and plan.accounts is not None:
-                    self._import_accounts(file, part, plan, run, worker)
-                reader = file_staging.reader_of(
-                    file, part, plan, run.pk, connect=connect_target, read_ahead=self._read_ahead
-                )
-                loaded = plan if isinstance(plan, TablePlan) else plan.load
-                worker.run(run.pk, loaded, reader, file.validated_as, role=writer.writer_of(loaded))
-                if isinstance(plan, TablePlan):
-                    file_staging.advance_sequences(worker.connection, plan)
-            linked = [load.entity_id for _, plan in plans if isinstance(plan, KeyedPlan) for load in plan.loads]
-            file_staging.note_results(file, self.job.counters())
+            linked = file_work.load(
+                self.job, worker, connect=connect_target, read_ahead=self._read_ahead, tell=self._say
+            )
             self._finish(linked, worker)
         finally:
             worker.close()
-
-    def _import_accounts(self, file: FileImport, part: Part, plan: KeyedPlan, run: QueryRun, worker: Worker) -> None:
-        """Load the accounts that the part's customers say, before them (E34)."""
-        assert plan.accounts is not None
-        own = file_staging.accounts_run(self.job, part, plan)
-        reader = file_staging.accounts_reader(file, part, plan, own.pk, staged_as=run.pk, connect=connect_target)
-        load = plan.accounts.load
-        worker.run(own.pk, load, reader, file.validated_as, role=writer.writer_of(load))
-
-    def _rehearse_file(self) -> None:
-        """The same as a rehearsal: what its own job has staged, and nothing stays."""
-        file, runs = self.job.source_file, file_parts.runs_of(self.job)
-        staged = file_parts.runs_of(file.job)
-        self._say(say("Reading the file"))
-        most = file_staging.check_rights(file, self.job, "can_validate").max_rows_per_import
-        file_staging.stage_for_rehearsal(file, most=most, connect=connect_target)
-        names = {runs[part.key].pk: part.place or file.original_filename for part in file_parts.parts_of(file)}
-        file_rehearsal.rehearse(
-            [self._rehearsed(file, part, staged[part.key], runs[part.key]) for part in file_parts.parts_of(file)],
-            connect=connect_target,
-            hold=lambda inside: file_staging.hold(inside, file, self.job.options[REHEARSED_AS]),
-            job_id=str(self.job.pk),
-            batch_rows=self._batch_rows,
-            on_part=lambda part: self._say(say("Rehearsing {part}", part=names[part.run_id])),
-            on_slice=self._after_slice,
-            finish=lambda: self._finish([]),
-            stop=self.stop,
-        )
-
-    def _rehearsed(self, file: FileImport, part: Part, staged: QueryRun, run: QueryRun) -> Rehearsed:
-        plan = file_staging.plan_of(file, part, self.job)
-        if not isinstance(plan, KeyedPlan) or plan.accounts is None:
-            return Rehearsed(plan, staged.pk, run.pk)
-        return Rehearsed(plan, staged.pk, run.pk, file_staging.accounts_run(self.job, part, plan).pk)
 
     def _finish(self, entity_ids: list[int], worker: Worker | None = None) -> None:
         """End the job, once: the sums must add up, references that found nothing are tried again (J18, E28)."""
