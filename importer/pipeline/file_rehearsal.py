@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import psycopg
 
@@ -12,7 +12,7 @@ from importer.pipeline import keyed, rehearsal, said_accounts, staging
 from importer.pipeline.keyed import KeyedPlan
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.rehearsal import Take, shadow
-from importer.pipeline.rehearsal_loading import RehearsalLoader, TableRehearsalLoader
+from importer.pipeline.rehearsal_loading import RehearsalLoader, TableRehearsalLoader, without_numbers
 from importer.pipeline.said_accounts import SaidAccounts
 from importer.pipeline.slices import Counts
 from importer.pipeline.tables import stage
@@ -76,7 +76,7 @@ def rehearse(
             yield loader.write(piece.rows, batch=number)
 
     def lines(inside: psycopg.Connection, part: Rehearsed, plan: TablePlan) -> Iterator[Counts]:
-        plan = replace(plan, load=replace(plan.load, draws_numbers=False))
+        plan = without_numbers(inside, plan)
         judge(inside, plan, part.staged_as, temporary=True)
         loader = TableRehearsalLoader(
             inside, plan, run_id=part.staged_as, records_as=shadow(part.run_id), job_id=job_id

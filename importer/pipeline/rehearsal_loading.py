@@ -143,6 +143,30 @@ class TrialLoader(RehearsalLoader):
         return self._default
 
 
+_TOPS = {"int2": 2**15 - 1, "int4": 2**31 - 1, "int8": 2**63 - 1}
+_ROOM = 10_000_000  # numbers that must be free below the top: lines of a file
+
+
+def without_numbers(connection: psycopg.Connection, plan: TablePlan) -> TablePlan:
+    """The plan with made-up numbers where the table would use up its own.
+
+    They come from the top of their type, where no row is and no sequence gets; else from below all that are there.
+    """
+    made_up = {}
+    for column in plan.table.columns:
+        if not column.autoincrement or column.base not in _TOPS or column.name in plan.mapped:
+            continue
+        found = connection.execute(
+            sql.SQL("SELECT coalesce(min({0}), 0)::bigint, coalesce(max({0}), 0)::bigint FROM {1}").format(
+                sql.Identifier(column.name), plan.table.identifier
+            )
+        ).fetchone()
+        lowest, highest = found or (0, 0)
+        top = _TOPS[column.base]
+        made_up[column.name] = top if highest < top - min(_ROOM, top // 2) else min(0, lowest)
+    return replace(plan, made_up=made_up)
+
+
 class TableRehearsalLoader(TableLoader):
     """Writes a table's rows, which are staged under one run, and records them under another.
 
@@ -158,7 +182,7 @@ class TableRehearsalLoader(TableLoader):
 
     def write(self, rows: Span, *, batch: int) -> Counts:
         counts = super().write(rows, batch=batch)
-        made_up = [column.name for column in self.plan.numbered]
+        made_up = [column.name for column in self.plan.numbered]  # with keys that are UUIDs: those were rolled back too
         if counts[Outcome.CREATED] and made_up:
             self.connection.execute(
                 "UPDATE importer_importrecord SET after_image = (SELECT json_object_agg(e.key, e.value) "

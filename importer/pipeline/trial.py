@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import errors, sql
@@ -20,7 +20,7 @@ from importer.pipeline import found, keyed, said_accounts, staging
 from importer.pipeline.keyed import KeyedPlan
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.rehearsal import shadow
-from importer.pipeline.rehearsal_loading import TrialLoader
+from importer.pipeline.rehearsal_loading import TrialLoader, without_numbers
 from importer.pipeline.slices import Counts
 from importer.pipeline.tables import stage
 from importer.pipeline.tables.judge import judge
@@ -140,7 +140,7 @@ def _recorded(run_id: int, column: str, actions: str) -> sql.Composable:
 
 def _lines(inside: psycopg.Connection, plan: TablePlan, run_id: int, batch_rows: int, *, writes: bool) -> Counts:
     """Rows of a table, judged; written, with made-up numbers, where rows of later parts may name them."""
-    plan = replace(plan, load=replace(plan.load, draws_numbers=False))
+    plan = without_numbers(inside, plan)
     verdict = judge(inside, plan, run_id, temporary=True)
     if writes:
         loader = TableLoader(inside, plan, run_id=run_id, job_id="")

@@ -44,8 +44,14 @@ def form(required: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
                 "import_options.tables says which part of the file goes where."
             ),
         },
-        "import_options": {**_TEXT, "description": "JSON text."},
-        "field_mappings": {**_TEXT, "description": "JSON text."},
+        "import_options": {
+            **_TEXT,
+            "description": (
+                "JSON text. Of a document, parts holds options that one part alone has. account_strategy (company, "
+                "company_or_domain, domain, single) says whence customers have their accounts when no column names them."
+            ),
+        },
+        "field_mappings": {**_TEXT, "description": "JSON text; of a document an object with a list for each part."},
         **more,
     }
     return {"multipart/form-data": {"type": "object", "properties": properties, "required": list(required)}}

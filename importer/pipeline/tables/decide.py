@@ -320,12 +320,10 @@ def _stored_value(mapped: Mapped) -> sql.Composable:
 def next_value(plan: TablePlan, column: Column, row: str) -> sql.Composable:
     """The value the database would give, taken before, so that the record knows its row.
 
-    Where no number is to be used up, one below all that are there, told apart by the line.
+    Where no number is to be used up, a free one that the line tells.
     """
-    if column.autoincrement and not plan.load.draws_numbers:
-        return sql.SQL("(SELECT least(0, min(t.{})) FROM {} t) - {}::bigint").format(
-            name(column.name), plan.quoted, name(row, "key")
-        )
+    if column.name in plan.made_up:
+        return sql.SQL("{} - {}::bigint").format(sql.Literal(plan.made_up[column.name]), name(row, "key"))
     if column.identity:
         relation = sql.Literal(plan.table.identifier.as_string(None).replace("%", "%%"))
         return sql.SQL("nextval(pg_get_serial_sequence({}, {}))").format(

@@ -39,6 +39,7 @@ class TablePlan:
     touches: str = ""  # column that takes the time of an update
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # column → usual values (F-078)
     year: int = 2000  # the current one
+    made_up: Mapping[str, int] = field(default_factory=dict)  # column → free number from which lines count down
     identifier: str = ""  # member of a row that names it in its source; a file's rows are named by their lines
 
     @property
@@ -55,10 +56,9 @@ class TablePlan:
     def numbered(self) -> tuple[Column, ...]:
         """Columns that the file does not fill and that get their value before the row is written.
 
-        Those of the primary key; where no number is to be used up, those too that the database would number.
+        Those of the primary key; where no number is to be used up, all that the database would number.
         """
-        made_up = () if self.load.draws_numbers else (each.name for each in self.table.columns if each.autoincrement)
-        names = dict.fromkeys((*self.table.primary_key, *made_up))
+        names = dict.fromkeys((*self.table.primary_key, *self.made_up))
         return tuple(self.table.by_name[name] for name in names if name not in self.mapped)
 
     @property

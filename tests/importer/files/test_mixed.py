@@ -73,7 +73,9 @@ FORMS: dict[str, tuple[Callable[[dict[str, list[dict[str, Any]]]], bytes], str]]
 def devices(help_desk: psycopg.Connection) -> Iterator[psycopg.Connection]:  # noqa: F811
     drop = "DROP TABLE IF EXISTS devices, makers_of_devices"
     help_desk.execute(drop)
-    help_desk.execute("CREATE TABLE makers_of_devices (id serial PRIMARY KEY, code text NOT NULL UNIQUE, title text)")
+    help_desk.execute(
+        "CREATE TABLE makers_of_devices (id serial PRIMARY KEY CHECK (id > 0), code text NOT NULL UNIQUE, title text)"
+    )
     help_desk.execute(
         "CREATE TABLE devices (no serial UNIQUE, serial text PRIMARY KEY, bought date, "
         "maker text NOT NULL REFERENCES makers_of_devices (code))"

@@ -35,7 +35,9 @@ def rehearsed(job: ImportJob) -> ImportJob:
 
 @pytest.mark.req("F-042", "X18", "X19")
 def test_rows_of_a_table_are_planned_and_neither_rows_nor_numbers_are_used_up(shop: psycopg.Connection) -> None:
-    shop.execute("CREATE TABLE batches (no smallint GENERATED ALWAYS AS IDENTITY, batch serial, sku text PRIMARY KEY)")
+    shop.execute(
+        "CREATE TABLE batches (no smallint GENERATED ALWAYS AS IDENTITY CHECK (no > 0), batch serial, sku text PRIMARY KEY)"
+    )
     shop.execute("INSERT INTO products (sku, name, stock) VALUES ('A', 'old', 1)")
     state = "SELECT (SELECT json_agg(p) FROM products p)::text, (SELECT last_value FROM products_id_seq)"
     before = shop.execute(state).fetchone()
