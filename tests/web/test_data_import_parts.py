@@ -113,7 +113,10 @@ def test_the_check_page_rehearses_and_leads_to_the_plan_and_back(
     refused = browser.post(f"{way}/start")
     assert refused.status_code == 422
     assert "rehearses the file" in text_of(refused)
-    rehearsal = ImportJob.objects.get(kind="rehearsal")
+    assert browser.post(f"{way}/rehearsal", {"cancel": "1"}).status_code == 302
+    assert "Cancelled" in text_of(browser.get(f"{way}/check"))
+    browser.post(f"{way}/rehearsal")
+    rehearsal = ImportJob.objects.filter(kind="rehearsal").latest("number")
     runner.work(rehearsal.pk)
     part = browser.get(f"{way}/rehearsal", headers={"HX-Request": "true"})
     assert "1 created, 1 updated; nothing was written" in text_of(part)
