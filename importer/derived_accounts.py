@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from importer.models import ImportProfile
@@ -69,6 +70,28 @@ def added(profile: ImportProfile, specs: list[QuerySpec]) -> list[QuerySpec]:
         account = Field("account_external_id", node, reference=Reference(entity=entity))
         found.append(replace(spec, fields=(*spec.fields, account)))
     return found
+
+
+def said_by(strategy: AccountStrategy, filled: Collection[str]) -> tuple[str, str] | None:
+    """The same of a file's rows: SQL over `p` of an account's external id and name; None where nothing says one."""
+    company = "btrim(regexp_replace(btrim(p.company), '\\s+', ' ', 'g'))" if "company" in filled else ""
+    domain = ""
+    if "email" in filled:
+        part = "nullif(split_part(lower(btrim(p.email)), '@', 2), '')"
+        public = ", ".join(f"'{name}'" for name in sorted(PUBLIC_MAIL))
+        domain = f"CASE WHEN {part} NOT IN ({public}) THEN {part} END"
+    by_company = (f"nullif(left(lower({company}), 255), '')", f"left({company}, 255)")
+    match strategy:
+        case AccountStrategy.COMPANY if company:
+            return by_company
+        case AccountStrategy.DOMAIN if domain:
+            return domain, domain
+        case AccountStrategy.COMPANY_OR_DOMAIN if company and domain:
+            key, name = by_company
+            return f"coalesce({key}, {domain})", f"coalesce(nullif({name}, ''), {domain})"
+        case AccountStrategy.COMPANY_OR_DOMAIN if company or domain:
+            return by_company if company else (domain, domain)
+    return None
 
 
 def _account_key(profile: ImportProfile, spec: QuerySpec) -> tuple[str, str] | None:

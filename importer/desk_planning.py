@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from importer import source_entities
+from importer import derived_accounts, source_entities
 from importer.errors import QueryError
 from importer.file_mapping import mapped_field
 from importer.file_options import FileOptions
@@ -21,10 +21,13 @@ from importer.pipeline.columns import Cells
 from importer.pipeline.decide import decide
 from importer.pipeline.keyed import EXTERNAL_ID, KeyedPlan
 from importer.pipeline.plan import LoadPlan, Mapped, Matching, digest
+from importer.pipeline.said_accounts import SAID_BY, SaidAccounts
 from importer.source_entities import EntityTaken
 from servicevault import catalog
 from servicevault.catalog import Target
 from servicevault.wording import say
+
+ACCOUNT = "account_external_id"
 
 
 def plan_rows(
@@ -48,9 +51,18 @@ def plan_rows(
                 say("The rule “unique” is for tables; rows of target types are told apart by their external ids."),
                 where="import_options.validation_rules",
             )
-    entities = _entities(options.source_key, {*types, part.target_type}, stores=stores)
     mapped = [mapped_field(goal.target, mapping, cells, rules) for mapping in part.mappings]
     mapped += _spare(mapped, goal)
+    said = _said_accounts(part, mapped, goal, options)
+    own = derived_accounts.key_of(source_entities.feeding(options.source_key, part.target_type))
+    derived = [(own, "accounts")] if said else []
+    entities = _entities(options.source_key, {*types, part.target_type}, derived, stores=stores)
+    if said:
+        target = replace(target, derived={**target.derived, ACCOUNT: said[0]})
+        by = next(item for item in mapped if item.field.name in SAID_BY)
+        field = goal.target.field(ACCOUNT)
+        assert field is not None
+        mapped.append(Mapped(field=field, column=by.column, entity=own))
     for item in mapped:
         if item.entity and item.entity not in entities:
             raise InvalidOption(
@@ -87,7 +99,39 @@ def plan_rows(
     except QueryError as error:
         raise InvalidOption(error.message, hint=error.hint, where="field_mappings") from None
     key = (EXTERNAL_ID,) if EXTERNAL_ID in filled else recognised_by(target, chosen)
-    return KeyedPlan(load, key, last_counts=options.on_duplicate == "update")
+    accounts = _accounts_plan(part, load, entities[own], said, stores=stores) if said else None
+    return KeyedPlan(load, key, last_counts=options.on_duplicate == "update", accounts=accounts)
+
+
+def _said_accounts(
+    part: Part, mapped: Sequence[Mapped], goal: Destination, options: FileOptions
+) -> tuple[str, str] | None:
+    """What says the account of a customer whose account is not mapped, where it may be filled (E34)."""
+    filled = {item.field.name for item in mapped}
+    if part.target_type != "customer_users" or ACCOUNT in filled or goal.target.field(ACCOUNT) is None:
+        return None
+    return derived_accounts.said_by(options.account_strategy, filled)
+
+
+def _accounts_plan(
+    part: Part, customers: LoadPlan, entity: SourceEntity, said: tuple[str, str], *, stores: bool
+) -> SaidAccounts:
+    """The plan of the accounts: recognised by their names, left as they are where they are here."""
+    target = catalog.get("accounts")
+    named = [field for name in (EXTERNAL_ID, "name") if (field := target.field(name))]
+    mapping = {"said": list(said)}
+    load = replace(
+        customers,
+        target=target,
+        mapped=tuple(Mapped(field=field, column=field.name) for field in named),
+        entity_id=entity.pk,
+        version_id=_noted(entity, mapping).pk if stores else 0,
+        mode=Mode.CREATE,
+        matching=Matching(primary=target.match_fields, strategy=Strategy.CASE_INSENSITIVE),
+        record_unchanged=False,
+        refuses_existing=False,
+    )
+    return SaidAccounts(derived_accounts.key_of(part.key), load, *said)
 
 
 def entity_of(part: Part, options: FileOptions) -> SourceEntity:
@@ -113,8 +157,10 @@ def _claimed(source_key: str, wanted: list[tuple[str, str]]) -> dict[str, Source
         raise InvalidOption(error.message, hint=hint, where="import_options.source_key") from None
 
 
-def _entities(source_key: str, types: set[str], *, stores: bool) -> dict[str, SourceEntity]:
-    wanted = [(source_entities.feeding(source_key, kind), kind) for kind in sorted(types)]
+def _entities(
+    source_key: str, types: set[str], derived: list[tuple[str, str]], *, stores: bool
+) -> dict[str, SourceEntity]:
+    wanted = [(source_entities.feeding(source_key, kind), kind) for kind in sorted(types)] + derived
     if stores:
         return _claimed(source_key, wanted)
     found = source_entities.known(source_key)
@@ -169,6 +215,10 @@ def _version(entity: SourceEntity, part: Part, options: FileOptions) -> MappingV
         "values": [read.date_format, read.timezone, read.decimal_separator, read.thousands_separator],
         "match": options.duplicate_key,
     }
+    return _noted(entity, mapping)
+
+
+def _noted(entity: SourceEntity, mapping: dict[str, Any]) -> MappingVersion:
     version, _ = MappingVersion.objects.get_or_create(
         entity=entity, digest=digest(mapping), defaults={"mapping": mapping}
     )

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from importer.file_part_options import OF_THE_FILE, PARTS, merged
+from importer.modes import AccountStrategy
 from importer.options import InvalidOption
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.options import ReadOptions
@@ -18,7 +20,8 @@ STRATEGIES = ("skip", "update", "error")
 ALIASES = {"uppercase": "upper", "lowercase": "lower"}
 OWN = (
     "on_duplicate", "duplicate_key", "validate_only", "batch_size", "read_ahead", "error_policy", "validation_rules",
-    "timeout", "record_unchanged", "tables", "source_key",
+    "timeout", "record_unchanged", "tables", "source_key", "account_strategy",
+    "parts",
 )  # fmt: skip
 RULES = (
     "not_empty", "pattern", "min", "max", "min_length", "max_length", "one_of", "email", "url", "date", "unique",
@@ -44,6 +47,7 @@ class FileOptions:
     rules: tuple[Mapping[str, Any], ...] = ()
     record_unchanged: bool = False
     source_key: str = SOURCE_KEY
+    account_strategy: AccountStrategy = AccountStrategy.COMPANY  # of customers whose account is not mapped (E34)
     tables: Mapping[str, str] = field(default_factory=dict)  # part of a document → target type or table
 
 
@@ -97,6 +101,7 @@ def file_options(given: Mapping[str, Any]) -> FileOptions:
         isinstance(timeout, bool) or not isinstance(timeout, int) or not 60 <= timeout <= 86_400
     ):
         raise _refused("timeout", say("is a number of seconds from 60 to 86,400"))
+    _check_parts(given)
     for name in ("validate_only", "record_unchanged"):
         if not isinstance(given.get(name, False), bool):
             raise _refused(name, say("is true or false"))
@@ -111,6 +116,7 @@ def file_options(given: Mapping[str, Any]) -> FileOptions:
         rules=_rules(given.get("validation_rules") or ()),
         record_unchanged=given.get("record_unchanged", False),
         source_key=_source_key(given.get("source_key")),
+        account_strategy=_account_strategy(given.get("account_strategy")),
         tables=_tables(given.get("tables")),
     )
 
@@ -238,6 +244,14 @@ def _source_key(given: Any) -> str:
     return given
 
 
+def _account_strategy(given: Any) -> AccountStrategy:
+    if given in (None, ""):
+        return AccountStrategy.COMPANY
+    if not isinstance(given, str) or given not in AccountStrategy.values:
+        raise _refused("account_strategy", say("is one of {names}", names=", ".join(AccountStrategy.values)))
+    return AccountStrategy(given)
+
+
 def _tables(given: Any) -> Mapping[str, str]:
     if given is None:
         return {}
@@ -253,6 +267,26 @@ def _tables(given: Any) -> Mapping[str, str]:
             ),
         )
     return dict(given)
+
+
+def _check_parts(given: Mapping[str, Any]) -> None:
+    """Raise InvalidOption for options of a part that is not there, or that only the whole document has."""
+    said = given.get(PARTS)
+    if said is None:
+        return
+    if not isinstance(said, Mapping) or not all(isinstance(each, Mapping) for each in said.values()):
+        raise _refused(PARTS, say("is an object with the options of each part that has its own"))
+    known = given.get("tables") if isinstance(given.get("tables"), Mapping) else {}
+    for place, own in said.items():
+        if place not in (known or {}):
+            raise _refused(f"{PARTS}.{place[:80]}", say("is no part that import_options.tables names"))
+        if misplaced := next((name for name in own if name in OF_THE_FILE), ""):
+            raise _refused(f"{PARTS}.{place[:80]}.{misplaced}", say("is an option of the whole document"))
+        try:
+            file_options(merged(given, own))
+        except InvalidOption as error:
+            where = error.where.replace("import_options.", f"import_options.{PARTS}.{place[:80]}.", 1)
+            raise InvalidOption(error.message, hint=error.hint, where=where) from None
 
 
 def _size(options: Mapping[str, Any], name: str, low: int, high: int) -> int | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from importer.file_options import FieldMapping, field_mappings, file_options
+from importer.file_part_options import of_part
 from importer.models import FileImport, ImportJob, QueryRun
 from servicevault import catalog
 from servicevault.tabular.options import ReadOptions
@@ -57,8 +58,8 @@ class Part:
         return {mapping["target_column"]: mapping["source_column"] for mapping in self.field_mappings}
 
     def read_options(self, options: Mapping[str, Any]) -> ReadOptions:
-        """How the part is read, by the file's options."""
-        read = file_options(options).read
+        """How the part is read, by the file's options and its own."""
+        read = file_options(of_part(options, self)).read
         return replace(read, **self.reads) if self.reads else read
 
 
@@ -71,6 +72,11 @@ def parts_of(file: FileImport) -> list[Part]:
         given = {name: getattr(file, name) for name in _STORED}
         return [Part(WHOLE, field_mappings=file.field_mappings or [], **given)]
     return [Part(**stored) for stored in file.parts]
+
+
+def named(parts: Iterable[Part], name: str) -> Part | None:
+    """The part of that place, or called so when the document was sent."""
+    return next((part for part in parts if name in (part.place, part.key)), None)
 
 
 def part_of(file: FileImport, place: str = "") -> Part:

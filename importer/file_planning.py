@@ -7,6 +7,7 @@ from typing import Any
 from importer import desk_planning, file_targets, table_planning
 from importer.file_mapping import mapped_field
 from importer.file_options import FileOptions, digest, file_options
+from importer.file_part_options import of_part
 from importer.file_parts import Part, parts_of
 from importer.file_targets import Destination
 from importer.models import FileImport, TableRule
@@ -41,7 +42,7 @@ def plan_part(
     With `stores` the entities and the form of the mapping are noted for the rows that will carry them. Raises
     InvalidOption for what cannot be right, UnknownTable when the table is gone.
     """
-    options = file_options(file.import_options)
+    options = file_options(of_part(file.import_options, part))
     goal = goal or file_targets.destination_of(part)
     file_targets.check_mappings(goal, part.mappings, part.headers)
     cells = _cells(options, part.file_format)

@@ -70,12 +70,12 @@ def require_parts(
     return allowance
 
 
-def require_file(user: Any, file: FileImport, *, system: bool = False) -> ImportAllowance:
+def require_file(user: Any, file: FileImport, action: str = "can_import", *, system: bool = False) -> ImportAllowance:
     """What is asked before rows are written: at the start, and again by the worker, for much can change in between.
 
     Raises ImportDenied, UnknownTable, and ImportInvalid for more rows than may be imported now.
     """
-    allowance = require_parts(user, parts_of(file), within=file.bounds, system=system)
+    allowance = require_parts(user, parts_of(file), action, within=file.bounds, system=system)
     check_rows(file, allowance)
     return allowance
 

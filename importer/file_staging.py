@@ -8,6 +8,7 @@ from typing import IO
 
 import psycopg
 from django.conf import settings
+from django.db import transaction
 from psycopg import sql
 
 from importer import file_parts, file_planning, file_rights
@@ -15,19 +16,20 @@ from importer.errors import JobFailed
 from importer.file_failures import ImportDenied, ImportInvalid, UnknownTable
 from importer.file_parts import Part
 from importer.file_planning import FilePlan
-from importer.models import FileImport, ImportJob
+from importer.models import FileImport, ImportJob, QueryRun
 from importer.options import InvalidOption
-from importer.pipeline import chunks, keyed
+from importer.pipeline import chunks, keyed, said_accounts
 from importer.pipeline.keyed import KeyedPlan
 from importer.pipeline.readers import FETCHED_ROWS, LinesReader, Reader, StagedReader
 from importer.pipeline.tables import stage
 from importer.pipeline.tables.judge import Verdict, judge, stage_and_judge
 from importer.pipeline.tables.plan import TablePlan
+from permissions.tables import ImportAllowance
 from servicevault import stored_files
 from servicevault.stored_files import FileGone
 from servicevault.tabular import sandbox
 from servicevault.tabular.errors import FileRejected
-from servicevault.wording import say
+from servicevault.wording import say, say_count
 
 STAGING_LOCK = chunks.LOCK_CLASS + 4
 
@@ -40,10 +42,10 @@ def plan_of(file: FileImport, part: Part, job: ImportJob) -> FilePlan:
         return file_planning.plan_part(file, part, by=user, goal=goal)
 
 
-def check_rights(file: FileImport, job: ImportJob) -> None:
+def check_rights(file: FileImport, job: ImportJob, action: str = "can_import") -> ImportAllowance:
     """Ask anew what was asked at the start, for rights change while a job waits or is paused. Raises JobFailed."""
     with _ending_the_job():
-        file_rights.require_file(job.created_by, file, system=job.created_by is None)
+        return file_rights.require_file(job.created_by, file, action, system=job.created_by is None)
 
 
 @contextmanager
@@ -85,11 +87,91 @@ def reader_of(
     return StagedReader(fill, connect, run_id, read_ahead=read_ahead)
 
 
+def accounts_run(job: ImportJob, part: Part, plan: KeyedPlan) -> QueryRun:
+    """The job's run that counts the accounts which the part's customers say (E34)."""
+    assert plan.accounts is not None
+    with transaction.atomic():
+        run, _ = job.runs.get_or_create(
+            key=plan.accounts.key,
+            defaults={
+                "name": say("Accounts of {part}", part=part.place or part.label)[:255],
+                "target_type": plan.accounts.load.target.name,
+                "source_table": job.source_file.original_filename,
+                "entity_id": plan.accounts.load.entity_id,
+                "mapping_version_id": plan.accounts.load.version_id or None,
+                "position": job.runs.get(key=part.key).position,
+            },
+        )
+    return run
+
+
+def accounts_reader(
+    file: FileImport,
+    part: Part,
+    plan: KeyedPlan,
+    run_id: int,
+    *,
+    staged_as: int,
+    connect: Callable[[], psycopg.Connection],
+) -> Reader:
+    """What reads the accounts that the part's customers say. To prepare it raises JobFailed like `reader_of`."""
+
+    def fill(connection: psycopg.Connection) -> int:
+        _staged(connection, file, part, staged_as)
+        assert plan.accounts is not None
+        return said_accounts.fill(connection, plan.accounts, plan.load, staged_as=staged_as, run_id=run_id)
+
+    return StagedReader(fill, connect, run_id)
+
+
 def _lines_ready(connection: psycopg.Connection, file: FileImport, part: Part, plan: TablePlan, run_id: int) -> None:
     """Stage and judge the lines, unless the validation has done so; in a document others came before them since."""
     was_staged = _staged(connection, file, part, run_id)
     if not was_staged or file.parts is not None or file.validated_as != file_planning.validated_digest(file):
         judge(connection, plan, run_id)
+
+
+def stage_for_rehearsal(file: FileImport, *, most: int, connect: Callable[[], psycopg.Connection]) -> None:
+    """Stage the parts that are not, as they are read and mapped now.
+
+    Raises JobFailed when the file is gone, or has more rows than `most`: it need not have been validated.
+    """
+    runs = file_parts.runs_of(file.job)
+    with connect() as connection:
+        for part in file_parts.parts_of(file):
+            _staged(connection, file, part, runs[part.key].pk)
+            connection.commit()
+    if (file.total_rows or 0) > most:
+        raise JobFailed(
+            say_count(
+                "The file has {count} row; at most {most:,} may be imported at once.",
+                "The file has {count:,} rows; at most {most:,} may be imported at once.",
+                file.total_rows or 0,
+                most=most,
+            ),
+            code="source_limit",
+            hint=say("Split it, or ask for a higher limit."),
+        )
+
+
+def hold(connection: psycopg.Connection, file: FileImport, digest: str) -> None:
+    """Let nobody stage the file's rows anew before the open transaction ends; they wait, which ends a rehearsal.
+
+    Raises JobFailed when the file is read or mapped otherwise by now than `digest` says.
+    """
+    runs = file_parts.runs_of(file.job)
+    for run in runs.values():
+        connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (STAGING_LOCK, run.pk))
+    file.refresh_from_db()
+    parts = file_parts.parts_of(file)
+    if file_planning.validated_digest(file) != digest or not all(
+        is_staged(connection, file, part, runs[part.key].pk) for part in parts
+    ):
+        raise JobFailed(
+            say("The file was mapped or read otherwise since the rehearsal was asked for."),
+            code="drift_detected",
+            hint=say("Rehearse again."),
+        )
 
 
 def _staged(connection: psycopg.Connection, file: FileImport, part: Part, run_id: int) -> bool:

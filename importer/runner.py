@@ -22,8 +22,8 @@ from django.utils import timezone
 
 from importer import (
     failed_queries,
-    file_parts,
     file_staging,
+    file_work,
     gateway,
     planning,
     reversing,
@@ -34,11 +34,9 @@ from importer import (
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus
 from importer.pipeline import chunks, late_links, rehearsal, slices
-from importer.pipeline.keyed import KeyedPlan
 from importer.pipeline.load import Counts
 from importer.pipeline.readers import Reader, reader_for, rows_into
 from importer.pipeline.run import Stopped, Worker
-from importer.pipeline.tables.plan import TablePlan
 from importer.pipeline.yielding import GaveWay
 from importer.runs import make_runs, note_halved
 from importer.sources.audit import require_unprivileged
@@ -78,7 +76,9 @@ def _work(job_id: Any, *, sink: ProgressSink | None, patient: bool) -> str:
     # A file that was uploaded is pending and nobody's turn until a person starts it.
     if ImportJob.objects.values_list("status", flat=True).get(pk=job_id) != JobStatus.RUNNING:
         return ImportJob.objects.get(pk=job_id).status
-    job = ImportJob.objects.select_related("profile", "file", "created_by", "origin__file", "undoes").get(pk=job_id)
+    job = ImportJob.objects.select_related(
+        "profile", "file", "created_by", "rehearses__file", "origin__file", "undoes"
+    ).get(pk=job_id)
     try:
         _Session(job, sink or NullSink()).run()
     except Stopped:
@@ -108,7 +108,7 @@ def _record(job: ImportJob, operation: str, **details: Any) -> None:
     audit.record(
         operation,
         user=job.created_by,
-        table_name=job.imported.file.table_name if job.source_kind == "file" else "",
+        table_name=job.source_file.table_name if job.source_kind == "file" else "",
         job_id=job.pk,
         profile_id=job.profile_id,
         obj=job,
@@ -323,26 +323,24 @@ class _Session:
         self._finish([])
 
     def _attempt_file(self) -> None:
-        """Load a file, part by part: its rows are staged already, unless the validation's are gone."""
-        file, runs = self.job.file, file_parts.runs_of(self.job)
-        self._say(say("Reading the file"))
-        file_staging.check_rights(file, self.job)
-        plans = [(part, file_staging.plan_of(file, part, self.job)) for part in file_parts.parts_of(file)]
+        """Load or rehearse a file."""
+        if self.job.rehearses is not None:
+            file_work.rehearse(
+                self.job,
+                connect=connect_target,
+                batch_rows=self._batch_rows,
+                tell=self._say,
+                on_slice=self._after_slice,
+                finish=lambda: self._finish([]),
+                stop=self.stop,
+            )
+            return
         worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
         self.fence = worker.fence
         try:
-            for part, plan in plans:
-                self._say(say("Importing {part}", part=part.place or file.original_filename))
-                run = runs[part.key]
-                reader = file_staging.reader_of(
-                    file, part, plan, run.pk, connect=connect_target, read_ahead=self._read_ahead
-                )
-                loaded = plan if isinstance(plan, TablePlan) else plan.load
-                worker.run(run.pk, loaded, reader, file.validated_as, role=writer.writer_of(loaded))
-                if isinstance(plan, TablePlan):
-                    file_staging.advance_sequences(worker.connection, plan)
-            linked = [plan.load.entity_id for _, plan in plans if isinstance(plan, KeyedPlan)]
-            file_staging.note_results(file, self.job.counters())
+            linked = file_work.load(
+                self.job, worker, connect=connect_target, read_ahead=self._read_ahead, tell=self._say
+            )
             self._finish(linked, worker)
         finally:
             worker.close()

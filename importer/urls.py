@@ -21,7 +21,7 @@ from importer.web import (
     rollbacks,
     value_maps,
 )
-from importer.web.files import checking, choosing, component, grid, mapping, reading, running
+from importer.web.files import checking, choosing, component, grid, mapping, reading, rehearsing, running
 
 _FILE = "settings/data-import/<uuid:pk>"
 _OF = "import/profiles/<uuid:pk>"
@@ -70,6 +70,7 @@ urlpatterns = [
     path(f"{_FILE}/check", checking.check_page, name="data_import_check"),
     path(f"{_FILE}/findings.<str:form>", checking.findings, name="data_import_findings"),
     path(f"{_FILE}/template", checking.keep_template, name="data_import_template"),
+    path(f"{_FILE}/rehearsal", rehearsing.rehearsal, name="data_import_rehearsal"),
     path(f"{_FILE}/start", checking.start, name="data_import_start"),
     path(f"{_FILE}/cancel", running.cancel, name="data_import_cancel"),
     path(f"{_FILE}/retry", running.retry, name="data_import_retry"),

@@ -30,7 +30,7 @@ OPERATIONS = frozenset(
     query_saved query_deleted
     template_applied template_created template_updated template_deleted pack_installed
     sync_config_changed sync_started sync_skipped
-    file_uploaded file_parsed validation_started validation_completed
+    file_uploaded file_parsed validation_started validation_completed rehearsal_started
     import_requested import_approved import_rejected import_started import_completed import_failed
     import_cancelled import_resumed import_job_deleted
     records_approved records_retried records_deleted

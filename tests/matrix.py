@@ -158,6 +158,7 @@ MATRIX: dict[str, Address] = {
     "data_import_check": Address(FILERS, SAVERS, _SENT),
     "data_import_findings": Address(FILERS, NO_SUCH_METHOD, _SENT | {"form": "form"}),
     "data_import_template": Address(NO_SUCH_METHOD, DOERS, _SENT),
+    "data_import_rehearsal": Address(DOERS, DOERS, _SENT),  # on to the check, which tells of it
     "data_import_start": Address(NO_SUCH_METHOD, SAVERS, _SENT),
     "data_import_job": Address(DOERS, NO_SUCH_METHOD, _SENT),  # on to the step it waits for
     "data_import_cancel": Address(NO_SUCH_METHOD, DOERS, _SENT),

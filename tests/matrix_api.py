@@ -102,6 +102,9 @@ API: dict[str, Address] = {
     "api_file_jobs": Address((401, 200, 200, 200, 200), NO_FILE_METHOD),
     "api_file_job": Address(FILE, NO_FILE_METHOD, _FILE),
     "api_file_validate": Address(NO_FILE_METHOD, (401, 404, 404, 403, 422), _FILE),
+    "api_file_template": Address(NO_FILE_METHOD, (401, 404, 404, 422, 422), _FILE),
+    "api_file_rehearse": Address(NO_FILE_METHOD, (401, 404, 404, 403, 202), _FILE),
+    "api_file_plan": Address((401, 404, 404, 409, 409), NO_FILE_METHOD, _FILE),  # nobody rehearsed it
     "api_file_start": Address(NO_FILE_METHOD, (401, 404, 404, 403, 422), _FILE),
     "api_file_status": Address(FILE, NO_FILE_METHOD, _FILE),
     "api_file_progress": Address(FILE, NO_FILE_METHOD, _FILE),

@@ -135,7 +135,8 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
         *of("get", "data_import_findings data_import_job data_import_correct data_import_component_progress"),
         *of("post", "data_import_component_upload data_import_component_check data_import_component_start"),
         *of("post", "data_import_upload data_import_read data_import_map data_import_check data_import_template"),
-        *of("post", "data_import_start data_import_cancel data_import_retry data_import_correct"),
+        *of("get", "data_import_rehearsal"),
+        *of("post", "data_import_start data_import_rehearsal data_import_cancel data_import_retry data_import_correct"),
     ],
     ("pages.audit",): ["get audit"],
     ("data.permissions.manage",): [
@@ -163,5 +164,5 @@ NEEDS: dict[tuple[str, ...], list[str]] = {
 # Refused by the row of a table, which has no name of its own (F-125).
 BY_TABLE = [
     *of("get", "api_table_schema api_table_data"),
-    *of("post", "api_file_validate api_file_start api_export_template_run"),
+    *of("post", "api_file_validate api_file_rehearse api_file_start api_export_template_run"),
 ]

@@ -12,9 +12,10 @@ from rest_framework.response import Response
 
 from importer.access import sees_records
 from importer.api.jobs import JobApi
+from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
 from importer.operations.masking import record_shown
-from importer.operations.plans import PlanRow, check_plan, facets_of, groups_of, row_of, rows_of
+from importer.operations.plans import check_plan, facets_of, groups_of, row_of, rows_of
 from permissions import policy
 from servicevault.api.documents import Failure, envelope
 from servicevault.api.views import Meta, PageParameters, listed
@@ -66,26 +67,32 @@ class Plan(JobApi):
             raise policy.Denied("import.jobs.monitor")
         check_plan(job)
         given = self.query(PlanParameters)
-        answer = listed(rows_of(job, given), given, lambda record: _shown(row_of(record)))
+        answer = listed(rows_of(job, given), given, row_shown)
         if job.profile is not None:
             rows = len(answer.data["data"])
             record_shown(job.profile, request.user, say("plan of job {job}", job=job.number), rows=rows, revealed=False)
-        facets = facets_of(job)
-        answer.data["summary"] = {
-            **{str(name): count for name, count in job.counters().items() if name in Outcome.values},
-            "queries": [{"key": key, "rows": rows} for key, _, rows in facets["query"]],
-            "reasons": [{"reason": code, "rows": rows} for code, _, rows in facets["reason"]],
-            "errors": [
-                {"query": group.query, "code": group.code, "field": group.field, "count": group.count,
-                 "message": group.message}
-                for group in groups_of(job)
-            ],
-        }  # fmt: skip
+        answer.data["summary"] = summary_of(job)
         return answer
 
 
-def _shown(row: PlanRow) -> dict[str, Any]:
-    record = row.record
+def summary_of(job: ImportJob) -> dict[str, Any]:
+    """The plan in figures: by action, query and reason, and what is wrong by kind."""
+    facets = facets_of(job)
+    return {
+        **{str(name): count for name, count in job.counters().items() if name in Outcome.values},
+        "queries": [{"key": key, "rows": rows} for key, _, rows in facets["query"]],
+        "reasons": [{"reason": code, "rows": rows} for code, _, rows in facets["reason"]],
+        "errors": [
+            {"query": group.query, "code": group.code, "field": group.field, "count": group.count,
+             "message": group.message}
+            for group in groups_of(job)
+        ],
+    }  # fmt: skip
+
+
+def row_shown(record: ImportRecord) -> dict[str, Any]:
+    """A row of the plan as JSON."""
+    row = row_of(record)
     return {
         "plan_row_id": str(record.pk),
         "query": record.run.key,

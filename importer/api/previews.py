@@ -16,7 +16,6 @@ from importer.api.failures import shown
 from importer.api.profiles import shown as shown_profiles
 from importer.api.queries import QueryApi
 from importer.api.source import plain, printable, reveals_personal_data
-from importer.errors import ImporterError, SourceError
 from importer.mapping.sampling import Sample
 from importer.models import ImportProfile
 from importer.operations.previews import Previewed
@@ -130,6 +129,16 @@ class ProfilePreviewParameters(Reveal):
 LIST = serializers.ListField(child=serializers.DictField())
 
 
+class PreviewedTemplate(serializers.Serializer[Any]):
+    """The template that the profile has, and how it fits the source."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    version = serializers.CharField(allow_blank=True)
+    fit = serializers.DictField(allow_null=True, help_text="Null where it cannot be told.")
+    fit_reason = serializers.CharField(allow_blank=True, help_text="Why the fit cannot be told; else empty.")
+
+
 class PreviewProfile(QueryApi):
     @extend_schema(
         operation_id="preview_profile",
@@ -140,7 +149,7 @@ class PreviewProfile(QueryApi):
                 type=serializers.ChoiceField(["query", "template"]),
                 profile=serializers.DictField(),
                 configuration=serializers.DictField(),
-                template=serializers.DictField(allow_null=True),
+                template=PreviewedTemplate(allow_null=True),
                 queries=LIST,
                 impact=serializers.DictField(),
                 import_options=serializers.DictField(),
@@ -189,18 +198,17 @@ class PreviewProfile(QueryApi):
 
 
 def _template(profile: ImportProfile) -> dict[str, Any] | None:
-    """The applied template and how it fits the source; `fit` is null where nothing can be said about it."""
-    template = profile.template
-    if template is None:
+    """The applied template and how it fits the source; `fit` is null where `fit_reason` says why it cannot be told."""
+    found = packs.fit_of(profile)
+    if found is None:
         return None
-    report: dict[str, Any] | None = None
-    try:
-        report = packs.fit(profile, template, refresh=False).as_dict()
-    except SourceError:
-        raise
-    except ImporterError:
-        pass  # it was changed since, or asks for something nobody told it
-    return {"id": str(template.pk), "name": template.name, "version": profile.template_version, "fit": report}
+    return {
+        "id": str(found.template.pk),
+        "name": found.template.name,
+        "version": profile.template_version,
+        "fit": found.report.as_dict() if found.report is not None else None,
+        "fit_reason": found.reason,
+    }
 
 
 def _raw(item: QueryPreview) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ import psycopg
 from psycopg import sql
 
 from importer.mapping.sampling import first_rows, prepared_values
-from importer.pipeline.rehearsal import Plan, TrialLoader
+from importer.pipeline.rehearsal import Plan
+from importer.pipeline.rehearsal_loading import TrialLoader
 from importer.sources.session import SourceSession
 from servicevault import catalog
 from servicevault.wording import say

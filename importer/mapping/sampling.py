@@ -23,7 +23,8 @@ from importer.pipeline.binding import Bind
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.prepare import prepared
 from importer.pipeline.readers import fetched_at_once
-from importer.pipeline.rehearsal import Plan, TrialLoader
+from importer.pipeline.rehearsal import Plan
+from importer.pipeline.rehearsal_loading import TrialLoader
 from importer.pipeline.slices import Statement
 from importer.pipeline.staging import Row
 from importer.pipeline.tables import decide as table_decide

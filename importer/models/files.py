@@ -126,7 +126,7 @@ class ImportTemplate(models.Model):
     name = models.CharField(max_length=120)
     table_name = models.CharField(max_length=255)  # for a target type: its table
     target_type = models.CharField(max_length=64, blank=True)
-    field_mappings = models.JSONField(default=list)
+    field_mappings = models.JSONField(default=list)  # of a document an object with a list for each part
     import_options = models.JSONField(default=dict)
     is_public = models.BooleanField(default=False)
     usage_count = models.PositiveIntegerField(default=0)
@@ -143,8 +143,18 @@ class ImportTemplate(models.Model):
         return self.name
 
     @property
+    def is_document(self) -> bool:
+        """Whether its files have several parts, each with a target of its own."""
+        return bool(self.import_options.get("tables"))
+
+    @property
     def goes_to(self) -> str:
-        """What people call the target of its files."""
+        """What people call the target of its files; of documents the targets of all parts."""
+        if self.is_document:
+            names = set((self.import_options.get("tables") or {}).values())
+            desk = sorted(names & set(catalog.names()), key=lambda name: catalog.get(name).order)
+            plain = sorted(name.removeprefix("table:") for name in names - set(desk))
+            return ", ".join([*(str(catalog.get(name).label) for name in desk), *plain])
         return catalog.get(self.target_type).label if self.target_type else self.table_name
 
 

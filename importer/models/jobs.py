@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
@@ -13,6 +13,9 @@ from servicevault.jobs.models import ACTIVE, Job
 from servicevault.wording import say
 
 from .profiles import ImportProfile, MappingVersion, SourceEntity
+
+if TYPE_CHECKING:
+    from .files import FileImport
 
 
 class JobKind(models.TextChoices):
@@ -24,6 +27,9 @@ class JobKind(models.TextChoices):
 
 
 REVERSING = (JobKind.ROLLBACK, JobKind.UNDO)
+REHEARSED_AS = "rehearsed_as"  # option of a file's rehearsal: digest of what it holds for
+
+
 _TITLES = {
     JobKind.IMPORT: say("Import {number}"),
     JobKind.REHEARSAL: say("Rehearsal {number}"),
@@ -49,6 +55,8 @@ class ImportJob(Job):
     # Of a rollback and of its undo: the import whose records they are about; of an undo also the rollback.
     origin = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="reversing")
     undoes = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="undos")
+    # A file's job, when this one rehearses it: the file, its mapping and its staged rows are that job's.
+    rehearses = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="rehearsals")
     snapshot_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     takeovers = models.PositiveSmallIntegerField(default=0, db_default=0)
     awaits_start = models.BooleanField(default=False, db_default=False)  # uploaded: pending until somebody starts it
@@ -103,7 +111,13 @@ class ImportJob(Job):
     @property
     def source_name(self) -> str:
         """The profile's name, or the file's."""
-        return self.profile.name if self.profile is not None else self.imported.file.original_filename
+        return self.profile.name if self.profile is not None else self.source_file.original_filename
+
+    @property
+    def source_file(self) -> FileImport:
+        """The file that the job imports, rehearses or takes back; to ask it of a database's is a mistake of ours."""
+        found: FileImport = (self.rehearses or self.imported).file
+        return found
 
     @property
     def imported(self) -> ImportJob:

@@ -36,10 +36,10 @@ def ended(job: ImportJob) -> News | None:
 
 
 def page_of(job: ImportJob) -> str:
-    return reverse("data_import_job" if job.kind == JobKind.FILE else "job", args=[job.pk])
+    if job.rehearses_id is not None and job.status == JobStatus.COMPLETED:
+        return reverse("job_plan", args=[job.pk])
+    return reverse("data_import_job" if job.profile_id is None else "job", args=[job.rehearses_id or job.pk])
 
 
 def _named(job: ImportJob) -> str:
-    if job.profile_id is None:
-        return job.source_name
-    return f"“{job.profile.name}”" if job.profile else say("job {number}", number=job.number)
+    return job.source_file.original_filename if job.profile is None else f"“{job.profile.name}”"

@@ -17,6 +17,7 @@ from importer import codes
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome
 from importer.operations.failures import Conflict, InvalidFields
+from importer.operations.files.rehearsing import start_as_rehearsed
 from importer.operations.jobs import start_import
 from importer.operations.masking import MADE_OF, masked, role_of_target
 from servicevault.tabular import formats
@@ -148,9 +149,12 @@ def groups_of(job: ImportJob) -> list[Group]:
 def import_as_rehearsed(job: ImportJob, *, by: Any) -> ImportJob:
     """An import with the mode and options of the rehearsal; rows are read again, as they are then.
 
-    Raises Conflict for a job that is no finished rehearsal, and what `start_import` raises.
+    Of a file it is the file's own job that starts. Raises Conflict for a job that is no finished rehearsal, or whose
+    file is read or mapped otherwise by now, and what `start_import` and `files.start` raise.
     """
     check_plan(job)
+    if job.rehearses is not None:
+        return start_as_rehearsed(job, by)
     if not job.is_finished or job.profile is None:
         raise Conflict(
             say("Job {job} is {status}.", job=job.number, status=job.status),

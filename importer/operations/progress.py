@@ -267,7 +267,9 @@ def view_of(job: ImportJob) -> JobView:
 def listed(jobs: QuerySet[ImportJob] | Iterable[ImportJob]) -> list[JobView]:
     """Jobs for a list: two queries, however many there are."""
     if isinstance(jobs, QuerySet):
-        jobs = jobs.select_related("profile", "file", "created_by", "origin__file").prefetch_related("runs")
+        jobs = jobs.select_related("profile", "file", "rehearses__file", "created_by", "origin__file").prefetch_related(
+            "runs"
+        )
     return [view_of(job) for job in jobs]
 
 

@@ -78,7 +78,7 @@ def field_mappings(record: ImportRecord) -> Mapping[str, Any] | None:
     """The mapping in force: its version and the list; None for rows no mapping made."""
     run = record.run
     if run.job.source_kind == "file":
-        return {"version": None, "fields": run.job.file.field_mappings}
+        return {"version": None, "fields": run.job.source_file.field_mappings}
     if run.mapping_version is None:
         return None
     mapping = run.mapping_version.mapping
@@ -176,10 +176,10 @@ def _of_row(record: ImportRecord) -> QuerySet[ImportRecord]:
 def _plan(record: ImportRecord) -> LoadPlan:
     run = record.run
     if run.job.source_kind == "file":
-        part = next((each for each in file_parts.parts_of(run.job.file) if each.key == run.key), None)
+        part = next((each for each in file_parts.parts_of(run.job.source_file) if each.key == run.key), None)
         if part is None:
             raise ImporterError(say("The file has no such part any more."))
-        return file_staging.plan_of(run.job.file, part, run.job).load
+        return file_staging.plan_of(run.job.source_file, part, run.job).load
     if run.mapping_version is None:
         raise ImporterError(say("No mapping made this row."))
     mapping = run.mapping_version.mapping

@@ -16,6 +16,7 @@ from importer.pipeline import staging
 from importer.pipeline.binding import name
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.prepare import prepared, value
+from importer.pipeline.said_accounts import SaidAccounts
 from importer.pipeline.slices import Statement
 
 EXTERNAL_ID = "external_id"
@@ -29,6 +30,12 @@ class KeyedPlan:
     load: LoadPlan
     key: tuple[str, ...]  # fields whose values tell rows apart; the external id alone where the file brings it
     last_counts: bool = False  # of rows with one key the last one goes in, not the first (F-044)
+    accounts: SaidAccounts | None = None  # that the rows say, and that go in before them
+
+    @property
+    def loads(self) -> tuple[LoadPlan, ...]:
+        """What is loaded, in this order."""
+        return (self.accounts.load, self.load) if self.accounts else (self.load,)
 
 
 def fill(connection: psycopg.Connection, plan: KeyedPlan, run_id: int, *, temporary: bool = False) -> int:

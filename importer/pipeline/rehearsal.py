@@ -9,20 +9,20 @@ transaction (`yielding`), and the rehearsal begins anew.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
 
 from importer.pipeline import chunks, late_links, staging
-from importer.pipeline.defaults import default_run, known_default
-from importer.pipeline.load import Counts, Loader, Statement, count
-from importer.pipeline.observed import observed_columns
+from importer.pipeline.defaults import default_run
+from importer.pipeline.load import Counts, count
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.readers import MAX_ROW_BYTES, RangeReader, fetched_at_once
+from importer.pipeline.rehearsal_loading import RECORD_VALUES, RehearsalLoader
 from importer.pipeline.run import Stopped
 from importer.pipeline.staging import Row
 from importer.pipeline.tables.plan import TablePlan
@@ -31,10 +31,9 @@ from importer.query.compiled import CompiledQuery
 from importer.sources.session import SourceSession
 
 REHEARSAL_LOCK = chunks.LOCK_CLASS + 3
-RECORD_VALUES = (
-    "batch_no", "source_identifier", "source_row", "ordinal", "action", "code", "target_id", "source_hash", "source_data",
-    "before_image", "after_image", "changed_fields", "problems", "warnings", "confidence", "matching",
-)  # fmt: skip
+
+
+Take = Callable[[int, Iterable[Counts]], None]
 
 
 class Plan(Protocol):
@@ -59,111 +58,6 @@ def shadow(run_id: int) -> int:
     return -run_id
 
 
-class RehearsalLoader(Loader):
-    """Writes into a transaction somebody else will roll back.
-
-    An update is undone at once unless a later row may be judged by it: one that changes an observed column stays,
-    and one whose target is met again is done again before. So later rows find what the run would have left.
-    """
-
-    def __init__(
-        self,
-        connection: psycopg.Connection,
-        plan: LoadPlan,
-        *,
-        run_id: int,
-        job_id: str,
-        beside: Sequence[LoadPlan] = (),  # what else the job loads
-    ) -> None:
-        super().__init__(connection, plan, run_id=run_id, job_id=job_id)
-        self._observed = observed_columns(connection, plan, beside)
-        # Targets whose updates stay; of all queries, for two of them may feed one table.
-        connection.execute("CREATE TEMPORARY TABLE IF NOT EXISTS kept (target_id uuid PRIMARY KEY)")
-
-    def _try_or_keep(self, statement: Statement, context: dict[str, Any]) -> None:
-        tried = self.connection.execute(
-            "UPDATE pg_temp.work w SET action = 'tried' WHERE w.action = 'updated' AND NOT w.changed && %s "
-            "AND NOT EXISTS (SELECT FROM pg_temp.kept k WHERE k.target_id = w.target_id)",
-            (self._observed,),
-            prepare=True,
-        ).rowcount
-        staying = self.connection.execute(
-            "WITH noted AS (INSERT INTO pg_temp.kept SELECT w.target_id FROM pg_temp.work w WHERE w.action = 'updated' "
-            "ON CONFLICT DO NOTHING) SELECT FROM pg_temp.work w WHERE w.action = 'updated' LIMIT 1",
-            prepare=True,
-        ).rowcount
-        if staying:
-            statement.run(self.connection, **context)
-        if tried:
-            self._swap("updated", "kept")
-            self._swap("tried", "updated")
-            self._try(statement, context)
-            self._swap("kept", "updated")
-
-    def _swap(self, action: str, other: str) -> None:
-        self.connection.execute("UPDATE pg_temp.work SET action = %s WHERE action = %s", (other, action), prepare=True)
-
-    def _try(self, statement: Statement, context: dict[str, Any]) -> None:
-        """Update, keep only the records: they leave before the savepoint is rolled back and come back after."""
-        columns = sql.SQL(", ").join(sql.Identifier(column) for column in ("id", "run_id", *RECORD_VALUES))
-        read = sql.SQL(
-            "COPY (SELECT {columns} FROM importer_importrecord WHERE run_id = {run} AND batch_no = {batch} "
-            "AND id IN (SELECT w.record_id FROM pg_temp.work w WHERE w.action = 'updated')) TO STDOUT"
-        ).format(columns=columns, run=self.run_id, batch=context["batch"])
-        with self.connection.transaction(force_rollback=True):
-            statement.run(self.connection, **context)
-            with self.connection.cursor().copy(read) as copy:
-                tried = [bytes(block) for block in copy]
-        write = sql.SQL("COPY importer_importrecord ({columns}) FROM STDIN").format(columns=columns)
-        with self.connection.cursor().copy(write) as copy:
-            for block in tried:
-                copy.write(block)
-
-    @cached_property
-    def _lock(self) -> Statement:
-        """Instead of locking: update again, to stay, the targets about to be compared whose update was undone."""
-        columns = self.connection.execute(
-            "SELECT attname::text FROM pg_attribute WHERE attrelid = (quote_ident(%s))::regclass AND attnum > 0 "
-            "AND NOT attisdropped AND attgenerated = '' AND attidentity <> 'a' AND attname <> 'id'",
-            (self.plan.target.table,),
-        ).fetchall()
-        names = [sql.Identifier(column) for (column,) in columns]
-        return Statement(
-            sql.SQL(
-                "WITH met AS (SELECT DISTINCT ON (w.target_id) w.target_id, r.after_image FROM pg_temp.work w "
-                "JOIN external_refs e ON e.target_id = w.target_id JOIN importer_importrecord r ON r.id = e.record_id "
-                "WHERE w.action = 'existing' AND r.run_id <= 0 AND r.action = 'updated' "
-                "AND NOT EXISTS (SELECT FROM pg_temp.kept k WHERE k.target_id = w.target_id) "
-                "ORDER BY w.target_id, r.id DESC), "
-                "noted AS (INSERT INTO pg_temp.kept SELECT met.target_id FROM met) "
-                "UPDATE {table} t SET ({columns}) = (SELECT {values} FROM json_populate_record(t, met.after_image) x) "
-                "FROM met WHERE t.id = met.target_id"
-            ).format(
-                table=sql.Identifier(self.plan.target.table),
-                columns=sql.SQL(", ").join(names),
-                values=sql.SQL(", ").join(sql.SQL("x.{}").format(name) for name in names),
-            ),
-            {},
-        )
-
-
-class TrialLoader(RehearsalLoader):
-    """Writes into a transaction that is rolled back, without a job beside it."""
-
-    _pending = None  # nothing is linked later
-    _default: Any = None
-
-    def _default_account(self) -> Any:
-        self._default = self._default or known_default(self.connection, self.plan)
-        if self._default is None and self.plan.makes_default_account:
-            row = self.connection.execute(
-                "INSERT INTO accounts (id, name) VALUES (gen_random_uuid(), %s) RETURNING id",
-                (self.plan.default_account_name,),
-            ).fetchone()
-            self._default = row[0] if row else None
-        return self._default
-
-
 def rehearse(
     plans: Sequence[Plan],
     runs: Mapping[str, Run],
@@ -185,32 +79,57 @@ def rehearse(
     anew.
     Raises Stopped when the job is cancelled, GaveWay when somebody waited for what the rehearsal held.
     """
+    loads = [plan.load for plan in plans]
+
+    def act(inside: psycopg.Connection, take: Take) -> None:
+        def slices(plan: Plan, run_id: int) -> Iterator[Counts]:
+            loader = RehearsalLoader(inside, plan.load, run_id=shadow(run_id), job_id=job_id, beside=loads)
+            rows = _ordered(inside, source, plan.compiled, run_id, partial(on_halved, run_id))
+            for number, piece in enumerate(staging.slices(rows, max_rows=batch_rows)):
+                yield loader.write(piece.rows, batch=number)
+
+        for plan in plans:
+            run_id = runs[plan.key].pk
+            alone(plan, partial(take, run_id, slices(plan, run_id)))
+
+    taken_back(act, connect=connect, job_id=job_id, loads=loads, on_slice=on_slice, finish=finish, stop=stop)
+
+
+def taken_back(
+    act: Callable[[psycopg.Connection, Take], None],
+    *,
+    connect: Callable[[], psycopg.Connection],
+    job_id: str,
+    loads: Sequence[LoadPlan],  # of the target types it writes to
+    on_slice: Callable[[int, Counts], None],
+    finish: Callable[[], None],
+    stop: threading.Event,
+) -> None:
+    """Let `act` write in a transaction that is rolled back; what became of its rows is kept under the job's runs.
+
+    It is given the connection to write through, and what takes the slices of a run, written as `shadow` of it.
+    Raises what `rehearse` raises.
+    """
     with connect() as inside, connect() as outside:
         if not _alone(outside, job_id, stop):
             return
         _forget(outside, job_id)
-        loads = [plan.load for plan in plans]
+
+        def take(run_id: int, slices: Iterable[Counts]) -> None:
+            _begin(outside, run_id)
+            for number, counts in enumerate(slices):
+                _carry_out(inside, outside, run_id, number)
+                count(outside, run_id, counts)
+                outside.commit()
+                on_slice(run_id, counts)
+                if stop.is_set():
+                    raise Stopped
+            _end(outside, run_id)
+
         with Yielding(connect, inside.info.backend_pid):
             try:
                 inside.execute("SET CONSTRAINTS ALL IMMEDIATE")
-
-                def rehearse_one(plan: Plan) -> None:
-                    run_id = runs[plan.key].pk
-                    _begin(outside, run_id)
-                    loader = RehearsalLoader(inside, plan.load, run_id=shadow(run_id), job_id=job_id, beside=loads)
-                    rows = _ordered(inside, source, plan.compiled, run_id, partial(on_halved, run_id))
-                    for number, piece in enumerate(staging.slices(rows, max_rows=batch_rows)):
-                        counts = loader.write(piece.rows, batch=number)
-                        _carry_out(inside, outside, run_id, number)
-                        count(outside, run_id, counts)
-                        outside.commit()
-                        on_slice(run_id, counts)
-                        if stop.is_set():
-                            raise Stopped
-                    _end(outside, run_id)
-
-                for plan in plans:
-                    alone(plan, partial(rehearse_one, plan))
+                act(inside, take)
                 makes_default_account = _makes_default_account(inside, job_id)
                 late_links.link_all(inside, job_id, entity_ids=[load.entity_id for load in loads])
                 links = _Links.found(inside, job_id)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import errors, sql
 
 from importer.errors import ImporterError
 from importer.modes import Outcome
-from importer.pipeline import found, keyed, staging
+from importer.pipeline import found, keyed, said_accounts, staging
 from importer.pipeline.keyed import KeyedPlan
-from importer.pipeline.rehearsal import TrialLoader
+from importer.pipeline.plan import LoadPlan
+from importer.pipeline.rehearsal import shadow
+from importer.pipeline.rehearsal_loading import TrialLoader, without_numbers
 from importer.pipeline.slices import Counts
 from importer.pipeline.tables import stage
 from importer.pipeline.tables.judge import judge
@@ -95,19 +97,27 @@ def _attempted(
 
 
 def _rows(inside: psycopg.Connection, plan: KeyedPlan, run_id: int, batch_rows: int) -> Counts:
-    """Rows of a target type, written."""
+    """Rows of a target type, written; before them the accounts that they say, which are no rows of the file."""
+    if plan.accounts is not None:
+        said_accounts.fill(inside, plan.accounts, plan.load, staged_as=run_id, run_id=run_id, temporary=True)
+        _written(inside, plan.accounts.load, run_id, shadow(run_id), batch_rows)
     keyed.fill(inside, plan, run_id, temporary=True)
-    load = replace(plan.load, draws_numbers=False)
-    loader = TrialLoader(inside, load, run_id=run_id, job_id=str(uuid.uuid4()))
-    rows = staging.told_apart(staging.staged_cursor(inside, run_id))
-    counts: Counts = Counter()
-    for number, piece in enumerate(staging.slices(rows, max_rows=batch_rows)):
-        counts += loader.write(piece.rows, batch=number)
+    load = plan.load
+    counts = _written(inside, load, run_id, run_id, batch_rows)
     found.create(inside)
     if counts[Outcome.FAILED] or counts[Outcome.REVIEW]:
         found.collect(inside, load, _recorded(run_id, "problems", "IN ('failed', 'review')"), severity="error")
     if counts["warnings"]:
         found.collect(inside, load, _recorded(run_id, "warnings", "NOT IN ('failed', 'review')"), severity="warning")
+    return counts
+
+
+def _written(inside: psycopg.Connection, load: LoadPlan, staged_as: int, run_id: int, batch_rows: int) -> Counts:
+    loader = TrialLoader(inside, load, run_id=run_id, job_id=str(uuid.uuid4()))
+    rows = staging.told_apart(staging.staged_cursor(inside, staged_as))
+    counts: Counts = Counter()
+    for number, piece in enumerate(staging.slices(rows, max_rows=batch_rows)):
+        counts += loader.write(piece.rows, batch=number)
     return counts
 
 
@@ -129,7 +139,8 @@ def _recorded(run_id: int, column: str, actions: str) -> sql.Composable:
 
 
 def _lines(inside: psycopg.Connection, plan: TablePlan, run_id: int, batch_rows: int, *, writes: bool) -> Counts:
-    """Rows of a table, judged; written where rows of later parts may name them."""
+    """Rows of a table, judged; written, with made-up numbers, where rows of later parts may name them."""
+    plan = without_numbers(inside, plan)
     verdict = judge(inside, plan, run_id, temporary=True)
     if writes:
         loader = TableLoader(inside, plan, run_id=run_id, job_id="")

@@ -16,6 +16,7 @@ from importer.access import sees_records
 from importer.errors import ImporterError
 from importer.models import ImportJob, ImportProfile
 from importer.modes import Outcome
+from importer.operations import files
 from importer.operations.masking import record_shown
 from importer.operations.plans import (
     FORMATS,
@@ -30,6 +31,7 @@ from importer.operations.plans import (
 from importer.operations.progress import OUTCOMES, view_of
 from importer.tasks import announce
 from importer.web.files.checking import MEDIA
+from importer.web.files.flow import PAGE as FILES
 from importer.web.profiles import PAGE, why_not_start
 from permissions import policy
 from servicevault.jobs.models import ACTIVE
@@ -81,6 +83,7 @@ def plan_page(request: PageRequest, pk: Any) -> HttpResponse:
         "formats": FORMATS,
         "importable": counts[Outcome.CREATED] + counts[Outcome.UPDATED],
         "why_not": _why_not(request.user, job),
+        "file": job.source_file if job.profile is None else None,
         "may_change": job.profile is not None and policy.can(request.user, "change", job.profile),
     }
     return render_page(request, "importer/plan.html", "importer/_plan.html", context)
@@ -119,6 +122,8 @@ def run_plan(request: PageRequest, pk: Any) -> HttpResponse:
     job = _plan(request, pk)
     if job.profile is not None:
         policy.fetch(ImportProfile.objects.all(), request.user, "execute", job.profile_id)
+    elif _may_not_start(request.user, job):
+        raise policy.Denied("import.jobs.monitor")
     try:
         with transaction.atomic():
             started = import_as_rehearsed(job, by=request.user)
@@ -126,13 +131,14 @@ def run_plan(request: PageRequest, pk: Any) -> HttpResponse:
     except ImporterError as error:
         messages.error(request, str(error))
         return redirect("job_plan", job.pk)
-    return redirect("job_progress", started.pk)
+    return redirect("job_progress" if started.profile_id else "data_import_job", started.pk)
 
 
 def _plan(request: PageRequest, pk: Any) -> ImportJob:
     """The rehearsal, for somebody who may see its rows; 404 for a job that has no plan."""
-    policy.require(request.user, PAGE)
-    jobs = ImportJob.objects.select_related("profile", "created_by").prefetch_related("runs")
+    jobs = ImportJob.objects.select_related("profile", "rehearses__file", "created_by").prefetch_related("runs")
+    of_file = jobs.filter(pk=pk, rehearses__isnull=False).exists()
+    policy.require(request.user, FILES if of_file else PAGE)
     job = policy.fetch(jobs, request.user, "view", pk)
     if not sees_records(request.user, job):
         raise policy.Denied("import.jobs.monitor")
@@ -160,6 +166,8 @@ def _tab(name: Outcome, count: int, current: str) -> PlanTab:
 
 def _why_not(user: Any, job: ImportJob) -> str:
     """Why the import cannot be started from here; empty when it can."""
+    if job.rehearses is not None:
+        return _may_not_start(user, job) or files.why_not_start(job)
     profile = job.profile
     if profile is None or profile.deleted_at is not None:
         return say("The profile is gone.")
@@ -167,3 +175,9 @@ def _why_not(user: Any, job: ImportJob) -> str:
         return say("The rehearsal goes on.")
     active = profile.jobs.filter(status__in=ACTIVE).first()
     return why_not_start(user, profile, queries=profile.queries.filter(enabled=True).count(), active=active)
+
+
+def _may_not_start(user: Any, job: ImportJob) -> str:
+    """A file is imported by whoever uploaded it: it was read by their permissions."""
+    is_own = job.rehearses is not None and job.rehearses.created_by_id == user.pk
+    return "" if is_own or user.is_superuser else say("Only who uploaded the file imports it.")

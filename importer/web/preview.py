@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.views.decorators.http import require_http_methods
 
 from importer import codes, operations
+from importer.errors import SourceError
 from importer.file_targets import is_table
 from importer.models import ImportProfile
 from importer.modes import Mode, Strategy
@@ -22,6 +23,7 @@ from importer.web.way import source_page, way_of
 from permissions import policy
 from servicevault.web.pages import PageRequest, render_page
 from servicevault.wording import say
+from templates_registry import operations as packs
 
 REVEAL = "import.pii.reveal"
 ROWS = (10, 25, 100)
@@ -78,11 +80,19 @@ def preview_page(request: PageRequest, profile: ImportProfile) -> HttpResponse:
         except operations.Conflict as error:
             context["refused"] = error
         else:
-            context |= _shown(found, current.key)
+            context |= _shown(found, current.key) | {"fit": _fit(profile)}
             context["why_not"] = context["why_not"] or _missing(state)
     return render_page(
         request, "importer/preview.html", "importer/_preview.html", context, status=422 if problem else 200
     )
+
+
+def _fit(profile: ImportProfile) -> packs.AppliedFit | None:
+    """How the profile's template fits; a source that went away meanwhile is told by the preview itself."""
+    try:
+        return packs.fit_of(profile)
+    except SourceError:
+        return None
 
 
 def _reveals(request: PageRequest, profile: ImportProfile) -> tuple[bool, str]:

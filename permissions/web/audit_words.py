@@ -34,6 +34,7 @@ WORDS = {
     "file_parsed": say("File parsed"),
     "validation_started": say("Validation started"),
     "validation_completed": say("Validation completed"),
+    "rehearsal_started": say("Rehearsal started"),
     "import_requested": say("Import requested"),
     "import_approved": say("Import approved"),
     "import_rejected": say("Import rejected"),

@@ -25,10 +25,11 @@ from templates_registry.operations.registry import (
     templates,
     update,
 )
-from templates_registry.operations.sources import Detection, apply, detect, fit, remove
+from templates_registry.operations.sources import AppliedFit, Detection, apply, detect, fit, fit_of, remove
 from templates_registry.operations.upgrading import Change, Undecided, Upgrade, accept_upgrade, upgrade
 
 __all__ = [
+    "AppliedFit",
     "AppliedTemplate",
     "Change",
     "Detection",
@@ -48,6 +49,7 @@ __all__ = [
     "fetch_pack",
     "files_of",
     "fit",
+    "fit_of",
     "import_template",
     "install",
     "is_pack",

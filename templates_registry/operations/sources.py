@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from importer import gateway
-from importer.errors import PackError
+from importer.errors import ImporterError, PackError, SourceError
 from importer.models import ImportProfile
 from importer.operations.schema import kept
 from importer.sources.introspection import introspect
@@ -92,6 +92,31 @@ def fit(
 
     asked = json.dumps([told, variants], default=str, sort_keys=True)
     return kept("fit", profile, look, str(template.pk), str(template.updated_at), asked, refresh=refresh)
+
+
+@dataclass(frozen=True)
+class AppliedFit:
+    """How the template that a profile has fits its source, or why that cannot be told."""
+
+    template: Template
+    report: FitReport | None
+    reason: str = ""
+
+
+def fit_of(profile: ImportProfile) -> AppliedFit | None:
+    """The fit of the profile's own template; None for a profile without one.
+
+    An answer of the last ten minutes will do. Raises SourceError when the source does not answer.
+    """
+    template = profile.template
+    if template is None:
+        return None
+    try:
+        return AppliedFit(template, fit(profile, template, refresh=False))
+    except SourceError:
+        raise
+    except ImporterError as error:  # it was changed since, or asks for something nobody told it
+        return AppliedFit(template, None, str(error))
 
 
 def apply(

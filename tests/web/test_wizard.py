@@ -324,6 +324,24 @@ def test_it_hands_the_chosen_options_to_the_job(browser: Any, ready: ImportProfi
     assert f"Job {job.number} is not finished." in page(browser, "profile_preview", ready)
 
 
+@pytest.mark.req("X6", "T21")
+def test_it_says_how_the_template_fits_or_why_that_cannot_be_told(browser: Any, ready: ImportProfile) -> None:
+    assert f"Template {ready.template.name} fits this source by 100 %." in page(browser, "profile_preview", ready)
+    broken = Template.objects.get(pk=ready.template.pk)
+    broken.pk, broken.definition, broken.is_system = None, {"queries": "none"}, False
+    broken._state.adding = True
+    broken.save()
+    try:
+        ImportProfile.objects.filter(pk=ready.pk).update(template=broken)
+        told = browser.get(f"/api/import/profiles/{ready.pk}/preview?query=tickets").json()["template"]
+        assert told["fit"] is None
+        assert told["fit_reason"]
+        assert "cannot be told" in page(browser, "profile_preview", ready)
+    finally:  # templates stay when a test is swept up
+        ImportProfile.objects.filter(pk=ready.pk).update(template=None)
+        broken.delete()
+
+
 @pytest.mark.req("X6", "X7", "X2", "Q17")
 def test_it_answers_programs_with_the_same_preview(browser: Any, ready: ImportProfile) -> None:
     found = browser.get(f"/api/import/profiles/{ready.pk}/preview?query=tickets").json()
@@ -333,6 +351,7 @@ def test_it_answers_programs_with_the_same_preview(browser: Any, ready: ImportPr
     template = found["template"]
     assert (template["name"], template["version"]) == (ready.template.name, ready.template_version)
     assert {item["key"]: item["status"] for item in template["fit"]["queries"]}["tickets"].startswith("fits")
+    assert template["fit_reason"] == ""
     assert found["queries"][0]["raw_rows"][0]["status"] == "1"  # as the source has it
     ticket = found["queries"][0]
     assert ticket["estimated_records"] == 3

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.http import FileResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -51,6 +52,13 @@ class JobApi(ApiView):
         """The file's job, if the caller may do this with it: else 404 or 403."""
         found = ImportJob.objects.filter(file__isnull=False).select_related("file", "created_by")
         return policy.fetch(found, self.request.user, action, pk)
+
+    def job_or_rehearsal(self, pk: UUID, action: str = "view") -> ImportJob:
+        """The same, also of a job that rehearses a file."""
+        found = ImportJob.objects.filter(Q(file__isnull=False) | Q(rehearses__isnull=False))
+        return policy.fetch(
+            found.select_related("file", "rehearses__file", "created_by"), self.request.user, action, pk
+        )
 
     def own(self, pk: UUID) -> ImportJob:
         """The job, of whoever uploaded it only: its file was read by their permissions."""
@@ -101,6 +109,7 @@ class OneJob(JobApi):
             request.user,
             options=given.get("import_options"),
             mappings=given.get("field_mappings"),
+            part=given.get("part", ""),
         )
         return Response(files.described(job))
 
@@ -140,22 +149,22 @@ class Start(JobApi):
 class Status(JobApi):
     @extend_schema(operation_id="get_file_status", responses=shapes.Status, tags=["file imports"])
     def get(self, request: Request, pk: UUID) -> Response:
-        """Where the job stands."""
-        return Response(files.status(self.job(pk)))
+        """Where the job stands, or the rehearsal of a file."""
+        return Response(files.status(self.job_or_rehearsal(pk)))
 
 
 class Progress(JobApi):
     @extend_schema(operation_id="get_file_progress", responses=shapes.Progress, tags=["file imports"])
     def get(self, request: Request, pk: UUID) -> Response:
         """Where the job stands, its stage, its speed and what was done so far."""
-        return Response(files.progress(self.job(pk)))
+        return Response(files.progress(self.job_or_rehearsal(pk)))
 
 
 class Cancel(JobApi):
     @extend_schema(operation_id="cancel_file_job", request=None, responses={200: STARTED}, tags=["file imports"])
     def post(self, request: Request, pk: UUID) -> Response:
         """Stop the job after the slice it is in; what is written stays."""
-        return self.started(operations.cancel(self.job(pk, "cancel")), status=200)
+        return self.started(operations.cancel(self.job_or_rehearsal(pk, "cancel")), status=200)
 
 
 class Retry(JobApi):

@@ -44,8 +44,14 @@ def form(required: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
                 "import_options.tables says which part of the file goes where."
             ),
         },
-        "import_options": {**_TEXT, "description": "JSON text."},
-        "field_mappings": {**_TEXT, "description": "JSON text."},
+        "import_options": {
+            **_TEXT,
+            "description": (
+                "JSON text. Of a document, parts holds options that one part alone has. account_strategy (company, "
+                "company_or_domain, domain, single) says whence customers have their accounts when no column names them."
+            ),
+        },
+        "field_mappings": {**_TEXT, "description": "JSON text; of a document an object with a list for each part."},
         **more,
     }
     return {"multipart/form-data": {"type": "object", "properties": properties, "required": list(required)}}
@@ -277,6 +283,27 @@ class ConfigureBody(serializers.Serializer[Any]):
 
     import_options = serializers.DictField(required=False)
     field_mappings = AnyField(required=False, allow_null=True)
+    part = serializers.CharField(
+        required=False,
+        max_length=NAME,
+        trim_whitespace=False,
+        help_text="Of a document: whose own options and mappings these are. Without it they are those of the whole.",
+    )
+
+
+class ApplyTemplateBody(serializers.Serializer[Any]):
+    template_id = serializers.UUIDField()
+
+
+class Difference(serializers.Serializer[Any]):
+    """What a part of a file and its template do not share."""
+
+    part = serializers.CharField(allow_blank=True, help_text="Empty for a file that is one table.")
+    missing_columns = serializers.ListField(child=serializers.CharField(), help_text="Only the template has them.")
+    new_columns = serializers.ListField(child=serializers.CharField(), help_text="Only the file has them.")
+    only_in = serializers.CharField(
+        allow_blank=True, help_text="“template” or “file” for a part that the other does not have."
+    )
 
 
 class SuggestBody(serializers.Serializer[Any]):

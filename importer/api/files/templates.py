@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -10,8 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from importer.api.files import shapes
+from importer.api.files.jobs import JobApi
 from importer.models import ImportTemplate
+from importer.operations import files
 from importer.operations.files import templates
+from servicevault.api.documents import envelope
 from servicevault.api.slices import SliceParameters, slice_of, sliced
 from servicevault.api.views import ApiView
 from servicevault.wording import say
@@ -27,12 +32,17 @@ class TemplateBody(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=120)
     table_name = serializers.CharField(max_length=shapes.NAME, trim_whitespace=False, required=False)
     target_type = serializers.CharField(max_length=64, required=False, help_text="in place of a table")
-    field_mappings = shapes.AnyField(default=list)
-    import_options = serializers.DictField(default=dict)
+    field_mappings = shapes.AnyField(default=list, help_text="Of a document an object with a list for each part.")
+    import_options = serializers.DictField(
+        default=dict, help_text="With `tables` the template is for documents, and `parts` holds options of its parts."
+    )
     is_public = serializers.BooleanField(default=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not self.partial_body and bool(attrs.get("table_name")) == bool(attrs.get("target_type")):
+        of_document = bool(attrs.get("import_options", {}).get("tables"))  # its parts say where they go
+        if self.partial_body or of_document:
+            return attrs
+        if bool(attrs.get("table_name")) == bool(attrs.get("target_type")):
             raise serializers.ValidationError({"table_name": [say("A template is for a table or for a target type.")]})
         return attrs
 
@@ -49,7 +59,7 @@ class ChangedTemplate(TemplateBody):
 
 class TemplateShape(serializers.ModelSerializer[ImportTemplate]):
     created_by = serializers.UUIDField(source="created_by_id")
-    field_mappings = serializers.ListField(child=serializers.DictField())
+    field_mappings = shapes.AnyField(help_text="Of a document an object with a list for each part.")
     import_options = serializers.DictField()
 
     class Meta:
@@ -112,3 +122,18 @@ class OneTemplate(ApiView):
         """Delete a template; imports that used it stay."""
         templates.delete(request.user, templates.fetch(request.user, pk, change=True))
         return Response(status=204)
+
+
+class Apply(JobApi):
+    @extend_schema(
+        operation_id="apply_import_template",
+        request=shapes.ApplyTemplateBody,
+        responses=envelope("AppliedTemplate", job=shapes.UploadedJob(), differences=shapes.Difference(many=True)),
+        tags=["file imports"],
+    )
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Read and map a waiting file as a template says, and tell where the two differ; it must be validated again."""
+        job = self.own(pk)
+        template = templates.fetch(request.user, self.body(shapes.ApplyTemplateBody)["template_id"])
+        found = files.apply(template, job, request.user)
+        return Response({"job": files.described(job), "differences": [asdict(each) for each in found]})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from importer.api.files import events, jobs, parts, sending, templates
+from importer.api.files import events, jobs, parts, rehearsing, sending, templates
 
 _OF = "import/<uuid:pk>"
 
@@ -20,6 +20,9 @@ urlpatterns = [
     path("import/jobs", jobs.Jobs.as_view(), name="api_file_jobs"),
     path(_OF, jobs.OneJob.as_view(), name="api_file_job"),
     path(f"{_OF}/validate", jobs.Validate.as_view(), name="api_file_validate"),
+    path(f"{_OF}/template", templates.Apply.as_view(), name="api_file_template"),
+    path(f"{_OF}/rehearse", rehearsing.Rehearse.as_view(), name="api_file_rehearse"),
+    path(f"{_OF}/plan", rehearsing.Plan.as_view(), name="api_file_plan"),
     path(f"{_OF}/start", jobs.Start.as_view(), name="api_file_start"),
     path(f"{_OF}/status", jobs.Status.as_view(), name="api_file_status"),
     path(f"{_OF}/progress", jobs.Progress.as_view(), name="api_file_progress"),

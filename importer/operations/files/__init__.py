@@ -13,6 +13,7 @@ from importer.file_failures import (
 )
 
 from . import parts, templates
+from .applying import apply, differences, options_for_upload
 from .bundles import upload_zip
 from .correcting import corrected_options, error_file, own_columns, retry, retry_from_file
 from .data_importer import DataImporter
@@ -21,6 +22,7 @@ from .findings import findings_file, groups, is_current
 from .looking import TargetColumn, first_rows, keys, map_anew, match_fields, named, proposed, targets, validate_sample
 from .parsing import parse, suggest_mapping
 from .recognising import upload_document
+from .rehearsing import is_as_rehearsed, last_rehearsal, rehearse, why_not_start
 from .retries import correctable
 from .rights import allowance_of, require, seen, table_of
 from .starting import check_and_start, start
@@ -54,11 +56,13 @@ __all__ = [
     "TooManyImports",
     "UnknownTable",
     "allowance_of",
+    "apply",
     "check_and_start",
     "configure",
     "correctable",
     "corrected_options",
     "described",
+    "differences",
     "error_file",
     "errors",
     "expire",
@@ -67,12 +71,15 @@ __all__ = [
     "first_rows",
     "groups",
     "hidden_failures",
+    "is_as_rehearsed",
     "is_current",
     "jobs",
     "keys",
+    "last_rehearsal",
     "map_anew",
     "match_fields",
     "named",
+    "options_for_upload",
     "own_columns",
     "parse",
     "parts",
@@ -80,6 +87,7 @@ __all__ = [
     "progress",
     "proposed",
     "record_errors",
+    "rehearse",
     "report_of",
     "require",
     "retry",
@@ -100,4 +108,5 @@ __all__ = [
     "validate_file",
     "validate_sample",
     "whole",
+    "why_not_start",
 ]

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from django.conf import settings
 
+from importer import file_part_options as part_options
 from importer import file_parts
 from importer.file_failures import ImportInvalid
 from importer.file_parts import Part
@@ -160,6 +161,8 @@ def again(
     else:
         names = {part.key: f"{number}-{PLAIN.sub('_', part.place)}.csv" for number, part in enumerate(parts, start=1)}
         options["tables"] = {names[part.key]: part.target_name for part in parts}
+        own = {names[part.key]: _but_reading(part_options.own(job.file.import_options, part)) for part in parts}
+        options[part_options.PARTS] = {place: said for place, said in own.items() if said}
         mappings = {names[part.key]: part.field_mappings for part in parts}
         filename = f"{filename.rpartition('.')[0] or filename}.zip"
         with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -200,8 +203,13 @@ READ_BY_THE_FILE = (
 
 def corrected_options(job: ImportJob) -> dict[str, Any]:
     """How rows of the job are read once they come back as our plain CSV."""
-    options = {name: value for name, value in job.file.import_options.items() if name not in READ_BY_THE_FILE}
+    options = _but_reading(job.file.import_options)
+    options.pop(part_options.PARTS, None)  # by places that the corrected rows do not have
     return options | {"format": "csv"}
+
+
+def _but_reading(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in READ_BY_THE_FILE}
 
 
 def _corrected(job: ImportJob, taken: storing.Taken) -> tuple[dict[str, list[list[Any]]], list[dict[str, Any]]]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import IO
+from typing import IO, Any
 
 from importer import file_targets
 from importer.file_failures import FileRefused, UnknownTable
-from importer.file_options import FileOptions
+from importer.file_options import FileOptions, file_options
 from importer.file_parts import Part
 from importer.file_targets import Destination
 from importer.operations.files import storing
@@ -81,7 +80,7 @@ def parts_named(options: FileOptions) -> list[Part]:
 
 
 def placed(
-    content: IO[bytes], parts: list[Part], options: FileOptions, allowance: ImportAllowance
+    content: IO[bytes], parts: list[Part], options: Mapping[str, Any], allowance: ImportAllowance
 ) -> tuple[str, dict[str, Inspection]]:
     """The file's format and what each part is, by its key; the parts know then how they are read.
 
@@ -91,7 +90,7 @@ def placed(
     if members is not None:
         _name(parts, members, "member", allowance)
         return "zip", {part.key: _looked_at(content, part, options, allowance) for part in parts}
-    first = storing.looked_at(content, options.read, allowance)
+    first = storing.looked_at(content, file_options(options).read, allowance)
     kind = first.detection.format
     if kind in BOOKS:
         _name(parts, {sheet.name: sheet.name for sheet in first.detection.sheets}, "sheet", allowance)
@@ -136,8 +135,8 @@ def _name(parts: list[Part], known: Mapping[str, str], option: str, allowance: I
         part.reads = {option: known[part.place]}
 
 
-def _looked_at(content: IO[bytes], part: Part, options: FileOptions, allowance: ImportAllowance) -> Inspection:
-    found = storing.looked_at(content, replace(options.read, **part.reads), allowance)
+def _looked_at(content: IO[bytes], part: Part, options: Mapping[str, Any], allowance: ImportAllowance) -> Inspection:
+    found = storing.looked_at(content, part.read_options(options), allowance)
     describe(part, found)
     return found
 

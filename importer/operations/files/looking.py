@@ -12,6 +12,7 @@ from typing import Any
 
 from importer import file_parts, file_staging, file_targets
 from importer.file_bounds import Bounds
+from importer.file_part_options import of_part
 from importer.file_parts import Part
 from importer.models import FileImport, ImportJob
 from importer.operations.files import parsing, rights, telling, uploading, validating
@@ -143,7 +144,7 @@ def validate_sample(job: ImportJob, user: Any, *, part: str = "", rows: int = SA
     """
     file, wanted = job.file, file_parts.part_of(job.file, part)
     allowance = rights.require_parts(user, [wanted], "can_validate", within=file.bounds)
-    options: Mapping[str, Any] = file.import_options
+    options: Mapping[str, Any] = of_part(file.import_options, wanted)
     sample = FileImport(
         original_filename=file.original_filename,
         import_options=dict(options) | {"max_rows": min(rows, options.get("max_rows") or rows)},

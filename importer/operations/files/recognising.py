@@ -37,12 +37,13 @@ def upload_document(
     filename: str,
     *,
     options: Mapping[str, Any] | None = None,
+    known: Mapping[str, str] | None = None,
     system: bool = False,
     **given: Any,
 ) -> ImportJob:
     """A pending job for a document whose parts say by their names what they are, unless the option `tables` does.
 
-    Raises what `upload` raises, and FileRefused for a file of which no part is recognised.
+    What `known` says of parts that the file has, counts before their names. Raises what `upload` raises, and FileRefused for a file of which no part is recognised.
     """
     if (options or {}).get("tables"):
         return uploading.upload(user, content, filename, options=options, system=system, **given)
@@ -51,9 +52,12 @@ def upload_document(
     try:
         with stored_files.opened(stored, settings.IMPORT_TEMP_DIR) as opened:
             places = places_of(opened, file_options(options or {}).read, allowance)
-        found = recognised(places, None if system else granted.importable_tables(user), allowance)
-        said = {**(options or {}), "tables": found}
-        return uploading.upload(user, stored_files.read(stored), filename, options=said, system=system, **given)
+        said = {place: goal for place, goal in (known or {}).items() if place in _called(places)}
+        unknown = [place for place in places if not {place, FILE_ENDING.sub("", place)} & set(said)]
+        allowed = None if system else granted.importable_tables(user)
+        found = said | (recognised(unknown, allowed, allowance, is_needed=not said) if unknown else {})
+        chosen = {**(options or {}), "tables": found}
+        return uploading.upload(user, stored_files.read(stored), filename, options=chosen, system=system, **given)
     finally:
         stored_files.delete(stored.path)
 
@@ -69,10 +73,17 @@ def places_of(content: IO[bytes], options: ReadOptions, allowance: ImportAllowan
     return [path.path for path in found.record_paths]
 
 
-def recognised(places: Iterable[str], allowed: Iterable[str] | None, allowance: ImportAllowance) -> dict[str, str]:
+def _called(places: Iterable[str]) -> set[str]:
+    """The parts as the option `tables` may name them: files of an archive also without their endings."""
+    return {name for place in places for name in (place, FILE_ENDING.sub("", place))}
+
+
+def recognised(
+    places: Iterable[str], allowed: Iterable[str] | None, allowance: ImportAllowance, *, is_needed: bool = True
+) -> dict[str, str]:
     """Part → target type or table, for those that are called so; `allowed` are tables, None: any target type.
 
-    Raises FileRefused when no part is.
+    Raises FileRefused when no part is, and one is needed.
     """
     places, found = list(places), {}
     tables = set(allowed or ())
@@ -83,7 +94,7 @@ def recognised(places: Iterable[str], allowed: Iterable[str] | None, allowance: 
             found[place] = name
         elif plain in tables:
             found[place] = f"table:{plain}"
-    if not found:
+    if not found and is_needed:
         raise FileRefused(
             say("No part of the file is called like something you may import."),
             allowed_formats=allowance.allowed_formats,

@@ -24,7 +24,7 @@ from servicevault.wording import say, say_count
 def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: bool = False) -> ImportJob:
     """Let workers have the job; call `tasks.announce` for it. Of two simultaneous calls one wins.
 
-    Raises Conflict when it was started or only validates, ImportDenied, TooManyImports, TooManyJobs, and ImportInvalid
+    Raises Conflict when it was started, is being rehearsed or only validates, ImportDenied, TooManyImports, TooManyJobs, and ImportInvalid
     when it was not validated as it is now, has too many rows, or has rows with errors that nobody accepted; it can be
     started later then.
     """
@@ -69,6 +69,7 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
         )
         if not won:
             raise Conflict(say("Job {job} was started already.", job=job.number))
+        require_no_rehearsal(job)
         if job.retry_of_id is not None:
             require_latest(job)
         file.refresh_from_db()
@@ -87,6 +88,15 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
             )
     job.refresh_from_db()
     return job
+
+
+def require_no_rehearsal(job: ImportJob) -> None:
+    """Raise Conflict while the file is being rehearsed."""
+    if (other := ImportJob.unfinished().filter(rehearses=job).first()) is not None:
+        raise Conflict(
+            say("Job {other} rehearses the file at this moment.", other=other.number),
+            hint=say("Wait for its end, or cancel it."),
+        )
 
 
 def _check_quotas(user: Any, names: Sequence[str]) -> None:

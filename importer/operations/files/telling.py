@@ -94,7 +94,7 @@ def _part(part: Part) -> dict[str, Any]:
 def status(job: ImportJob) -> dict[str, Any]:
     """Where the job stands (F-031)."""
     counters = job.counters()
-    report = job.file.validation_results
+    report = job.source_file.validation_results
     is_running = job.started_at is not None
     failed = counters["failed"] + counters["review"]  # rows in doubt are corrected like those that failed
     return {
@@ -102,7 +102,7 @@ def status(job: ImportJob) -> dict[str, Any]:
         "job_id": str(job.pk),
         "status": job.status,
         "progress_percent": percent(job),
-        "total_rows": job.file.total_rows,
+        "total_rows": job.source_file.total_rows,
         "processed_rows": counters["read"],
         "valid_rows": counters["read"] - failed if is_running else report.get("validRows", 0),
         "error_rows": failed if is_running else report.get("errorRows", 0),
@@ -123,9 +123,9 @@ def progress(job: ImportJob) -> dict[str, Any]:
     told = status(job)
     view = view_of(job)
     rate = view.rows_per_second
-    left = (job.file.total_rows or 0) - told["processed_rows"]
+    left = (job.source_file.total_rows or 0) - told["processed_rows"]
     end = None
-    if job.status == JobStatus.RUNNING and rate and left >= 0 and job.file.total_rows:
+    if job.status == JobStatus.RUNNING and rate and left >= 0 and job.source_file.total_rows:
         end = timezone.now() + timedelta(seconds=left / rate)
     entries = AuditEntry.objects.filter(job_id=job.pk).order_by("-timestamp", "-id")[:LOGGED]
     return told | {
@@ -148,7 +148,7 @@ def percent(job: ImportJob) -> float:
     """100.0 exactly when completed (F-031)."""
     if job.status == JobStatus.COMPLETED:
         return 100.0
-    total, read = job.file.total_rows, job.counters()["read"]
+    total, read = job.source_file.total_rows, job.counters()["read"]
     return min(99.0, round(read * 100 / total, 1)) if total else 0.0
 
 
@@ -187,7 +187,9 @@ def hidden_failures(job: ImportJob) -> QuerySet[ImportRecord]:
 
 
 def _failed(job: ImportJob) -> QuerySet[ImportRecord]:
-    return ImportRecord.objects.filter(run__job=job, action__in=(Outcome.FAILED, Outcome.REVIEW))
+    # Without those of accounts that customers say: they are no rows of the file.
+    found = ImportRecord.objects.filter(run__job=job, action__in=(Outcome.FAILED, Outcome.REVIEW))
+    return found.filter(source_row__isnull=False)
 
 
 def record_errors(record: ImportRecord, parts: Mapping[str, Part]) -> list[dict[str, Any]]:

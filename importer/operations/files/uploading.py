@@ -12,6 +12,7 @@ from importer import desk_planning, file_parts, file_targets
 from importer.file_bounds import UNBOUNDED, Bounds
 from importer.file_failures import FileTooLarge
 from importer.file_options import FieldMapping, FileOptions, field_mappings, file_options
+from importer.file_part_options import PARTS, with_own
 from importer.file_parts import WHOLE, Part
 from importer.file_targets import Destination
 from importer.models import FileImport, ImportJob, JobKind
@@ -72,7 +73,7 @@ def upload(
     with storing.kept(content, allowance.max_file_size_mb) as stored, transaction.atomic():
         if not system:
             rights.check_room(user, stored.size)
-        file_format, found = _looked_into(stored, parts, chosen, allowance, is_document=is_document)
+        file_format, found = _looked_into(stored, parts, options or {}, allowance, is_document=is_document)
         for part in parts:
             map_part(part, given[part.key], found[part.key], rights.goal_of(user, part, within, system=system))
             part.only_rows = None if only_rows is None else list(only_rows.get(part.key, ()))
@@ -128,15 +129,15 @@ def configure(
 ) -> ImportJob:
     """Change how an uploaded file is read or mapped; its validation counts no more.
 
-    Of a document, `mappings` are those of the part at this place, or without one an object with a list for each.
-    Raises Conflict once it was started, InvalidOption, ImportDenied, FileRefused when it cannot be read that way.
+    Of a document, options and mappings are the own ones of the part at this place; without one the options are those
+    of the whole, and the mappings an object with a list for each. Raises Conflict once it was started, InvalidOption, ImportDenied, FileRefused when it cannot be read that way.
     """
     require_waiting(job)
     file = job.file
     parts = file_parts.parts_of(file)
     allowance = rights.require_parts(user, parts, within=file.bounds, system=system)
     if options is not None:
-        _reread(job, parts, options, allowance)
+        _reread(job, parts, _of_whole(file, parts, part, options), allowance)
     given = {part: mappings} if part else mappings
     changed = _given(given, parts) if mappings is not None else dict.fromkeys([each.key for each in parts])
     for each in parts:
@@ -157,6 +158,20 @@ def configure(
     return job
 
 
+def _of_whole(file: FileImport, parts: list[Part], part: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The file's options when these are given for the part; those of parts stay where nothing is said of them."""
+    if part:
+        if (wanted := file_parts.named(parts, part)) is None:
+            raise InvalidOption(
+                say("The file has no part “{part}”.", part=part[:80]),
+                hint=say("Parts: {parts}.", parts=", ".join(each.place for each in parts) or say("none")),
+                where="part",
+            )
+        return with_own(file.import_options, wanted, options) if wanted.place else options
+    stays = file.parts is not None and PARTS not in options and file.import_options.get(PARTS)
+    return {**options, PARTS: stays} if stays else options
+
+
 def _reread(job: ImportJob, parts: list[Part], options: Mapping[str, Any], allowance: ImportAllowance) -> None:
     """Read the file as the options say, where they say it otherwise than before."""
     file, chosen = job.file, file_options(options)
@@ -167,21 +182,21 @@ def _reread(job: ImportJob, parts: list[Part], options: Mapping[str, Any], allow
             hint=say("Upload it again to change that."),
             where=documents.WHERE,
         )
-    if chosen.read != before.read:
-        file.file_format, _ = _looked_into(file.stored, parts, chosen, allowance, is_document=file.parts is not None)
+    if any(part.read_options(options) != part.read_options(file.import_options) for part in parts):
+        file.file_format, _ = _looked_into(file.stored, parts, options, allowance, is_document=file.parts is not None)
     file.import_options = dict(options)
     job.mode = mode_of(chosen.on_duplicate)
     job.options = job_options(options)
 
 
 def _looked_into(
-    stored: Stored, parts: list[Part], options: FileOptions, allowance: ImportAllowance, *, is_document: bool
+    stored: Stored, parts: list[Part], options: Mapping[str, Any], allowance: ImportAllowance, *, is_document: bool
 ) -> tuple[str, dict[str, Inspection]]:
     """The file's format and what its parts are; the parts know it then too."""
     if is_document:
         with stored_files.opened(stored, settings.IMPORT_TEMP_DIR) as opened:
             return documents.placed(opened, parts, options, allowance)
-    found = storing.understood(stored, options.read, allowance)
+    found = storing.understood(stored, file_options(options).read, allowance)
     documents.describe(parts[0], found)
     return found.detection.format, {parts[0].key: found}
 

@@ -68,7 +68,7 @@ def decide(
     targets = [kept(column) for column in (*plan.mapped, *(column.name for column in plan.numbered))]
     values = [_stored_value(mapped) for mapped in plan.load.mapped]
     values += [
-        sql.SQL("CASE WHEN a.action = 'created' THEN {} END").format(next_value(plan, column))
+        sql.SQL("CASE WHEN a.action = 'created' THEN {} END").format(next_value(plan, column, "q"))
         if numbers
         else sql.SQL("NULL")
         for column in plan.numbered
@@ -309,8 +309,13 @@ def _stored_value(mapped: Mapped) -> sql.Composable:
     return name("q", slot(mapped.field.name))
 
 
-def next_value(plan: TablePlan, column: Column) -> sql.Composable:
-    """The value the database would give, taken before, so that the record knows its row."""
+def next_value(plan: TablePlan, column: Column, row: str) -> sql.Composable:
+    """The value the database would give, taken before, so that the record knows its row.
+
+    Where no number is to be used up, a free one that the line tells.
+    """
+    if column.name in plan.made_up:
+        return sql.SQL("{} - {}::bigint").format(sql.Literal(plan.made_up[column.name]), name(row, "key"))
     if column.identity:
         relation = sql.Literal(plan.table.identifier.as_string(None).replace("%", "%%"))
         return sql.SQL("nextval(pg_get_serial_sequence({}, {}))").format(

@@ -15,10 +15,10 @@ import psycopg
 from psycopg import sql
 
 from importer.modes import Outcome
-from importer.pipeline import early, found, staging
+from importer.pipeline import early, found, guarding, staging
 from importer.pipeline.prepare import STAGE
 from importer.pipeline.slices import Counts, SliceLoader, Statement, explain
-from importer.pipeline.tables import decide, judged, repeats, stage, unusual
+from importer.pipeline.tables import decide, judged, repeats, stage, unusual, write
 from importer.pipeline.tables.plan import TablePlan
 from importer.pipeline.tables.stage import Span
 
@@ -241,7 +241,17 @@ def _verdict(
     if counts["warnings"]:
         rows = _of_judged(run_id, "warnings", "w.warnings IS NOT NULL")
         found.collect(connection, plan.load, rows, severity="warning")
+    if counts["existing"] and guarding.is_guarded(plan.table.name):
+        found.collect(connection, plan.load, _kept_out(connection, plan, run_id), severity="warning")
     return Verdict(counts["read"], counts)
+
+
+def _kept_out(connection: psycopg.Connection, plan: TablePlan, run_id: int) -> sql.Composable:
+    """Rows of which the update will keep something out, so that it is told before (`guarding`)."""
+    statement = Statement.of(lambda bind: write.kept_out(plan, bind, run_id))
+    connection.execute("DROP TABLE IF EXISTS pg_temp.kept_out")
+    connection.execute(sql.SQL("CREATE TEMPORARY TABLE kept_out AS {}").format(statement.text), statement.params)
+    return sql.SQL("SELECT line, n, findings FROM pg_temp.kept_out")
 
 
 def _of_judged(run_id: int, column: str, condition: str) -> sql.Composable:

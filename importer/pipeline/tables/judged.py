@@ -72,11 +72,7 @@ def good(plan: TablePlan, run_id: int) -> sql.Composed:
     """
     values = [sql.SQL("j.{}").format(kept(column)) for column in plan.mapped]
     values += [
-        sql.SQL("{} AS {}").format(decide.next_value(plan, column), kept(column.name)) for column in plan.numbered
-    ]
-    typed = [
-        sql.SQL("r.{0}::{1} AS {0}").format(kept(mapped.field.name), fragment(columns.stored_type(mapped.field)))
-        for mapped in plan.load.mapped
+        sql.SQL("{} AS {}").format(decide.next_value(plan, column, "j"), kept(column.name)) for column in plan.numbered
     ]
     conditions: list[sql.Composable] = [
         sql.SQL("NOT EXISTS (SELECT FROM {} t WHERE {} OFFSET 0)").format(
@@ -93,9 +89,17 @@ def good(plan: TablePlan, run_id: int) -> sql.Composed:
         record_id=decide.record_id("j"),
         values=sql.SQL(", ").join(values),
         judged=staging.judged_table(run_id),
-        typed=sql.SQL(", ").join(typed),
+        typed=typed(plan),
         span=stage.within("r"),
         still=sql.SQL("").join(sql.SQL(" AND {}").format(condition) for condition in conditions),
+    )
+
+
+def typed(plan: TablePlan) -> sql.Composable:
+    """The kept values of a judged row `r` with the types they are stored by."""
+    return sql.SQL(", ").join(
+        sql.SQL("r.{0}::{1} AS {0}").format(kept(mapped.field.name), fragment(columns.stored_type(mapped.field)))
+        for mapped in plan.load.mapped
     )
 
 

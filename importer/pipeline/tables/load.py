@@ -27,7 +27,7 @@ class TableLoader(SliceLoader[Span]):
     def __init__(self, connection: psycopg.Connection, plan: TablePlan, *, run_id: int, job_id: str) -> None:
         self.connection = connection
         self.plan = plan
-        self.run_id = run_id
+        self.run_id = self.records_as = run_id
         self.job_id = job_id
         self._made = early.maker(plan.load)
         self._repeats = repeats.are_known(connection, run_id)
@@ -58,7 +58,7 @@ class TableLoader(SliceLoader[Span]):
         With `besides` some are written already; they are left out.
         """
         stage.clear(self.connection)
-        written = write.recorded(self.plan, self.run_id) if besides else None
+        written = write.recorded(self.plan, self.records_as) if besides else None
         taken = stage.take(self.connection, self.run_id, span, made=self._made, besides=written)
         fail_point("after_stage")
         if taken:
@@ -74,7 +74,7 @@ class TableLoader(SliceLoader[Span]):
         return counts
 
     def _as_a_set(self, rows: Span, batch: int) -> Counts:
-        context = {"run": self.run_id, "batch": batch, **rows.limits}
+        context = {"run": self.records_as, "batch": batch, **rows.limits}
         good = self._insert_good(rows, context)
         if good and good == stage.count_rows(self.connection, self.run_id, rows):
             return Counter({Outcome.CREATED: good})
@@ -140,7 +140,7 @@ class TableLoader(SliceLoader[Span]):
                 "FROM pg_temp.stage s"
             ).format(write.identity(self.plan, "s")),
             {
-                "run": self.run_id,
+                "run": self.records_as,
                 "batch": batch,
                 "code": code,
                 "message": message,

@@ -38,6 +38,7 @@ class TablePlan:
     fills: Mapping[str, tuple[Any, str]] = field(default_factory=dict)  # column → (value, type); on create (F-066)
     touches: str = ""  # column that takes the time of an update
     year: int = 2000  # the current one
+    made_up: Mapping[str, int] = field(default_factory=dict)  # column → free number from which lines count down
     identifier: str = ""  # member of a row that names it in its source; a file's rows are named by their lines
 
     @property
@@ -52,8 +53,12 @@ class TablePlan:
 
     @property
     def numbered(self) -> tuple[Column, ...]:
-        """Columns of the primary key that the file does not fill and that get their value before the row is written."""
-        return tuple(self.table.by_name[name] for name in self.table.primary_key if name not in self.mapped)
+        """Columns that the file does not fill and that get their value before the row is written.
+
+        Those of the primary key; where no number is to be used up, all that the database would number.
+        """
+        names = dict.fromkeys((*self.table.primary_key, *self.made_up))
+        return tuple(self.table.by_name[name] for name in names if name not in self.mapped)
 
     @property
     def rules(self) -> tuple[tuple[str, ...], ...]:

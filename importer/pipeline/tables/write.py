@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from importer.pipeline import columns, guarding, images
+from importer.pipeline import columns, guarding, images, staging
 from importer.pipeline.binding import Bind, fragment, literal, name
 from importer.pipeline.guarding import Change
 from importer.pipeline.plan import Mapped
-from importer.pipeline.tables import stage
+from importer.pipeline.tables import judged, stage
 from importer.pipeline.tables.decide import same_key
 from importer.pipeline.tables.plan import TablePlan, kept
 
@@ -81,14 +81,7 @@ def lock_targets(plan: TablePlan) -> sql.Composed:
 
 def compare(plan: TablePlan, bind: Bind) -> sql.Composed:
     """Turn `existing` into updated or unchanged."""
-    changes = guarding.split(
-        plan.table.name,
-        (
-            Change(item.field.name, item.field.name, _differs(plan, item), _value(plan, item.field.name))
-            for item in _updatable(plan)
-        ),
-        bind,
-    )
+    changes = _changes(plan, bind)
     return sql.SQL(
         "UPDATE pg_temp.work w SET action = CASE WHEN d.changed = '{{}}' THEN 'unchanged' ELSE 'updated' END, "
         "changed = d.changed, {warnings} before = (SELECT json_object_agg(e.key, e.value) FROM json_each(d.image) e "
@@ -100,6 +93,20 @@ def compare(plan: TablePlan, bind: Bind) -> sql.Composed:
         changed=changes.written,
         kept=changes.kept,
         image=_image(plan),
+        table=plan.quoted,
+        same=same_key(plan, plan.key, row="w", prefix="to:"),
+    )
+
+
+def kept_out(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed:
+    """SELECT of the judged rows of which an update would keep something out: line, n and what is told of it."""
+    return sql.SQL(
+        "SELECT w.key::bigint AS line, w.n, {kept} AS findings FROM (SELECT r.n, r.key, {typed} FROM {judged} r "
+        "WHERE r.action = 'existing') w JOIN {table} t ON {same} WHERE {kept} IS NOT NULL"
+    ).format(
+        kept=_changes(plan, bind).kept,
+        typed=judged.typed(plan),
+        judged=staging.judged_table(run_id),
         table=plan.quoted,
         same=same_key(plan, plan.key, row="w", prefix="to:"),
     )
@@ -182,6 +189,18 @@ def _record(plan: TablePlan) -> sql.Composable:
 
 
 # -- parts --------------------------------------------------------------------------------------------------------
+
+
+def _changes(plan: TablePlan, bind: Bind) -> guarding.Split:
+    """What an update of row `t` by row `w` writes, and what the catalog keeps out of it."""
+    return guarding.split(
+        plan.table.name,
+        (
+            Change(item.field.name, item.field.name, _differs(plan, item), _value(plan, item.field.name))
+            for item in _updatable(plan)
+        ),
+        bind,
+    )
 
 
 def _updatable(plan: TablePlan) -> Iterator[Mapped]:

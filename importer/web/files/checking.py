@@ -19,17 +19,14 @@ from importer.models import ImportJob
 from importer.operations import files
 from importer.tasks import announce
 from importer.web.files.flow import LOST, Refusal, go, job_of, needs_approval, own_job, shell_of, waiting_page
+from importer.web.files.mapping import STRATEGIES
+from importer.web.files.rehearsing import context_of
 from servicevault import catalog
 from servicevault.web.listing import plain_text
 from servicevault.web.pages import PageRequest, members_only, render_page
 from servicevault.wording import say
 
 ROWS = 50
-STRATEGIES = (
-    ("skip", say("Skip"), say("Rows that are here already stay as they are.")),
-    ("update", say("Update"), say("Rows that are here already get the file's values.")),
-    ("error", say("Refuse"), say("Rows that are here already count as errors.")),
-)
 MEDIA = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -139,6 +136,8 @@ def _page(request: PageRequest, job: ImportJob, *, refusal: Refusal | None = Non
         "keys": _keys(job),
         "key": "\x1f".join(_listed(file.import_options.get("duplicate_key"))),
         "needs_approval": needs_approval(job, context["allowance"]),
+        "only_checked": bool(file.import_options.get("validate_only")),
+        **context_of(job),
     }
     if is_current:
         report = files.report_of(file, limit=1)

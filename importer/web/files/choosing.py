@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from importer.file_targets import Destination
 from importer.models import DOCUMENT, OF_DESK, FileUpload, ImportJob, ImportTemplate
 from importer.operations import files
 from importer.operations.files import parts
+from importer.operations.files.applying import Difference
 from importer.operations.files.uploading import Content
 from importer.operations.progress import listed
 from importer.web.files.flow import PAGE, Refusal, go, rows_of, steps_of
@@ -133,7 +135,7 @@ def _uploaded(
     parameters: Parameters | None,
 ) -> ImportJob:
     given: dict[str, Any] = {
-        "options": dict(template.import_options) if template else None,
+        "options": files.options_for_upload(template) if template else None,
         "within": parameters.bounds if parameters else UNBOUNDED,
         "requires_approval": "requires_approval" in request.POST,
         "mappings": [],
@@ -145,7 +147,8 @@ def _uploaded(
     if table_name == DOCUMENT:
         given["mappings"] = None
         document = sent or Sent([text.encode()], "pasted.txt")
-        return files.upload_document(request.user, document.content, document.name, **given)
+        known = template.import_options.get("tables") if template else None
+        return files.upload_document(request.user, document.content, document.name, known=known, **given)
     given |= goes_to(table_name)
     if sent is not None:
         return files.upload(request.user, sent.content, sent.name, **given)
@@ -159,18 +162,29 @@ def goes_to(name: str) -> dict[str, Any]:
 
 def _mapped(request: PageRequest, job: ImportJob, template: ImportTemplate | None) -> None:
     """Map the file's columns: as the template says, else by name and content."""
-    if template is None:
+    if template is None or template.is_document:
         for part in parts_of(job.file):
             files.map_anew(job, request.user, rows_of(request, job, part), part=part.place)
+    if template is None:
         return
-    applied = files.templates.applied(template, job.file.headers)
-    files.configure(job, request.user, mappings=applied["field_mappings"])
-    for words, names in (
-        (say("The template maps columns that the file does not have"), applied["missing_columns"]),
-        (say("The file has columns that the template does not know"), applied["new_columns"]),
-    ):
-        if names:
-            messages.warning(request, f"{words}: {', '.join(names[:20])}.")
+    for words in told_of(files.apply(template, job, request.user)):
+        messages.warning(request, words)
+
+
+def told_of(differences: Sequence[Difference]) -> Iterator[str]:
+    """Where a file and its template differ, in sentences."""
+    for found in differences:
+        of = f"{found.part}: " if found.part else ""
+        if found.only_in == "template":
+            yield of + say("The template knows this part, the file does not have it.")
+        elif found.only_in:
+            yield of + say("The file has this part, the template does not know it.")
+        for words, names in (
+            (say("The template maps columns that the file does not have"), found.missing_columns),
+            (say("The file has columns that the template does not know"), found.new_columns),
+        ):
+            if names:
+                yield f"{of}{words}: {', '.join(names[:20])}."
 
 
 def _page(
@@ -281,6 +295,7 @@ def _document(user: Any, allowed: set[str] | None) -> dict[str, Any]:
         "max_bytes": allowance.max_file_size_mb * files.MIB,
         "may_import": True,
         "accepted": accepted(allowance),
+        "import_templates": files.templates.visible(user, documents=True)[:TEMPLATES],
     }
 
 
@@ -289,7 +304,7 @@ def accepted(allowance: ImportAllowance) -> str:
     return ",".join(f".{name}" for name in (*allowance.allowed_formats, "txt", "tsv", "gz", "zip"))
 
 
-def _of_templates(goal: Destination) -> dict[str, str]:
+def _of_templates(goal: Destination) -> dict[str, Any]:
     return {"target_type": goal.target.name} if goal.is_desk else {"table_name": goal.table.name}
 
 

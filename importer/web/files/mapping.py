@@ -10,9 +10,11 @@ from django.http import HttpResponse, QueryDict
 from django.views.decorators.http import require_http_methods
 
 from importer.errors import ImporterError
+from importer.file_part_options import of_part, own
 from importer.file_parts import Part
 from importer.file_planning import unmapped_required
 from importer.models import ImportJob
+from importer.modes import AccountStrategy
 from importer.operations import files
 from importer.operations.files import TargetColumn
 from importer.web.files.flow import LOST, Refusal, go, part_of, rows_of, shell_of, waiting_page
@@ -28,6 +30,12 @@ TRANSFORMS = (
     ("", say("As it is")), ("trim", say("Trim blanks")), ("upper", say("Upper case")), ("lower", say("Lower case")),
     ("number", say("Number")), ("date", say("Date")), ("boolean", say("Yes or no")),
 )  # fmt: skip
+STRATEGIES = (
+    ("skip", say("Skip"), say("Rows that are here already stay as they are.")),
+    ("update", say("Update"), say("Rows that are here already get the file's values.")),
+    ("error", say("Refuse"), say("Rows that are here already count as errors.")),
+)
+OWN_OPTIONS = ("account_strategy", "on_duplicate")
 FOUND_BY = ":"
 KEPT = "kept"  # a transformation that the form cannot say: it stays as a template or the API set it
 LEVELS = {"High": ("green", say("High")), "Medium": ("blue", say("Medium")), "Low": ("amber", say("Low"))}
@@ -86,7 +94,10 @@ def map_page(request: PageRequest, job: ImportJob) -> HttpResponse:
         elif act == "clear":
             files.configure(job, request.user, part=part.place, mappings=[])
         else:
-            files.configure(job, request.user, part=part.place, mappings=mappings_of(request.POST, part))
+            options = options_of_part(request.POST, job, part)
+            files.configure(
+                job, request.user, part=part.place, options=options, mappings=mappings_of(request.POST, part)
+            )
         if act == "go":
             files.validate(job, request.user)
             return go(request, "data_import_check", job.pk)
@@ -96,6 +107,18 @@ def map_page(request: PageRequest, job: ImportJob) -> HttpResponse:
         job.file.refresh_from_db()
         return _page(request, job, part_of(request, job), refusal=Refusal.of(error))
     return _page(request, job, part_of(request, job))
+
+
+def options_of_part(given: QueryDict, job: ImportJob, part: Part) -> dict[str, Any] | None:
+    """The options with what the form says of the part, which are its own in a document; None where it says nothing."""
+    options = job.file.import_options
+    said = own(options, part) if part.place else dict(options)
+    for name in OWN_OPTIONS:
+        if name in given:
+            said.pop(name, None)
+            if value := plain_text(given.get(name), limit=32):
+                said[name] = value
+    return said if any(name in given for name in OWN_OPTIONS) else None
 
 
 def mappings_of(given: QueryDict, part: Part) -> list[dict[str, Any]]:
@@ -176,7 +199,7 @@ def _page(request: PageRequest, job: ImportJob, part: Part, *, refusal: Refusal 
         else:
             context |= {"report": report, "errors": report["errors"][:SHOWN], "sampled": report["totalRows"]}
     if not request.htmx:
-        context |= _form(request, job, part, targets)
+        context |= _form(request, job, part, targets) | _own_options(job, part)
     status = 422 if refusal and request.method == "POST" else 200
     if pace is not None and not pace.allowed:
         status = 429
@@ -240,6 +263,26 @@ def _form(request: PageRequest, job: ImportJob, part: Part, targets: Sequence[Ta
         "only_unmapped": only_unmapped,
         "shown": sum(not row.is_hidden for row in found),
     }
+
+
+def _own_options(job: ImportJob, part: Part) -> dict[str, Any]:
+    """What else the form says of the part: whence its customers have their accounts, what becomes of rows that are here."""
+    of_all, said = job.file.import_options, own(job.file.import_options, part)
+    of_document = {value: words for value, words, _ in STRATEGIES}[of_all.get("on_duplicate") or "skip"]
+    return {
+        "account_strategies": AccountStrategy.choices if _derives_accounts(part) else [],
+        "account_strategy": of_part(of_all, part).get("account_strategy") or AccountStrategy.COMPANY,
+        "on_duplicate": said.get("on_duplicate") or "",
+        "duplicates": [("", say("As the document says: {words}", words=of_document)), *(
+            (value, words) for value, words, _ in STRATEGIES
+        )] if part.place else [],
+    }  # fmt: skip
+
+
+def _derives_accounts(part: Part) -> bool:
+    """Whether the part holds customers whose account no column names."""
+    mapped = {each["target_column"] for each in part.field_mappings}
+    return part.target_type == "customer_users" and "account_external_id" not in mapped
 
 
 def _chosen(mapping: Mapping[str, Any]) -> str:

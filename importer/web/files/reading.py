@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from importer.errors import ImporterError
 from importer.file_options import SOURCE_KEY
+from importer.file_part_options import of_part, own
 from importer.file_parts import Part, parts_of
 from importer.models import ImportJob
 from importer.operations import files
@@ -75,7 +76,7 @@ def read_page(request: PageRequest, job: ImportJob) -> HttpResponse:
         raise
     except ImporterError as error:
         refusal = refusal or Refusal.of(error)
-    found = part.detected
+    found, options = part.detected, of_part(job.file.import_options, part)
     context = shell_of(request, job, "read") | {
         "part": part,
         "has_ids": any(each.target_type for each in parts_of(job.file)),
@@ -84,9 +85,9 @@ def read_page(request: PageRequest, job: ImportJob) -> HttpResponse:
         "detected": found,
         "order": ORDERS.get(found.get("date_order") or "", ""),
         "choices": _choices(job, part, given),
-        "skip_rows": _shown(given, "skip_rows", job.file.import_options.get("skip_rows") or 0),
-        "null_words": _shown(given, "null_words", ", ".join(_null_words(job.file.import_options))),
-        "trims": bool(given.get("trim")) if given else bool(job.file.import_options.get("trim_whitespace")),
+        "skip_rows": _shown(given, "skip_rows", options.get("skip_rows") or 0),
+        "null_words": _shown(given, "null_words", ", ".join(_null_words(options))),
+        "trims": bool(given.get("trim")) if given else bool(options.get("trim_whitespace")),
         "rows": rows,
         "is_delimited": part.file_format == "csv",
     }
@@ -97,7 +98,15 @@ def read_page(request: PageRequest, job: ImportJob) -> HttpResponse:
 def _read_so(request: PageRequest, job: ImportJob, given: QueryDict) -> None:
     """Read the file as the form says. Columns that are new are mapped by name and content."""
     before = {part.key: part.headers for part in parts_of(job.file)}
-    files.configure(job, request.user, options=options_of(given, job.file.import_options))
+    stored, part = job.file.import_options, part_of(request, job)
+    if job.file.parts is None:
+        files.configure(job, request.user, options=options_of(given, stored))
+    else:  # all but the source is the part's own
+        said = options_of(given, own(stored, part))
+        source = {"source_key": said.pop("source_key", None)} if "source_key" in given else {}
+        if source and (source["source_key"] or SOURCE_KEY) != (stored.get("source_key") or SOURCE_KEY):
+            files.configure(job, request.user, options={**stored, **source})
+        files.configure(job, request.user, part=part.place, options=said)
     for part in parts_of(job.file):
         if part.headers != before[part.key]:
             files.map_anew(job, request.user, rows_of(request, job, part), part=part.place)
@@ -141,9 +150,10 @@ def _shown(given: QueryDict, name: str, stored: Any) -> str:
 
 def _choices(job: ImportJob, part: Part, given: QueryDict) -> list[Choice]:
     """The selects that matter for a file of this format."""
-    found, options = part.detected, job.file.import_options
+    found, options = part.detected, of_part(job.file.import_options, part)
     is_document = job.file.parts is not None
-    has_headers = {True: "yes", False: "no"}.get(options.get("has_headers", options.get("include_headers")), AUTO)
+    words: dict[Any, str] = {True: "yes", False: "no"}
+    has_headers = words.get(options.get("has_headers", options.get("include_headers")), AUTO)
     chosen = {name: str(options.get(name) or "") for name in ("encoding", "delimiter", "sheet", "record_path")}
     chosen["delimiter"] = "tab" if chosen["delimiter"] in ("\t", "\\t") else chosen["delimiter"]
     listed: list[Choice] = []

@@ -16,6 +16,7 @@ from importer.operations import files
 from importer.operations.progress import view_of
 from importer.web.files.choosing import history_of
 from importer.web.files.flow import PAGE, is_waiting, job_of, next_step, own_job, shell_of
+from importer.web.files.rehearsing import rehearsal_of, to_rehearsal
 from importer.web.rollbacks import may_roll_back
 from permissions import policy
 from servicevault.web.pace import renewed
@@ -30,6 +31,8 @@ ERRORS = 20
 @renewed
 def job_page(request: PageRequest, pk: Any) -> HttpResponse:
     """The job; for htmx the part that changes, which asks for itself again as long as the job is active."""
+    if (rehearsal := rehearsal_of(request, pk)) is not None:
+        return to_rehearsal(rehearsal)
     job = job_of(request, pk)
     if is_waiting(job):
         return redirect(next_step(job), job.pk)

@@ -98,13 +98,12 @@ def test_a_template_is_used_again_and_tells_what_differs(clerk: Any) -> None:
     template = files.templates.of_job(clerk, job, "Weekly")
     with pytest.raises(InvalidFields):
         files.templates.of_job(clerk, job, "Weekly")
-    found = files.templates.applied(template, ["Art", "Colour"])
-    assert [mapping["target_column"] for mapping in found["field_mappings"]] == ["sku"]
-    assert (found["missing_columns"], found["new_columns"], found["import_options"]) == (
-        ["name"],
-        ["Colour"],
-        {"delimiter": ";"},
-    )
+    other_file = files.upload(clerk, io.BytesIO(b"Art;Colour\nA;x\n"), "q.csv", table_name="products", mappings=[])
+    found = files.apply(template, other_file, clerk)
+    other_file.refresh_from_db()
+    assert [mapping["target_column"] for mapping in other_file.file.field_mappings] == ["sku"]
+    assert other_file.file.import_options == {"delimiter": ";"}
+    assert [(each.part, each.missing_columns, each.new_columns) for each in found] == [("", ("name",), ("Colour",))]
     template.refresh_from_db()
     assert template.usage_count == 1
     other = person("other")

@@ -15,7 +15,7 @@ from permissions.tokens import ApiToken
 from servicevault.models import Account, User
 from tests.conftest import person
 from tests.importer.desk import Desk
-from tests.importer.files.conftest import imported, outcomes
+from tests.importer.files.conftest import imported, outcomes, uploaded
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -131,6 +131,12 @@ def test_a_file_and_its_correction_keep_it(root: Any, settings: Any, tmp_path: P
     before = access(root)
     options = {"on_duplicate": "update"}
     text = "external_id,name,email,is_active\n1,Root of file,root@desk.example,no\n2,Ann,nowhere,no\n"
+    checked = files.validate(
+        uploaded(text, name="agents.csv", target_type="agents", options=options), None, system=True
+    )
+    assert [(each["row"], each["code"], each["field"]) for each in checked["warnings"]] == [
+        (2, "login_kept", "is_active")
+    ]
     job = imported(text, name="agents.csv", target_type="agents", options=options)
     assert outcomes(job) == {"read": 2, "updated": 1, "failed": 1, "warnings": 1}
     assert (access(root), root.name) == (before, "Root of file")
@@ -175,3 +181,20 @@ def started(job: ImportJob) -> None:
     files.validate(job, None, system=True)
     files.start(job, None, accept_errors=True, system=True)
     runner.work(job.pk)
+
+
+@pytest.mark.req("F-080", "G15")
+def test_the_check_of_a_file_tells_beforehand_what_is_kept(root: Any, settings: Any, tmp_path: Path) -> None:
+    settings.IMPORT_TEMP_DIR = tmp_path / "imports"
+    text = "username,name,email,is_active\nroot,Root of file,other@desk.example,no\nnobody,No One,no@desk.example,yes\n"
+    options = {"on_duplicate": "update", "duplicate_key": ["username"]}
+    job = uploaded(text, name="users.csv", table="users", options=options)
+    report = files.validate(job, None, system=True)
+    told = [(each["row"], each["code"], each["field"], each["value"]) for each in report["warnings"]]
+    assert [each for each in told if each[1] == "login_kept"] == [
+        (2, "login_kept", "email", "other@desk.example"),
+        (2, "login_kept", "is_active", "false"),
+    ]
+    unchanged = text.replace("other@", "root@").replace("root@desk.example,no", "root@desk.example,yes")
+    again = files.validate(uploaded(unchanged, name="users.csv", table="users", options=options), None, system=True)
+    assert "login_kept" not in {each["code"] for each in again["warnings"]}
