@@ -20,9 +20,7 @@ pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 @pytest.mark.req("R19", "J12", "N-039")
-@pytest.mark.parametrize(
-    "point", ["after_stage:5", "before_commit:9", "after_commit:12"]
-)
+@pytest.mark.parametrize("point", ["after_stage:5", "before_commit:9", "after_commit:12"])
 def test_a_killed_rollback_goes_on_exactly(office: Office, point: str) -> None:
     before = office.picture()
     job = office.run()
