@@ -55,8 +55,9 @@ class ReversalLoader(SliceLoader[Span]):
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def _as_a_set(self, rows: Span, batch: int) -> Counts:
-        self.connection.execute("DELETE FROM pg_temp.work")
+        self.connection.execute("TRUNCATE pg_temp.work")
         self._fill.run(self.connection, run=self.run_id, lo=rows.lo, hi=rows.last_key)
+        self.connection.execute("ANALYZE pg_temp.work (key, target_id)")  # all that follows joins it
         if not self.plan.is_preview:
             self._lock.run(self.connection)
         fail_point("after_stage")

@@ -8,7 +8,7 @@ from importer import runner
 from importer.models import ExternalRef, ImportRecord, JobKind
 from importer.operations import rollbacks
 from importer.operations.failures import Conflict, InvalidFields
-from servicevault.models import Account, Ticket, User
+from servicevault.models import Ticket, User
 from tests.importer.reversal.conftest import Office, buckets, row_of, verdicts, worked
 
 pytestmark = pytest.mark.usefixtures("committed_db")
@@ -25,7 +25,7 @@ def test_only_the_newest_import_of_a_field_is_taken_back(office: Office) -> None
     before = office.picture()
     office.desk.execute("UPDATE people SET phone = '040 ' || id, name = name || '!' WHERE id <= 4")
     second = office.run()
-    kept, restored = (office.target_of("customer_users", number) for number in (1, 2))
+    kept = office.target_of("customer_users", 1)
     User.objects.filter(pk=kept).update(phone="by hand")
     office.desk.execute("UPDATE people SET phone = '050' WHERE id = 3")
     third = office.run()
@@ -52,7 +52,6 @@ def test_only_the_newest_import_of_a_field_is_taken_back(office: Office) -> None
     assert phones(office) == {f"Person {number}": f"030 {number}" for number in range(1, 7)}
     # The next import brings the values again: the rows are compared anew.
     assert office.desk.outcomes(office.run(), "customer_users") == {"read": 6, "updated": 4, "unchanged": 2}
-    assert restored
 
 
 @pytest.mark.req("R20", "R19")
@@ -88,12 +87,6 @@ def test_what_a_constraint_refuses_is_blocked(office: Office) -> None:
     blocked = row_of(rollback, office.target_of("customer_users", 1))
     assert (blocked.code, blocked.written) == ("unique_conflict", False)
     assert "users_email_per_type" in rollbacks.reason_of(blocked)
-
-    job = office.run(options={"recreate_deleted": True})
-    assert job.status == "completed"
-    rolled = office.roll_back(second)
-    Account.objects.create(name="x")
-    assert rolled.status == "completed"
 
 
 @pytest.mark.req("R15", "R22", "R10", "E34")
