@@ -7,10 +7,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.test import Client
 
 from importer import tasks
 from importer.models import ImportJob, Reversal
 from importer.operations import rollbacks
+from permissions.models import ApiToken
+from tests.api.conftest import Program
+from tests.conftest import person
 from tests.importer.desk import Desk
 from tests.importer.files.conftest import shop as shop
 
@@ -108,3 +112,23 @@ def office(desk: Desk, target: psycopg.Connection) -> Office:
         "started_at": "at", "description": "'Work ' || work.id::text",
     })  # fmt: skip
     return Office(desk, target)
+
+
+@pytest.fixture
+def broom(committed_db: None) -> Any:
+    """Runs imports and may roll them back."""
+    broom = person("broom", name="Bea Broom", role="Import Operator")
+    broom.grants.create(permission="import.rollback")
+    return broom
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Jobs that a worker was told of; the test works on them itself."""
+    found: list[str] = []
+    monkeypatch.setattr(tasks.run_job, "delay", found.append)
+    return found
+
+
+def program_of(who: Any) -> Program:
+    return Program(ApiToken.objects.make(who, "test")[1], Client())

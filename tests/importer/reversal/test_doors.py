@@ -12,40 +12,14 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from importer import runner, tasks
+from importer import runner
 from importer.models import ImportJob, ImportRecord
 from importer.operations.news import ended
 from permissions.models import AuditEntry
 from servicevault.models import Ticket, User
-from tests.api.conftest import Program
-from tests.conftest import person
-from tests.importer.reversal.conftest import Office, worked
+from tests.importer.reversal.conftest import Office, program_of, worked
 
 pytestmark = pytest.mark.usefixtures("committed_db")
-
-
-@pytest.fixture
-def broom(committed_db: None) -> Any:
-    """Runs imports and may roll them back."""
-    broom = person("broom", name="Bea Broom", role="Import Operator")
-    broom.grants.create(permission="import.rollback")
-    return broom
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Jobs that a worker was told of; the test works on them itself."""
-    found: list[str] = []
-    monkeypatch.setattr(tasks.run_job, "delay", found.append)
-    return found
-
-
-def program_of(who: Any) -> Program:
-    from django.test import Client
-
-    from permissions.models import ApiToken
-
-    return Program(ApiToken.objects.make(who, "test")[1], Client())
 
 
 def job_of(answer: Any) -> ImportJob:
@@ -165,7 +139,7 @@ def test_by_the_page(office: Office, broom: Any, sent: list[str], logged_in: Cal
     assert "Undo this rollback" not in browser.get(started["Location"]).content.decode()
 
 
-@pytest.mark.req("G37", "R7", "R20")
+@pytest.mark.req("R7", "R20")
 def test_by_the_command(office: Office) -> None:
     job = office.run()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,12 @@ from importer.operations.failures import Conflict
 from importer.pipeline import faults
 from servicevault.jobs import lifecycle
 from tests.importer.pipeline.ledger import AfterSlice, in_a_process
-from tests.importer.reversal.conftest import Office, buckets, verdicts
+from tests.importer.reversal.conftest import Office, buckets, program_of, verdicts
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
 
-@pytest.mark.req("R19", "J12", "N-039")
+@pytest.mark.req("R19", "J12")
 @pytest.mark.parametrize("point", ["after_stage:5", "before_commit:9", "after_commit:12"])
 def test_a_killed_rollback_goes_on_exactly(office: Office, point: str) -> None:
     before = office.picture()
@@ -65,14 +66,15 @@ def test_a_cancelled_rollback_keeps_what_is_done_and_can_go_on_or_be_undone(offi
 
 
 @pytest.mark.req("J5")
-def test_cancelling_with_undo_takes_back_what_was_written(office: Office) -> None:
+def test_cancelling_with_undo_takes_back_what_was_written(office: Office, broom: Any, sent: list[str]) -> None:
     before = office.picture()
-    job = office.desk.start(options={"batch_size": 10})
+    job = office.desk.start(by=broom, options={"batch_size": 10})
     rolled: list[ImportJob] = []
 
     def cancelled() -> None:
-        jobs.cancel(job)
-        rolled.append(rollbacks.start_rollback(job, understood=True, waits=True))
+        answer = program_of(broom).post(f"/jobs/{job.pk}/cancel", {"undo": True})
+        assert answer.status_code == 200, answer.content
+        rolled.append(ImportJob.objects.get(pk=answer.json()["rollback_id"]))
         assert runner.work(rolled[0].pk, patient=False) == "pending"  # the import is not at its end
 
     assert runner.work(job.pk, sink=AfterSlice(cancelled)) == "cancelled"

@@ -128,7 +128,7 @@ class Ledger:
         assert rows == (len(self.added),)
 
 
-@pytest.mark.req("N-039", "N-030", "R15", "R17", "R19", "R20")
+@pytest.mark.req("R15", "R17", "R19", "R20")
 @settings(
     max_examples=rounds(120, 4), deadline=None, derandomize=True, database=None,
     phases=[Phase.generate, Phase.shrink] if rounds(1, 0) else [Phase.generate],

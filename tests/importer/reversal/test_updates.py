@@ -89,7 +89,7 @@ def test_what_a_constraint_refuses_is_blocked(office: Office) -> None:
     assert "users_email_per_type" in rollbacks.reason_of(blocked)
 
 
-@pytest.mark.req("R15", "R22", "R10", "E34")
+@pytest.mark.req("R15", "R22", "R10")
 def test_single_records_single_fields_and_images_that_are_gone(office: Office) -> None:
     office.run()
     office.desk.execute("UPDATE people SET phone = '040 ' || id, name = name || '!'")
@@ -122,7 +122,7 @@ def test_who_can_log_in_keeps_the_log_in(office: Office) -> None:
     assert not Ticket.objects.exists()
 
 
-@pytest.mark.req("R7", "R19", "C16")
+@pytest.mark.req("R7", "R19")
 def test_what_cannot_be_rolled_back_is_refused(office: Office) -> None:
     job = office.desk.start()
     with pytest.raises(Conflict, match="pending"):
