@@ -10,7 +10,7 @@ from servicevault import embedded
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    names = ("import", "files", "file-imports", "exports", "pages", "staging")
+    names = ("import", "files", "file-imports", "exports", "pages", "rollback", "staging")
     parser.add_argument("name", nargs="?", default="import", choices=names)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     parser.add_argument("--peer-rows", type=int, default=20_000)
@@ -20,7 +20,7 @@ def main() -> None:
 
     embedded.export()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "servicevault.settings")
-    from benchmarks import exports, file_imports, files, importing, pages, staging
+    from benchmarks import exports, file_imports, files, importing, pages, rollback, staging
 
     if options.name == "files":
         files.run(count=options.rows[-1], write_report=not options.no_write)
@@ -30,6 +30,9 @@ def main() -> None:
         return
     if options.name == "file-imports":
         file_imports.run(rows=options.rows[-1], peers=not options.no_peers, write=not options.no_write)
+        return
+    if options.name == "rollback":
+        rollback.run(rows=options.rows[-1], write=not options.no_write)
         return
     if options.name == "staging":
         staging.run(rows=options.rows[0], write=not options.no_write)

@@ -68,6 +68,7 @@ class Measured:
     rows: int
     outcomes: dict[str, int]
     peak_rss_mib: float  # of the largest worker process
+    job_id: str = ""
 
     @property
     def rate(self) -> float:
@@ -148,6 +149,23 @@ class World:
             "--json",
         ]
         command += ["--timeout", "7200", "--query", *(queries or ["tickets"])]
+        report, peak_rss_mib = self._watched(command)
+        outcomes: dict[str, int] = {}
+        for query in report["queries"]:
+            for name, number in query.items():
+                if isinstance(number, int):
+                    outcomes[name] = outcomes.get(name, 0) + number
+        return Measured(report["seconds"], outcomes["read"], outcomes, peak_rss_mib, report["job_id"])
+
+    def roll_back(self, job_id: str, *arguments: str) -> Measured:
+        """Run `rollback_job` as a user would; outcomes are the buckets."""
+        command = [sys.executable, "manage.py", "rollback_job", job_id, "--json", *arguments]
+        report, peak_rss_mib = self._watched(command)
+        buckets = report["buckets"]
+        return Measured(report["seconds"], sum(buckets.values()), buckets, peak_rss_mib, report["job_id"])
+
+    def _watched(self, command: list[str]) -> tuple[dict[str, Any], float]:
+        """What the command reports, and the most memory one of its processes had, in MiB."""
         process = subprocess.Popen(
             command, cwd=PROJECT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -156,15 +174,10 @@ class World:
         output, _ = process.communicate()
         watch.ended.set()
         watch.join()
-        report = json.loads(output)
+        report: dict[str, Any] = json.loads(output)
         if report["status"] != "completed":
             raise RuntimeError(report["errors"])
-        outcomes: dict[str, int] = {}
-        for query in report["queries"]:
-            for name, number in query.items():
-                if isinstance(number, int):
-                    outcomes[name] = outcomes.get(name, 0) + number
-        return Measured(report["seconds"], outcomes["read"], outcomes, watch.peak_kib / 1024)
+        return report, watch.peak_kib / 1024
 
     def _make(self, name: str) -> str:
         with psycopg.connect(self.server, autocommit=True) as server:

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any, NoReturn
 
 import psycopg
-from django.conf import settings
 from django.db import OperationalError as DjangoOperationalError
 from django.db import connection as django_connection
 from django.db import transaction
@@ -25,6 +24,7 @@ from importer import (
     file_staging,
     file_work,
     gateway,
+    job_limits,
     planning,
     reversing,
     table_queries,
@@ -42,7 +42,7 @@ from importer.runs import make_runs, note_halved
 from importer.sources.audit import require_unprivileged
 from importer.sources.failures import ConnectionFailed
 from importer.sources.session import SourceSession
-from permissions import audit, preferences
+from permissions import audit
 from servicevault import database, logs
 from servicevault.jobs import lifecycle, shutdown
 from servicevault.jobs.models import JobStatus
@@ -160,7 +160,7 @@ class _Session:
         self.overdue = False
         self.connected = False  # the source answered once
         self.shrunk = 1  # doubled each time this process had too little memory for a batch
-        self.limit_seconds = int(job.options.get("timeout") or preferences.value("IMPORT_JOB_TIMEOUT"))
+        self.limit_seconds = job_limits.seconds(job)
 
     def run(self) -> None:
         """Read and load every query. Raises Stopped when the job was cancelled or ended elsewhere."""
@@ -214,7 +214,7 @@ class _Session:
     def _stop_or(self, error: Exception) -> NoReturn:
         """A source read that was cut because the job is to end is no failure of the source."""
         if self.overdue:
-            raise self._timeout() from error
+            raise job_limits.overdue(self.limit_seconds) from error
         if self.stop.is_set():
             raise Stopped from error
         raise error
@@ -275,7 +275,7 @@ class _Session:
                 run.pk,
                 connect=connect_target,
                 most=most,
-                read_ahead=self._read_ahead,
+                read_ahead=job_limits.read_ahead(self.job),
             )
         else:
             reader = reader_for(
@@ -283,7 +283,7 @@ class _Session:
                 plan.compiled,
                 connect=connect_target,
                 run_id=run.pk,
-                read_ahead=self._read_ahead,
+                read_ahead=job_limits.read_ahead(self.job),
                 on_halved=partial(self._halved, run.pk),
             )
         try:
@@ -339,7 +339,7 @@ class _Session:
         self.fence = worker.fence
         try:
             linked = file_work.load(
-                self.job, worker, connect=connect_target, read_ahead=self._read_ahead, tell=self._say
+                self.job, worker, connect=connect_target, read_ahead=job_limits.read_ahead(self.job), tell=self._say
             )
             self._finish(linked, worker)
         finally:
@@ -407,21 +407,7 @@ class _Session:
 
     @property
     def _batch_rows(self) -> int:
-        wanted = self.job.options.get("batch_size", "auto")
-        rows = self._usual_batch if wanted in (None, "auto") else int(wanted)
-        return max(1, rows // self.shrunk)
-
-    @property
-    def _usual_batch(self) -> int:
-        """Of files the environment can say its own number; else what the installation says counts for them too."""
-        if self.job.source_kind == "file" and preferences.is_locked("IMPORT_FILE_BATCH_SIZE"):
-            return int(settings.IMPORT_FILE_BATCH_SIZE)
-        return int(preferences.value("IMPORT_BATCH_SIZE"))
-
-    @property
-    def _read_ahead(self) -> int:
-        wanted = self.job.options.get("read_ahead", "auto")
-        return int(settings.IMPORT_READ_AHEAD if wanted in (None, "auto") else wanted)
+        return max(1, job_limits.batch_rows(self.job) // self.shrunk)
 
     def _after_slice(self, run_id: int, counts: Counts) -> None:
         if not self.progressed:
@@ -435,49 +421,17 @@ class _Session:
         self.teller.progressed()
         if shutdown.is_asked():
             self.stop.set()
-        self._check_policy(counters)
+        job_limits.check_failures(self.job, counters)
+        if self._is_overdue():
+            raise job_limits.overdue(self.limit_seconds)
 
     def _halved(self, run_id: int, keys: int) -> None:
         note_halved(run_id, keys)
         self._say(say("The source has too little memory, batches are halved"))
 
-    def _check_policy(self, counters: dict[str, int]) -> None:
-        """Stop a job that fails too much or runs too long, as its options say (X27, J20)."""
-        options = self.job.options
-        policy = options.get("error_policy") or {}
-        failed, read = counters["failed"], counters["read"]
-        percent = policy.get("max_error_percent")
-        if (
-            (policy.get("on_error") == "stop" and failed)
-            or (policy.get("max_errors") is not None and failed > policy["max_errors"])
-            or (percent is not None and read >= 100 and failed * 100 > percent * read)
-        ):
-            raise JobFailed(
-                say_count(
-                    "{failed} of {count} row failed, more than the job accepts.",
-                    "{failed} of {count} rows failed, more than the job accepts.",
-                    read,
-                    failed=failed,
-                ),
-                code="error_threshold",
-            )
-        if self._is_overdue():
-            raise self._timeout()
-
     def _is_overdue(self) -> bool:
         started = self.job.started_at
         return started is not None and (timezone.now() - started).total_seconds() > self.limit_seconds
-
-    def _timeout(self) -> JobFailed:
-        return JobFailed(
-            say_count(
-                "The job ran longer than its {count} second.",
-                "The job ran longer than its {count} seconds.",
-                self.limit_seconds,
-            ),
-            code="timeout",
-            hint=say("Resume it with a longer timeout."),
-        )
 
     def _say(self, operation: str) -> None:
         self.operation = operation

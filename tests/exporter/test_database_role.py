@@ -65,7 +65,7 @@ def test_without_the_role_exports_go_on_and_the_check_says_so(made: None, monkey
     monkeypatch.setattr(database_roles, "name", lambda purpose="export": f"nobody has made this role of {purpose}s")
     assert database_roles.reader_of(tables.find("ledger")) is None
     warnings = separate_roles(None)
-    assert [warning.id for warning in warnings] == ["servicevault.W004", "servicevault.W005"]
+    assert [warning.id for warning in warnings] == ["servicevault.W004", "servicevault.W005", "servicevault.W006"]
     assert 'CREATE ROLE "nobody has made this role of exports"' in str(warnings[0].hint)
 
 

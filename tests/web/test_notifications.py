@@ -38,7 +38,7 @@ def test_whoever_started_a_job_is_told_how_it_ended(
     with django_capture_on_commit_callbacks(execute=True):
         assert lifecycle.complete(ImportJob, running.pk)
     told = alice.notifications.get()
-    assert (told.kind, told.title) == ("job_completed", "Import of “Old desk”: completed with failures")
+    assert (told.kind, told.title) == ("job_completed", "Import of “Old desk”: completed with 1 failure")
     assert "2 created, 1 failed" in told.body
     assert told.url == f"/import/jobs/{running.pk}"
     assert not bob.notifications.exists()

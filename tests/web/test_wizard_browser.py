@@ -57,7 +57,7 @@ def test_it_leads_from_an_address_to_imported_tickets(
     tab.get_by_text("Every value has a meaning.").wait_for()
     tab.get_by_role("link", name="Preview and rehearse").click()
     tab.get_by_role("link", name="Tickets 3").click()
-    tab.get_by_text("template FreeScout Platform").wait_for()
+    tab.get_by_text("template FreeScout Platform").first.wait_for()
     picture(tab, "import-6-preview")
     tab.get_by_role("button", name="Rehearse").click()
     watch_the_dialog(tab, worker)
