@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.parsing import parsed
+
 PROJECT = Path(__file__).resolve().parent.parent
 NOT_PACKAGES = {"tests", "tools", "benchmarks", "docs"}
 PACKAGES = sorted(path.parent.name for path in PROJECT.glob("*/__init__.py") if path.parent.name not in NOT_PACKAGES)
@@ -134,7 +136,7 @@ def test_no_module_breaks_a_rule() -> None:
     broken = [
         f"{name}:{getattr(node, 'lineno', 0)} {rule}"
         for name, path in ((name_of(path), path) for path in MODULES)
-        for node in ast.walk(ast.parse(path.read_text(), filename=name))
+        for node in ast.walk(parsed(path.read_text(), name))
         for rule, breaks in RULES.items()
         if breaks(name, node)
     ]

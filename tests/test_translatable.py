@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.parsing import parsed
 from tests.test_architecture import MODULES, name_of
 
 SAYING = {"say": 1, "say_count": 2}  # how many of the first arguments are patterns
@@ -197,7 +198,7 @@ def misspoken(node: ast.AST) -> str:
 def findings(source: str, name: str) -> list[str]:
     if name.startswith(tuple(UNTRANSLATED)):
         return []
-    tree = ast.parse(source, filename=name)
+    tree = parsed(source, name)
     unseen = [(node.lineno, repr(ast.unparse(node))) for node in unsaid(tree, name)]
     broken = [(getattr(node, "lineno", 0), said) for node in ast.walk(tree) if (said := misspoken(node))]
     return [f"{name}:{line} {words}" for line, words in sorted(unseen + broken)]

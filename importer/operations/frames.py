@@ -26,6 +26,7 @@ def status_of(job: ImportJob, *, event_type: str, status: str, previous_status: 
     return {
         **_progress(view),
         "event_type": event_type,
+        "kind": "preview" if job.is_preview else job.kind,
         "status": status,
         "previous_status": previous_status,
         "profile_id": str(job.profile_id) if job.profile_id else None,

@@ -119,14 +119,15 @@
   // -- the end of a job of one's own (L13)
   const toast = (data) => {
     const place = document.getElementById("live-toasts");
-    const words = place?.dataset[said(data.event_type?.replace("job_", ""))];
+    const ended = data.event_type?.replace("job_", "");
+    const words = place?.dataset[said(ended === "completed" && data.buckets ? data.kind : ended)];
     if (!words || !("profile_name" in data)) return;
-    const values = { ...data, name: data.profile_name, message: data.errors[0]?.message || "" };
+    const values = { ...data, ...data.buckets, name: data.profile_name, message: data.errors[0]?.message || "" };
     const made = place.querySelector("template").content.cloneNode(true).firstElementChild;
     made.querySelector("[data-toast-words]").textContent = words.replace(/{(\w+)}/g, (_, name) =>
       typeof values[name] === "number" ? values[name].toLocaleString(document.documentElement.lang) : (values[name] ?? ""),
     );
-    const url = data.profile_id ? place.dataset.jobUrl : place.dataset.fileUrl;
+    const url = data.profile_id || data.buckets ? place.dataset.jobUrl : place.dataset.fileUrl;
     made.querySelector("[data-toast-url]").href = url.replace("00000000-0000-0000-0000-000000000000", data.job_id);
     made.querySelector("[data-toast-close]").addEventListener("click", () => made.remove());
     place.append(made);

@@ -14,6 +14,7 @@ import pytest
 from importer.codes import WORDS, words
 from importer.pipeline.checks import KINDS as CHECKS
 from importer.pipeline.transforms import KINDS
+from tests.parsing import parsed
 
 PROJECT = Path(__file__).resolve().parents[2]
 READ = (*sorted((PROJECT / "importer" / "pipeline").rglob("*.py")), PROJECT / "servicevault" / "targets.py")
@@ -42,7 +43,7 @@ def is_text(node: Any) -> bool:
 
 @pytest.mark.req("C14")
 def test_every_code_of_a_record_has_words() -> None:
-    found = {code for path in READ for code in codes_in(ast.parse(path.read_text())) if CODE.fullmatch(code)}
+    found = {code for path in READ for code in codes_in(parsed(path.read_text())) if CODE.fullmatch(code)}
     found |= {kind.code for kind in (*KINDS.values(), *CHECKS.values()) if kind.code}
     named = {kind.name for kind in (*KINDS.values(), *CHECKS.values())}
     assert len(found) > 30

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import importer.sources
+from tests.parsing import parsed
 
 FOLDER = Path(importer.sources.__file__).parent
 MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
@@ -23,7 +24,7 @@ def test_it_executes_in_one_place_only_and_prepared() -> None:
     calls = [
         (path.name, {keyword.arg for keyword in node.keywords})
         for path in FOLDER.glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path.read_text()))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in ("execute", "executemany")
