@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
+from importer import job_limits, runner
 from importer import options as job_options
-from importer import runner
 from importer.models import ImportJob, ImportRecord
 from importer.operations import files
 from importer.options import InvalidOption
@@ -33,7 +33,7 @@ def test_a_file_says_how_many_rows_are_written_and_read_at_a_time(shop: psycopg.
     job = imported(**given, options={"batch_size": 10, "read_ahead": 3})
     assert (outcomes(job), slices(job)) == ({"read": 25, "created": 25}, 3)
     session = runner._Session(job, NullSink())
-    assert (session._batch_rows, session._read_ahead) == (10, 3)
+    assert (session._batch_rows, job_limits.read_ahead(job)) == (10, 3)
 
 
 @pytest.mark.req("F-171")
@@ -43,7 +43,7 @@ def test_the_environment_says_it_for_those_that_do_not(
     job = uploaded(PRODUCTS)
     settings.IMPORT_FILE_BATCH_SIZE, settings.IMPORT_READ_AHEAD = 12, 7
     session = runner._Session(job, NullSink())
-    assert (session._batch_rows, session._read_ahead) == (settings.IMPORT_BATCH_SIZE, 7)  # as other imports
+    assert (session._batch_rows, job_limits.read_ahead(job)) == (settings.IMPORT_BATCH_SIZE, 7)  # as other imports
     monkeypatch.setenv("IMPORT_FILE_BATCH_SIZE", "12")
     assert session._batch_rows == 12
     files.validate(job, None, system=True)
