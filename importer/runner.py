@@ -361,7 +361,7 @@ class _Session:
         """End the job, once: the sums must add up, references that found nothing are tried again (J18, E28)."""
         if worker is not None and entity_ids:
             self._say(say("Linking late references"))
-            late_links.link(worker.connection, str(self.job.pk), entity_ids=entity_ids, role=writer.of_desk())
+            late_links.link(worker.connection, str(self.job.pk), entity_ids=entity_ids, role=writer.of_desk)
         counters = self.job.counters()
         outcomes = sum(counters[name] for name in ("created", "updated", "unchanged", "skipped", "failed", "review"))
         if counters["read"] != outcomes:
@@ -451,8 +451,10 @@ class _Session:
 
     def _beat(self, ended: threading.Event) -> None:
         try:
+            if ended.wait(HEARTBEAT_SECONDS):
+                return  # most jobs are short: they need no connection for this
             with connect_target() as connection:
-                while not ended.wait(HEARTBEAT_SECONDS):
+                while True:
                     self.overdue = self._is_overdue()
                     if self.overdue or not lifecycle.heartbeat(ImportJob, self.job.pk):
                         self.stop.set()
@@ -462,6 +464,8 @@ class _Session:
                     if self.fence:
                         chunks.keep(connection, self.fence)
                     self.teller.progressed()
+                    if ended.wait(HEARTBEAT_SECONDS):
+                        return
         except psycopg.Error:
             # Without a heartbeat the leases run out and others take over; the slice's own transaction decides.
             logger.warning("job %s: heartbeat lost", self.job.number)

@@ -109,8 +109,7 @@ def writer(rights: Sequence[Rights], books: Sequence[Rights], *, purpose: str = 
             if cursor.fetchone() != (False,):
                 logger.info("imports into %s write as ourselves: functions or policies of its own", ", ".join(written))
                 return None
-            for each in (*rights, *books):
-                _grant(cursor, role, each)
+            _grant(cursor, role, [*rights, *books])
             _grant_around(cursor, role, written)
     except DatabaseError as error:
         logger.warning("imports write as ourselves: %s", error)
@@ -125,21 +124,20 @@ def _quoted(cursor: Any, rights: Rights) -> str:
     return rights.identifier.as_string(cursor.connection)
 
 
-def _grant(cursor: Any, role: str, rights: Rights) -> None:
+def _grant(cursor: Any, role: str, rights: Sequence[Rights]) -> None:
     """Give what lacks; of a table that is written, also take what is too much."""
-    cursor.execute(_HELD, {"table": _quoted(cursor, rights), "role": role})
-    columns, held = cursor.fetchone() or ((), ())
-    wanted = rights.wanted(columns)
-    if rights.written and set(held) - wanted:
-        cursor.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(rights.identifier, sql.Identifier(role)))
-        held = ()
-    lacking = wanted - set(held)
-    if lacking:
-        cursor.execute(
-            sql.SQL("GRANT {} ON {} TO {}").format(
-                sql.SQL(", ").join(_privileges(lacking)), rights.identifier, sql.Identifier(role)
+    cursor.execute(_HELD, {"tables": [_quoted(cursor, each) for each in rights], "role": role})
+    for each, (columns, held) in zip(rights, cursor.fetchall(), strict=True):
+        wanted, kept = each.wanted(columns), set(held)
+        if each.written and kept - wanted:
+            cursor.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(each.identifier, sql.Identifier(role)))
+            kept = set()
+        if lacking := wanted - kept:
+            cursor.execute(
+                sql.SQL("GRANT {} ON {} TO {}").format(
+                    sql.SQL(", ").join(_privileges(lacking)), each.identifier, sql.Identifier(role)
+                )
             )
-        )
 
 
 def _privileges(wanted: Iterable[str]) -> Iterator[sql.Composable]:
@@ -168,7 +166,9 @@ _HELD = """
         array(SELECT x.privilege_type FROM aclexplode(c.relacl) x WHERE x.grantee = r.oid)
         || array(SELECT x.privilege_type || ' ' || a.attname FROM pg_attribute a CROSS JOIN aclexplode(a.attacl) x
                  WHERE a.attrelid = c.oid AND NOT a.attisdropped AND x.grantee = r.oid)
-    FROM pg_class c CROSS JOIN pg_roles r WHERE c.oid = to_regclass(%(table)s) AND r.rolname = %(role)s
+    FROM unnest(%(tables)s::text[]) WITH ORDINALITY AS t(name, place)
+    LEFT JOIN pg_class c ON c.oid = to_regclass(t.name) LEFT JOIN pg_roles r ON r.rolname = %(role)s
+    ORDER BY t.place
 """
 _OWN_WAYS = """
     WITH t AS (SELECT to_regclass(q) AS oid FROM unnest(%(tables)s::text[]) q),

@@ -5,6 +5,8 @@ A link is written only where the column still holds what the import left there: 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 from psycopg import sql
 
@@ -13,16 +15,18 @@ from importer.pipeline.slices import as_role
 from servicevault import catalog
 
 
-def link(connection: psycopg.Connection, job_id: str, *, entity_ids: list[int], role: str | None = None) -> int:
+def link(
+    connection: psycopg.Connection, job_id: str, *, entity_ids: list[int], role: Callable[[], str | None] = lambda: None
+) -> int:
     """Link what can be linked now, record each as updated (`late_link`), and return how many.
 
     Only references that search an entity of this job are looked at. One transaction for each target column, with the
-    rights of the role.
+    rights of the role, which is asked for when there is something to link.
     """
     linked = 0
     for target_type, column in _pending_columns(connection, entity_ids):
         connection.commit()
-        with connection.transaction(), as_role(connection, role):
+        with connection.transaction(), as_role(connection, role()):
             linked += _link_column(connection, job_id, target_type, column)
     return linked
 
