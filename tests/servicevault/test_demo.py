@@ -16,8 +16,15 @@ import pytest
 from psycopg import sql
 
 from servicevault.demo import database, people, rows
+from tests.thoroughness import rounds
 
 PROJECT = Path(__file__).resolve().parents[2]
+DEMO = f"""
+import runpy
+from servicevault.demo import rows
+rows.CONVERSATIONS = {rounds(rows.CONVERSATIONS, 1500)}
+runpy.run_path("manage.py", run_name="__main__")
+"""
 
 
 @pytest.fixture
@@ -37,8 +44,8 @@ def demo(url: str, data_dir: Path, *arguments: str) -> subprocess.CompletedProce
         "DATABASE_URL": url, "SERVICEVAULT_EMBEDDED": "true", "SERVICEVAULT_DATA_DIR": str(data_dir),
     }  # fmt: skip
     return subprocess.run(
-        [sys.executable, str(PROJECT / "manage.py"), "demo", *arguments],
-        env=environment, capture_output=True, text=True, check=False, timeout=300,
+        [sys.executable, "-c", DEMO, "demo", *arguments],
+        env=environment, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
 
 

@@ -39,6 +39,17 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[Path]:
+    """The folder of servers that tests only look at."""
+    parent = Path(tempfile.mkdtemp(prefix="embedded-"))
+    parent.chmod(0o755)
+    embedded.ensure(data_dir=parent / ".data")
+    yield parent / ".data"
+    embedded.stop(data_dir=parent / ".data")
+    shutil.rmtree(parent)
+
+
 def answers(services: embedded.Services) -> bool:
     with psycopg.connect(services.database_url) as connection:
         database_answers = connection.execute("SELECT 1").fetchone() == (1,)
@@ -65,12 +76,12 @@ def test_it_starts_both_servers_where_there_are_none(data_dir: Path) -> None:
 
 
 @pytest.mark.req("G38")
-def test_it_reuses_running_servers(data_dir: Path) -> None:
-    first = embedded.ensure(data_dir=data_dir)
-    processes = embedded.status(data_dir=data_dir)
+def test_it_reuses_running_servers(running: Path) -> None:
+    first = embedded.ensure(data_dir=running)
+    processes = embedded.status(data_dir=running)
 
-    assert embedded.ensure(data_dir=data_dir) == first
-    assert embedded.status(data_dir=data_dir) == processes
+    assert embedded.ensure(data_dir=running) == first
+    assert embedded.status(data_dir=running) == processes
 
 
 def test_it_gives_addresses_without_starting_anything(data_dir: Path) -> None:
@@ -105,8 +116,8 @@ def test_it_stops_quietly_when_nothing_runs(data_dir: Path) -> None:
     assert not data_dir.exists()
 
 
-def test_it_lets_its_role_create_databases_with_the_extensions_we_need(data_dir: Path) -> None:
-    services = embedded.ensure(data_dir=data_dir)
+def test_it_lets_its_role_create_databases_with_the_extensions_we_need(running: Path) -> None:
+    services = embedded.ensure(data_dir=running)
     with psycopg.connect(services.database_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE second")
     with psycopg.connect(services.database_url.removesuffix("servicevault") + "second") as connection:
@@ -123,19 +134,19 @@ def test_it_is_durable_and_speaks_utc(data_dir: Path, monkeypatch: pytest.Monkey
     assert values == [("on",), ("on",), ("on",), ("UTC",), ("UTF8",), ("off",)]
 
 
-def test_it_refuses_a_wrong_password_on_both_servers(data_dir: Path) -> None:
-    services = embedded.ensure(data_dir=data_dir)
-    password = embedded.secret("POSTGRES_PASSWORD", data_dir=data_dir)
+def test_it_refuses_a_wrong_password_on_both_servers(running: Path) -> None:
+    services = embedded.ensure(data_dir=running)
+    password = embedded.secret("POSTGRES_PASSWORD", data_dir=running)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(services.database_url.replace(password, "guess"))
-    password = embedded.secret("VALKEY_PASSWORD", data_dir=data_dir)
+    password = embedded.secret("VALKEY_PASSWORD", data_dir=running)
     client = redis.Redis.from_url(services.redis_url.replace(password, "guess"))
     with client, pytest.raises(redis.AuthenticationError):
         client.ping()
 
 
-def test_it_listens_on_loopback_only(data_dir: Path) -> None:
-    with psycopg.connect(embedded.ensure(data_dir=data_dir).database_url) as connection:
+def test_it_listens_on_loopback_only(running: Path) -> None:
+    with psycopg.connect(embedded.ensure(data_dir=running).database_url) as connection:
         listening = connection.execute(
             "SELECT current_setting('listen_addresses'), current_setting('unix_socket_directories')"
         ).fetchone()
@@ -293,11 +304,11 @@ def generate_secret(data_dir: Path) -> str:
     return embedded.secret("SECRET_KEY", data_dir=data_dir)
 
 
-def test_it_writes_no_password_to_a_log_or_command_line(data_dir: Path) -> None:
-    embedded.ensure(data_dir=data_dir)
-    passwords = [embedded.secret(name, data_dir=data_dir).encode() for name in ("POSTGRES_PASSWORD", "VALKEY_PASSWORD")]
-    places = [*(data_dir / "servers").glob("*.log"), *(data_dir / "servers").glob("valkey/*")]
-    places += [Path(f"/proc/{pid}/cmdline") for pid in embedded.status(data_dir=data_dir).values()]
+def test_it_writes_no_password_to_a_log_or_command_line(running: Path) -> None:
+    embedded.ensure(data_dir=running)
+    passwords = [embedded.secret(name, data_dir=running).encode() for name in ("POSTGRES_PASSWORD", "VALKEY_PASSWORD")]
+    places = [*(running / "servers").glob("*.log"), *(running / "servers").glob("valkey/*")]
+    places += [Path(f"/proc/{pid}/cmdline") for pid in embedded.status(data_dir=running).values()]
 
     assert len(places) >= 4
     for place in places:

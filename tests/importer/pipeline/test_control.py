@@ -23,6 +23,7 @@ from importer.pipeline import readers
 from importer.pipeline.staging import Row, Slice, read_rows, slices
 from servicevault.models import Account
 from tests.importer.desk import PROJECT, Desk, process_environment
+from tests.thoroughness import THOROUGH, rounds
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -245,10 +246,12 @@ def test_each_slice_is_one_transaction(
 @pytest.mark.slow
 @pytest.mark.req("X13", "X28")
 @pytest.mark.parametrize(
-    ("unique", "dry_run"), [(True, False), (False, False), (False, True)], ids=["ranges", "staged", "staged rehearsal"]
+    ("unique", "dry_run"),
+    [(True, False), (False, True), *([(False, False)] if THOROUGH else [])],
+    ids=["ranges", "staged rehearsal", *(["staged"] if THOROUGH else [])],
 )
 def test_memory_of_a_worker_stays_flat_over_large_rows(desk: Desk, unique: bool, dry_run: bool) -> None:
-    count, mebibytes = 60, 4  # together more than a worker may hold
+    count, mebibytes = rounds(60, 45), 4  # together more than a worker may hold
     a_table(desk, "int", list(range(count)), unique=unique)
     desk.execute("ALTER TABLE k ADD COLUMN notes text")
     desk.execute(f"UPDATE k SET notes = repeat(md5(id::text), {mebibytes * 32768})")
