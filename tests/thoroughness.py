@@ -1,4 +1,4 @@
-"""How long tests look that draw by chance: CI all the way, a developer's run long enough to notice what broke."""
+"""How long tests look that draw by chance or repeat themselves: CI all the way, a developer's run long enough to notice."""
 
 from __future__ import annotations
 

@@ -236,7 +236,7 @@ def test_a_listed_profile_says_what_it_is_and_what_it_did(
     assert api.get("/profiles?active=false").json()["meta"]["total"] == 0
 
 
-@pytest.mark.req("S1", "S7", "P7", "D2")
+@pytest.mark.req("S1", "P7", "D2")
 def test_a_sync_is_stored_and_nothing_pretends_to_run_it(api: Program, shop: ImportProfile) -> None:
     place = f"/profiles/{shop.pk}/sync-config"
     guides = {
@@ -263,7 +263,7 @@ def test_a_sync_is_stored_and_nothing_pretends_to_run_it(api: Program, shop: Imp
     assert (copy["sync"]["sync_enabled"], copy["sync"]["sync_timezone"]) == (False, "Europe/Berlin")
 
 
-@pytest.mark.req("S7", "S3")
+@pytest.mark.req("S3")
 @pytest.mark.parametrize(
     "wrong",
     [

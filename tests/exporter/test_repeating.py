@@ -108,7 +108,7 @@ def test_what_cannot_run_is_written_down_and_told(schedule: ExportSchedule, dora
     assert [each.outcome for each in ScheduledRun.objects.order_by("id")] == ["missed", "failed", "skipped_inactive"]
 
 
-@pytest.mark.req("F-107", "S3", "S5", "F-105")
+@pytest.mark.req("F-107", "S3", "F-105")
 def test_a_schedule_is_checked_when_it_is_saved(
     schedule: ExportSchedule, dora: Any, logged_in: Callable[[Any], Client]
 ) -> None:

@@ -129,7 +129,7 @@ def test_it_knows_no_query_that_nobody_began(bench: Bench) -> None:
     assert bench.client.get(bench.url()).status_code == 404
 
 
-@pytest.mark.req("N149")
+@pytest.mark.req("N-149")
 def test_it_opens_with_a_bounded_number_of_queries(
     tickets: Bench, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:

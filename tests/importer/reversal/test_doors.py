@@ -27,7 +27,7 @@ def job_of(answer: Any) -> ImportJob:
     return ImportJob.objects.get(pk=answer.json()["job"]["id"])
 
 
-@pytest.mark.req("R6", "R7", "R19", "R20", "R22", "R23", "R3", "R1", "G1", "G2", "G25", "J5", "A9")
+@pytest.mark.req("R6", "R7", "R19", "R20", "R22", "R23", "R3", "R1", "G1", "G2", "G25", "J5")
 def test_by_the_api(office: Office, broom: Any, sent: list[str]) -> None:
     job = office.run(by=broom)
     api = program_of(broom)
