@@ -17,11 +17,28 @@ from permissions import approvals
 from permissions.api.approvals import ApprovalShape
 
 
+REPLANNED = "Rows held against a plan whose action or change is another one; see `replanned` of the records."
+
+
 class StartBody(serializers.Serializer[Any]):
     """Start an import of a profile; `options` as in X22, an unknown one is refused."""
 
     profile_id = serializers.UUIDField()
     options = serializers.DictField(required=False)
+    plan_id = serializers.UUIDField(
+        required=False,
+        help_text="A completed rehearsal of at most seven days that the rows are held against; its mode and options "
+        "count where none are given. May stand in `options` too.",
+    )
+    strict = serializers.BooleanField(
+        required=False, help_text="Rows that are not as planned wait as `review` instead of being written."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        plan = {name: attrs.pop(name) for name in ("plan_id", "strict") if name in attrs}
+        if "plan_id" in plan:
+            plan["plan_id"] = str(plan["plan_id"])
+        return attrs | {"options": {**(attrs.get("options") or {}), **plan}}
 
 
 class Options(serializers.Serializer[Any]):
@@ -90,6 +107,7 @@ class JobSummary(serializers.Serializer[Any]):
     records_skipped = serializers.IntegerField()
     records_failed = serializers.IntegerField()
     records_review = serializers.IntegerField()
+    records_replanned = serializers.IntegerField(help_text=REPLANNED)
     average_confidence = serializers.FloatField(
         allow_null=True, help_text="In percent, of the rows that met a target; null while none did."
     )
@@ -207,6 +225,7 @@ class JobStatus(serializers.Serializer[Any]):
     records_skipped = serializers.IntegerField()
     records_failed = serializers.IntegerField()
     records_review = serializers.IntegerField()
+    records_replanned = serializers.IntegerField(help_text=REPLANNED)
     buckets = serializers.DictField(
         child=serializers.IntegerField(),
         required=False,
