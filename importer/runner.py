@@ -384,9 +384,7 @@ class _Session:
         """This process's part in what is written."""
         plan = self.job.options.get(PLAN_ID)
         beside = Beside(str(plan), strict=bool(self.job.options.get(STRICT))) if plan else None
-        worker = Worker(
-            connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop, beside=beside
-        )
+        worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop, beside=beside)
         self.fence = worker.fence
         return worker
 

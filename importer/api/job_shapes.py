@@ -16,7 +16,6 @@ from importer.operations.progress import JobView, view_of
 from permissions import approvals
 from permissions.api.approvals import ApprovalShape
 
-
 REPLANNED = "Rows held against a plan whose action or change is another one; see `replanned` of the records."
 
 

@@ -4,24 +4,25 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('importer', '0017_file_rehearsals'),
+        ("importer", "0017_file_rehearsals"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='importrecord',
-            name='replanned_from',
+            model_name="importrecord",
+            name="replanned_from",
             field=models.CharField(max_length=12, null=True),
         ),
         migrations.AddField(
-            model_name='queryrun',
-            name='replanned',
+            model_name="queryrun",
+            name="replanned",
             field=models.BigIntegerField(db_default=0, default=0),
         ),
         migrations.AddIndex(
-            model_name='importrecord',
-            index=models.Index(condition=models.Q(('replanned_from__isnull', False)), fields=['run'], name='importrecord_replanned'),
+            model_name="importrecord",
+            index=models.Index(
+                condition=models.Q(("replanned_from__isnull", False)), fields=["run"], name="importrecord_replanned"
+            ),
         ),
     ]

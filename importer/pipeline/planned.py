@@ -7,7 +7,6 @@ numbers, times. The id of a row that was new in the rehearsal stands for the sam
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +47,9 @@ class Compared:
 
 def of_load(plan: LoadPlan, types: Mapping[str, str]) -> Compared:
     """The same of a target type whose columns have these types."""
-    anew = {"created_at", "updated_at"} | {key.column for key in plan.target.unique_keys if key.on_conflict == "renumber"}
+    anew = {"created_at", "updated_at"} | {
+        key.column for key in plan.target.unique_keys if key.on_conflict == "renumber"
+    }
     anew |= {column for column, default in plan.target.defaults.items() if _is_made_anew(default)}
     # Whether a row of the same query is found depends on where a slice ends; a later one links what was not.
     anew |= {
@@ -83,7 +84,9 @@ def _is_made_anew(default: str) -> bool:
 class Planned:
     """One run's rows beside those of the rehearsal's run of the same query; where it had none, all are new."""
 
-    def __init__(self, loader: SliceLoader[Any], beside: Beside, compared: Compared, *, table: str, keeps: bool) -> None:
+    def __init__(
+        self, loader: SliceLoader[Any], beside: Beside, compared: Compared, *, table: str, keeps: bool
+    ) -> None:
         """`keeps` says that records of unchanged rows were asked for anyway."""
         row = loader.connection.execute(
             "SELECT p.id FROM importer_queryrun q JOIN importer_queryrun p ON p.job_id = %s AND p.key = q.key "
@@ -101,22 +104,29 @@ class Planned:
 
         In a strict job it is written again without the rows that differ, as long as others differ for their lack.
         """
-        loader, context = self.loader, self.context | self.loader.slice_params(rows)
         held: set[Key] = set()
         while True:
-            loader.held = held
-            with loader.connection.transaction() as attempt:
-                with as_role(loader.connection, loader.role):
-                    counts = loader.write(rows, batch=batch)
-                named = self._name.run(loader.connection, **context).fetchall()
-                differing = {(name, line, ordinal) for name, line, ordinal, action in named if action in _HOLDABLE}
-                if not self.strict or differing <= held:
-                    if self._forget is not None:
-                        self._forget.run(loader.connection, **context)
-                    counts["replanned"] = len(named)
-                    return counts
-                raise psycopg.Rollback(attempt)
+            counts, differing = self._attempt(rows, batch=batch, held=held)
+            if not differing:
+                return counts
             held |= differing
+
+    def _attempt(self, rows: Any, *, batch: int, held: Collection[Key]) -> tuple[Counts, set[Key]]:
+        """Outcomes, and which more rows have to be held: where there are any, nothing is written."""
+        loader, context = self.loader, self.context | self.loader.slice_params(rows)
+        loader.held = held
+        with loader.connection.transaction() as attempt:
+            with as_role(loader.connection, loader.role):
+                counts = loader.write(rows, batch=batch)
+            named = self._name.run(loader.connection, **context).fetchall()
+            counts["replanned"] = len(named)
+            differing = {(name, line, ordinal) for name, line, ordinal, action in named if action in _HOLDABLE}
+            differing = differing.difference(held) if self.strict else set()
+            if differing:
+                raise psycopg.Rollback(attempt)
+            if self._forget is not None:
+                self._forget.run(loader.connection, **context)
+        return counts, differing
 
     def settled(self, numbers: Collection[int]) -> list[int]:
         """Those of the rows, which equal what was imported last, that the plan would have written."""
@@ -229,4 +239,4 @@ def _updated(compared: Compared, bind: Bind) -> sql.Composable:
 
 
 def _number_taken(row: str) -> sql.Composable:
-    return sql.SQL("coalesce({}.warnings @> '[{{\"code\": \"number_taken\"}}]', false)").format(sql.SQL(row))
+    return sql.SQL('coalesce({}.warnings @> \'[{{"code": "number_taken"}}]\', false)').format(sql.SQL(row))

@@ -199,7 +199,17 @@ def _jobs() -> Any:
 
 def _records(job: ImportJob) -> Any:
     # The source's rows themselves stay in the database: a page of fifty could weigh megabytes.
-    wanted = ("source_identifier", "ordinal", "action", "code", "problems", "warnings", "matching", "run__name", "replanned_from")
+    wanted = (
+        "source_identifier",
+        "ordinal",
+        "action",
+        "code",
+        "problems",
+        "warnings",
+        "matching",
+        "run__name",
+        "replanned_from",
+    )
     found = hiding.shown(ImportRecord.objects.filter(run__job=job))
     return found.select_related("run").only("id", *wanted)
 

@@ -39,12 +39,10 @@ class TableLoader(SliceLoader[Span]):
         """Name the rows whose fate is not that of the plan."""
         keeps = self.plan.load.record_unchanged
         self.plan = replace(self.plan, load=replace(self.plan.load, record_unchanged=True))
-        self.of_slice = sql.SQL("(r.source_identifier, r.source_row, r.ordinal) IN (SELECT {} FROM {} s WHERE {})").format(
-            write.identity(self.plan, "s"), staging.run_table(self.run_id), stage.within("s")
-        )
-        self.beside = planned.Planned(
-            self, plan, planned.of_table(self.plan), table=self.plan.table.name, keeps=keeps
-        )
+        self.of_slice = sql.SQL(
+            "(r.source_identifier, r.source_row, r.ordinal) IN (SELECT {} FROM {} s WHERE {})"
+        ).format(write.identity(self.plan, "s"), staging.run_table(self.run_id), stage.within("s"))
+        self.beside = planned.Planned(self, plan, planned.of_table(self.plan), table=self.plan.table.name, keeps=keeps)
 
     def slice_params(self, rows: Span) -> dict[str, Any]:
         return dict(rows.limits)

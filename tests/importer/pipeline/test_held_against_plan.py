@@ -42,15 +42,21 @@ def held_against(desk: Desk, plan: ImportJob, **options: Any) -> ImportJob:
 def test_exactly_the_rows_that_changed_meanwhile_are_named(whole: Desk, target: psycopg.Connection) -> None:  # noqa: F811
     fill(whole)
     whole.execute("UPDATE issues SET no = NULL WHERE id > 20; UPDATE people SET org = 99 WHERE id = 9")
-    assert named(held_against(whole, whole.run(dry_run=True))) == {}  # every row is new, with ids and numbers of its own
+    assert (
+        named(held_against(whole, whole.run(dry_run=True))) == {}
+    )  # every row is new, with ids and numbers of its own
     assert named(held_against(whole, whole.run(dry_run=True))) == {}  # every row is as it was
 
     whole.execute("UPDATE orgs SET city = 'new' WHERE id < 11; UPDATE issues SET title = 'new' WHERE id < 6")
     plan = whole.run(dry_run=True)
     whole.execute("UPDATE orgs SET city = 'other' WHERE id = 1; UPDATE orgs SET city = 'city' WHERE id = 2")  # or back
-    whole.execute("UPDATE orgs SET name = 'Renamed' WHERE id = 3; INSERT INTO orgs VALUES (31, 'Org 31', 'x', 'customer')")
+    whole.execute(
+        "UPDATE orgs SET name = 'Renamed' WHERE id = 3; INSERT INTO orgs VALUES (31, 'Org 31', 'x', 'customer')"
+    )
     whole.execute("DELETE FROM orgs WHERE id = 4; UPDATE orgs SET city = 'new' WHERE id = 20")
-    target.execute("UPDATE accounts SET city = 'new' WHERE name = 'Org 5'; UPDATE accounts SET city = 'x' WHERE name = 'Org 6'")
+    target.execute(
+        "UPDATE accounts SET city = 'new' WHERE name = 'Org 5'; UPDATE accounts SET city = 'x' WHERE name = 'Org 6'"
+    )
     target.execute("UPDATE tickets SET deleted_at = now() WHERE ticket_number = 'N-2'")
     target.execute("UPDATE accounts SET phone = '1' WHERE name = 'Org 7'")  # nothing that the import writes
     assert named(held_against(whole, plan)) == {
@@ -89,7 +95,9 @@ def test_new_rows_that_the_source_changes_are_named_over_generated_data(whole: D
 
 @pytest.mark.req("X20", "N-029", "J13")
 def test_a_resumed_import_goes_on_beside_its_plan(desk: Desk) -> None:
-    desk.execute("CREATE TABLE c (id int PRIMARY KEY, name text); INSERT INTO c SELECT i, 'C ' || i FROM generate_series(1, 9) i")
+    desk.execute(
+        "CREATE TABLE c (id int PRIMARY KEY, name text); INSERT INTO c SELECT i, 'C ' || i FROM generate_series(1, 9) i"
+    )
     desk.query("accounts", "c", {"external_id": "id", "name": "name"})
     plan = desk.run(dry_run=True)
     desk.execute("UPDATE c SET name = 'Other' || id WHERE id IN (2, 8)")
@@ -101,7 +109,9 @@ def test_a_resumed_import_goes_on_beside_its_plan(desk: Desk) -> None:
 
 
 @pytest.mark.req("X20", "R4", "U35")
-def test_a_strict_import_lets_what_differs_wait_for_a_person(desk: Desk, target: psycopg.Connection, logged_in: Any) -> None:
+def test_a_strict_import_lets_what_differs_wait_for_a_person(
+    desk: Desk, target: psycopg.Connection, logged_in: Any
+) -> None:
     desk.execute("CREATE TABLE c (id int PRIMARY KEY, name text, city text)")
     desk.execute("INSERT INTO c SELECT i, 'C ' || i, 'Bonn' FROM generate_series(1, 8) i")
     desk.query("accounts", "c", {"external_id": "id", "name": "name", "city": "city"})
@@ -128,7 +138,9 @@ def test_a_strict_import_lets_what_differs_wait_for_a_person(desk: Desk, target:
         ("customer_users", "1"): ("created", "review"),
     }
     assert desk.outcomes(job) == {"read": 12, "created": 1, "updated": 1, "unchanged": 4, "review": 6}
-    assert set(ImportRecord.objects.filter(run__job=job, action="review").values_list("code", flat=True)) == {"replanned"}
+    assert set(ImportRecord.objects.filter(run__job=job, action="review").values_list("code", flat=True)) == {
+        "replanned"
+    }
     written = Account.objects.exclude(city="Bonn").order_by("name").values_list("name", "city")
     assert list(written) == [("C 3", "Ulm"), ("C 4", "Ulm")]
 
@@ -154,7 +166,10 @@ def test_a_plan_holds_for_seven_days_and_for_its_profile(desk: Desk) -> None:
     with pytest.raises(InvalidFields):
         desk.start(options=given, dry_run=True)
     ImportJob.objects.filter(pk=plan.pk).update(completed_at=timezone.now() - timedelta(days=7, seconds=9))
-    for start in (lambda: desk.start(options=given), lambda: import_as_rehearsed(ImportJob.objects.get(pk=plan.pk), by=None)):
+    for start in (
+        lambda: desk.start(options=given),
+        lambda: import_as_rehearsed(ImportJob.objects.get(pk=plan.pk), by=None),
+    ):
         with pytest.raises(Conflict, match="older than 7 days"):
             start()
     ImportJob.objects.filter(pk=plan.pk).update(completed_at=timezone.now() - timedelta(days=6, hours=23))
