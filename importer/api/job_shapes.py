@@ -16,8 +16,6 @@ from importer.operations.progress import JobView, view_of
 from permissions import approvals
 from permissions.api.approvals import ApprovalShape
 
-REPLANNED = "Rows held against a plan whose action or change is another one; see `replanned` of the records."
-
 
 class StartBody(serializers.Serializer[Any]):
     """Start an import of a profile; `options` as in X22, an unknown one is refused."""
@@ -106,7 +104,7 @@ class JobSummary(serializers.Serializer[Any]):
     records_skipped = serializers.IntegerField()
     records_failed = serializers.IntegerField()
     records_review = serializers.IntegerField()
-    records_replanned = serializers.IntegerField(help_text=REPLANNED)
+    records_replanned = serializers.IntegerField(help_text="Rows that are not as the plan of the job says.")
     average_confidence = serializers.FloatField(
         allow_null=True, help_text="In percent, of the rows that met a target; null while none did."
     )
@@ -224,7 +222,7 @@ class JobStatus(serializers.Serializer[Any]):
     records_skipped = serializers.IntegerField()
     records_failed = serializers.IntegerField()
     records_review = serializers.IntegerField()
-    records_replanned = serializers.IntegerField(help_text=REPLANNED)
+    records_replanned = serializers.IntegerField(help_text="Rows that are not as the plan of the job says.")
     buckets = serializers.DictField(
         child=serializers.IntegerField(),
         required=False,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import psycopg
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from importer import runner
@@ -175,3 +178,44 @@ def test_a_plan_holds_for_seven_days_and_for_its_profile(desk: Desk) -> None:
     ImportJob.objects.filter(pk=plan.pk).update(completed_at=timezone.now() - timedelta(days=6, hours=23))
     job = desk.run(options=given)
     assert (job.mode, named(job), desk.outcomes(job)) == ("create", {}, {"read": 1, "created": 1})
+
+
+@pytest.mark.req("X20", "J15", "J17", "R3")
+def test_pages_api_and_command_hold_against_a_plan_and_list_what_differs(desk: Desk, logged_in: Any) -> None:
+    desk.execute("CREATE TABLE c (id int PRIMARY KEY, name text); INSERT INTO c VALUES (1, 'Acme'), (2, 'Beta')")
+    desk.query("accounts", "c", {"external_id": "id", "name": "name"})
+    browser = logged_in(person("root", is_superuser=True))
+    plan = desk.run(dry_run=True)
+    body = {"profile_id": str(desk.profile.pk), "plan_id": str(plan.pk), "strict": True}
+    ImportJob.objects.filter(pk=plan.pk).update(completed_at=timezone.now() - timedelta(days=8))
+    refused = browser.post("/api/import/jobs", body, content_type="application/json")
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    ImportJob.objects.filter(pk=plan.pk).update(completed_at=timezone.now())
+    desk.execute("UPDATE c SET name = 'Bravo' WHERE id = 2")
+    begun = browser.post("/api/import/jobs", body, content_type="application/json").json()["job"]
+    assert begun["options"] == {"plan_id": str(plan.pk), "strict": True}
+    desk.work(ImportJob.objects.get(pk=begun["id"]))
+    told = browser.get(f"/api/import/jobs/{begun['id']}").json()
+    assert [told[f"records_{name}"] for name in ("created", "review", "replanned")] == [1, 1, 1]
+    assert browser.get(f"/api/import/jobs/{begun['id']}/status").json()["records_replanned"] == 1
+    rows = {
+        wanted: browser.get("/api/import/records", {"job_id": begun["id"], "replanned": wanted}).json()["data"]
+        for wanted in ("true", "false")
+    }
+    assert [(row["source_identifier"], row["replanned_from"]) for row in rows["true"]] == [("2", "created")]
+    assert [(row["source_identifier"], row["replanned_from"]) for row in rows["false"]] == [("1", None)]
+
+    # What was left to a person is written by a job that is held against no plan, so it is planned anew.
+    output = StringIO()
+    arguments = {"name": desk.profile.name, "plan": str(desk.run(dry_run=True).pk), "json": True, "stdout": output}
+    desk.execute("INSERT INTO c VALUES (3, 'Gamma')")
+    call_command("import_profile", **arguments)
+    report = json.loads(output.getvalue())
+    assert [(query["created"], query["replanned"]) for query in report["queries"]] == [(2, 1)]
+    page = f"/import/jobs/{report['job_id']}"
+    assert f'href="{page}/records?replanned=1"' in browser.get(page).content.decode()
+    listed = browser.get(f"{page}/records?replanned=1").content.decode()
+    assert "Not as planned 1" in listed
+    assert "not planned" in listed
+    record = ImportRecord.objects.get(run__job=report["job_id"], source_identifier="3")
+    assert "nothing to do for this row" in browser.get(f"{page}/records/{record.pk}").content.decode()
