@@ -46,7 +46,7 @@ class Compared:
 
 
 def of_load(plan: LoadPlan, types: Mapping[str, str]) -> Compared:
-    """The same of a target type whose columns have these types."""
+    """What is compared of rows of a target type whose columns have these types."""
     anew = {"created_at", "updated_at"} | {
         key.column for key in plan.target.unique_keys if key.on_conflict == "renumber"
     }
@@ -68,7 +68,7 @@ def of_load(plan: LoadPlan, types: Mapping[str, str]) -> Compared:
 
 
 def of_table(plan: TablePlan) -> Compared:
-    """The same of a table as it is."""
+    """What is compared of rows of a table as it is."""
     anew = {column.name for column in plan.table.columns if column.autoincrement or _is_made_anew(column.default or "")}
     return Compared(
         columns=[column for column in plan.mapped if column not in anew],
