@@ -20,6 +20,7 @@ WORDS = {
     "not_found": say("not here"),
     "number_taken": say("number taken"),
     "placeholder_agent": say("a placeholder stands for it"),
+    "replanned": say("not as planned"),
     "target_deleted": say("deleted here"),
     "uncertain_match": say("not sure that it is the same"),
     "unique_conflict": say("a value that must be unique is taken"),

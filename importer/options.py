@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 from importer.errors import ImporterError
 from importer.modes import mode_of, strategy_of
@@ -115,5 +116,7 @@ OPTIONS: dict[str, tuple[Check, str]] = {
     "error_policy": (_members(_POLICY), say("an object of {policy}", policy=", ".join(_POLICY))),
     "record_unchanged": (_flag, say("true or false")),
     "recreate_deleted": (_flag, say("true or false")),
+    "plan_id": (_accepted(UUID), say("the id of a rehearsal")),
+    "strict": (_flag, say("true or false")),
     "requires_approval": (_flag, say("true or false")),
 }

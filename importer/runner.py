@@ -32,9 +32,10 @@ from importer import (
     writer,
 )
 from importer.errors import ImporterError, JobFailed, SourceError, SourceLost, SourceTimeout
-from importer.models import ImportJob, JobKind, QueryRun, RunStatus
+from importer.models import PLAN_ID, STRICT, ImportJob, JobKind, QueryRun, RunStatus
 from importer.pipeline import chunks, late_links, rehearsal, slices
 from importer.pipeline.load import Counts
+from importer.pipeline.planned import Beside
 from importer.pipeline.readers import Reader, reader_for, rows_into
 from importer.pipeline.run import Stopped, Worker
 from importer.pipeline.yielding import GaveWay
@@ -252,8 +253,7 @@ class _Session:
                     stop=self.stop,
                 )
                 return
-            worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
-            self.fence = worker.fence
+            worker = self._worker()
             try:
                 for plan in plans:
                     run = runs[plan.key]
@@ -335,8 +335,7 @@ class _Session:
                 stop=self.stop,
             )
             return
-        worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
-        self.fence = worker.fence
+        worker = self._worker()
         try:
             linked = file_work.load(
                 self.job, worker, connect=connect_target, read_ahead=job_limits.read_ahead(self.job), tell=self._say
@@ -349,8 +348,7 @@ class _Session:
         """Take back what an import wrote, or bring it back."""
         self._say(say("Listing the records"))
         reversing.check_rights(self.job)
-        worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop)
-        self.fence = worker.fence
+        worker = self._worker()
         try:
             reversing.reverse(self.job, worker, self._say)
             self._finish([])
@@ -381,6 +379,14 @@ class _Session:
                 )
 
     # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _worker(self) -> Worker:
+        """This process's part in what is written."""
+        plan = self.job.options.get(PLAN_ID)
+        beside = Beside(str(plan), strict=bool(self.job.options.get(STRICT))) if plan else None
+        worker = Worker(connect_target, str(self.job.pk), self._batch_rows, self._after_slice, self.stop, beside=beside)
+        self.fence = worker.fence
+        return worker
 
     @contextlib.contextmanager
     def _source(self) -> Iterator[SourceSession]:

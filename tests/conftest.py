@@ -262,6 +262,7 @@ def finished_job(profile: Any, alice: Any) -> Any:
 @pytest.fixture
 def rehearsed_job(finished_job: Any) -> Any:
     """A rehearsal of Alice's: one person would be created, one changed, two fail for one reason."""
+    from datetime import UTC, datetime
     from uuid import uuid4
 
     from importer.models import ImportJob, ImportRecord
@@ -269,7 +270,7 @@ def rehearsed_job(finished_job: Any) -> Any:
 
     job = ImportJob.objects.create(
         profile=finished_job.profile, kind="rehearsal", mode="upsert", created_by=finished_job.created_by,
-        status=JobStatus.COMPLETED, started_at=finished_job.started_at, completed_at=finished_job.completed_at,
+        status=JobStatus.COMPLETED, started_at=datetime.now(UTC), completed_at=datetime.now(UTC),  # plans expire
     )  # fmt: skip
     run = job.runs.create(
         key="people", name="People", target_type="customer_users", source_table="public.people", position=0,

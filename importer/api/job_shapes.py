@@ -22,6 +22,20 @@ class StartBody(serializers.Serializer[Any]):
 
     profile_id = serializers.UUIDField()
     options = serializers.DictField(required=False)
+    plan_id = serializers.UUIDField(
+        required=False,
+        help_text="A completed rehearsal of at most seven days that the rows are held against; its mode and options "
+        "count where none are given. May stand in `options` too.",
+    )
+    strict = serializers.BooleanField(
+        required=False, help_text="Rows that are not as planned wait as `review` instead of being written."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        plan = {name: attrs.pop(name) for name in ("plan_id", "strict") if name in attrs}
+        if "plan_id" in plan:
+            plan["plan_id"] = str(plan["plan_id"])
+        return attrs | {"options": {**(attrs.get("options") or {}), **plan}}
 
 
 class Options(serializers.Serializer[Any]):
@@ -90,6 +104,7 @@ class JobSummary(serializers.Serializer[Any]):
     records_skipped = serializers.IntegerField()
     records_failed = serializers.IntegerField()
     records_review = serializers.IntegerField()
+    records_replanned = serializers.IntegerField(help_text="Rows that are not as the plan of the job says.")
     average_confidence = serializers.FloatField(
         allow_null=True, help_text="In percent, of the rows that met a target; null while none did."
     )
@@ -207,6 +222,7 @@ class JobStatus(serializers.Serializer[Any]):
     records_skipped = serializers.IntegerField()
     records_failed = serializers.IntegerField()
     records_review = serializers.IntegerField()
+    records_replanned = serializers.IntegerField(help_text="Rows that are not as the plan of the job says.")
     buckets = serializers.DictField(
         child=serializers.IntegerField(),
         required=False,

@@ -24,6 +24,12 @@ class Record(serializers.Serializer[Any]):
     target_type = serializers.CharField()
     target_id = serializers.UUIDField(allow_null=True)
     import_action = serializers.CharField()
+    replanned_from = serializers.CharField(
+        allow_null=True,
+        allow_blank=True,
+        help_text="Action that the job's plan had for the row, where another fate came of it: empty where the plan had "
+        "nothing to do for it, null where it is as planned or there was no plan.",
+    )
     import_mode = serializers.CharField()
     code = serializers.CharField(allow_null=True)
     skip_reason = serializers.CharField(allow_null=True, help_text="Code; of skipped rows and rows under review.")
@@ -48,6 +54,7 @@ class Record(serializers.Serializer[Any]):
             "target_type": run.target_type,
             "target_id": str(instance.target_id) if instance.target_id else None,
             "import_action": instance.action,
+            "replanned_from": instance.replanned_from,
             "import_mode": job.mode,
             "code": instance.code,
             "skip_reason": instance.code if instance.action in (Outcome.SKIPPED, Outcome.REVIEW) else None,

@@ -43,6 +43,9 @@ class RecordParameters(PageParameters):
     skip_reason = serializers.CharField(required=False, max_length=64)
     confidence_min = serializers.FloatField(required=False, min_value=0, max_value=100)
     confidence_max = serializers.FloatField(required=False, min_value=0, max_value=100)
+    replanned = serializers.BooleanField(
+        required=False, allow_null=True, default=None, help_text="Whether the row is not as the job's plan says."
+    )
     rolled_back = serializers.BooleanField(required=False, allow_null=True, default=None)
 
 
@@ -60,6 +63,8 @@ class Records(JobApi):
         if (wanted := given.get("rolled_back")) is not None:
             reversed_ones = rolled_back(found)
             found = reversed_ones if wanted else found.exclude(pk__in=reversed_ones.values("pk"))
+        if (wanted := given.get("replanned")) is not None:
+            found = found.filter(replanned_from__isnull=not wanted)
         return listed(found, given, lambda record: record_shapes.Record(record).data)
 
 

@@ -2,7 +2,18 @@
 
 from .drafts import QueryDraft, QueryVersion
 from .files import DOCUMENT, OF_DESK, FileFinding, FileImport, FileUpload, ImportTemplate, TableRule
-from .jobs import REHEARSED_AS, REVERSING, Chunk, ImportJob, JobKind, QueryRun, RunStatus, sum_counters
+from .jobs import (
+    PLAN_ID,
+    REHEARSED_AS,
+    REVERSING,
+    STRICT,
+    Chunk,
+    ImportJob,
+    JobKind,
+    QueryRun,
+    RunStatus,
+    sum_counters,
+)
 from .mappings import MappingMemory
 from .people import AgentChoice
 from .profiles import ImportProfile, ImportQuery, MappingVersion, SourceEntity, SSLMode, Visibility
@@ -12,8 +23,10 @@ from .reversals import Purpose, Reversal
 __all__ = [
     "DOCUMENT",
     "OF_DESK",
+    "PLAN_ID",
     "REHEARSED_AS",
     "REVERSING",
+    "STRICT",
     "AgentChoice",
     "Chunk",
     "Decision",

@@ -27,6 +27,7 @@ class JobKind(models.TextChoices):
 
 
 REVERSING = (JobKind.ROLLBACK, JobKind.UNDO)
+PLAN_ID, STRICT = "plan_id", "strict"  # options: the rehearsal a job is held against; whether what differs waits
 REHEARSED_AS = "rehearsed_as"  # option of a file's rehearsal: digest of what it holds for
 
 
@@ -182,6 +183,7 @@ class QueryRun(models.Model):
     warnings = models.BigIntegerField(default=0)
     late_linked = models.BigIntegerField(default=0)
     matched = models.BigIntegerField(default=0, db_default=0)  # rows that met a target
+    replanned = models.BigIntegerField(default=0, db_default=0)  # rows whose fate is not that of the plan (X20)
     confidence = models.BigIntegerField(default=0, db_default=0)  # theirs added up, in hundredths of a percent
     error_message = models.TextField(blank=True)
     started_at = models.DateTimeField(null=True)
@@ -215,8 +217,8 @@ class QueryRun(models.Model):
 
 
 def sum_counters(runs: Iterable[QueryRun]) -> dict[str, int]:
-    """`read`, the six outcomes, `warnings` and `late_linked`, added up."""
-    names = ("read", *Outcome.values, "warnings", "late_linked")
+    """`read`, the six outcomes, `warnings`, `late_linked` and `replanned`, added up."""
+    names = ("read", *Outcome.values, "warnings", "late_linked", "replanned")
     rows = list(runs)
     return {name: sum(getattr(run, name) for run in rows) for name in names}
 

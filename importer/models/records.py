@@ -77,6 +77,8 @@ class ImportRecord(models.Model):
     warnings = models.JSONField(null=True)  # the same form, for what was imported all the same
     confidence = models.DecimalField(max_digits=5, decimal_places=2, null=True)
     matching = models.JSONField(null=True)  # {by, fields, candidates}: how the target was found
+    # Held against a plan: the action that was planned, where another fate came of it; empty where nothing was planned.
+    replanned_from = models.CharField(max_length=12, null=True)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -90,6 +92,7 @@ class ImportRecord(models.Model):
                 condition=Q(action__in=["skipped", "failed", "review"]),
                 name="importrecord_exceptions",
             ),
+            models.Index(fields=["run"], condition=Q(replanned_from__isnull=False), name="importrecord_replanned"),
             # What a later job changed is asked of updates alone: rows that are created pay nothing for it (R18).
             models.Index(
                 fields=["target_id"],

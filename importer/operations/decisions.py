@@ -21,12 +21,13 @@ from importer.models import Decision, ExternalRef, ImportJob, ImportQuery, Impor
 from importer.modes import Mode, Outcome
 from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.jobs import MOST_ROWS, again
+from importer.pipeline.planned import CODE as REPLANNED
 from permissions import audit
 from servicevault import catalog
 from servicevault.jobs.models import JobStatus
 from servicevault.wording import say
 
-DOUBTS = ("uncertain_match", "ambiguous_match", "unique_conflict")  # what a person can decide
+DOUBTS = ("uncertain_match", "ambiguous_match", "unique_conflict", REPLANNED)  # what a person can decide
 MOST_TOLD = 500  # results of single records in one answer
 _UNDONE = (JobStatus.FAILED, JobStatus.CANCELLED)
 
@@ -187,8 +188,12 @@ class _Desk:
                 return "failed", say(
                     "{column} must be unique and another record has it: match it, or skip it.", column=column
                 )
+            case Decision.NEW if (record.run.entity_id or 0, record.source_identifier) in self.linked:
+                return "failed", say("The row is a record here already: match it, or skip it.")
             case Decision.NEW:
                 return self.narrowed(record)
+            case _ if record.code == REPLANNED and self.candidate(record) is None:
+                return self.narrowed(record)  # it would be new by now: nothing else is said about it
             case _ if record.code == "ambiguous_match" and not said.target_id:
                 return "failed", say("Several records fit equally well: say which one with target_id.")
         return self.matched(record)

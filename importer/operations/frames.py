@@ -47,6 +47,7 @@ def counters_of(view: JobView) -> dict[str, Any]:
         "records_processed": sum(counts.values()),
         "records_imported": counts["created"],
         **{f"records_{name}": counts[name] for name in COUNTED},
+        "records_replanned": view.replanned,
         "average_confidence": view.average_confidence,
         "rows_per_second": view.rows_per_second,
         **({"buckets": {counter.name: counter.count for counter in view.outcomes}} if view.job.is_reversing else {}),

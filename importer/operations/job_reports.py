@@ -113,6 +113,7 @@ def _query(run: QueryRun) -> dict[str, Any]:
         "seconds": round(took.total_seconds(), 3) if took is not None else None,
         **{name: getattr(run, name) for name in COUNTED},
         "warnings": run.warnings,
+        "replanned": run.replanned,
         "error_message": run.error_message,
     }
 

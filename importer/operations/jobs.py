@@ -13,7 +13,7 @@ from importer import failed_queries, planning
 from importer.errors import QueryError
 from importer.models import REVERSING, ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome, mode_of
-from importer.operations import consent, table_targets
+from importer.operations import consent, plan_beside, table_targets
 from importer.operations.failures import Conflict, InvalidFields, ProfileBusy, TooManyJobs
 from importer.operations.previews import check_sql, read_query
 from importer.operations.profiles import check_active
@@ -44,7 +44,8 @@ def start_import(
 
     Raises InvalidOption for an option that cannot be right, Conflict for an inactive profile, ProfileBusy while
     another job of the profile is unfinished: of two simultaneous calls exactly one wins. A job that needs an approval
-    waits for it (J22); ApprovalRequired when nobody could give it.
+    waits for it (J22); ApprovalRequired when nobody could give it. With a `plan_id` the mode and the options that are
+    not given are those of the rehearsal; Conflict when its plan is expired (X20).
     """
     return _start(profile, checked(options or {}), by=by, mode=mode, dry_run=dry_run, trigger=trigger)
 
@@ -73,6 +74,10 @@ def _start(
     retry_of: ImportJob | None = None,
 ) -> ImportJob:
     check_active(profile)
+    plan = plan_beside.chosen_plan(given, profile=profile, by=by, dry_run=dry_run)
+    if plan is not None:
+        given = {**plan_beside.without_plan(plan.options), **given}
+        mode = mode or str(given.pop("mode", None) or plan.mode)
     try:
         wanted = str(given.pop("mode", None) or "")
         chosen = mode_of(mode or wanted or profile.import_mode)
@@ -179,7 +184,7 @@ def _check_not_reversed(job: ImportJob) -> None:
 def retry(job: ImportJob, *, by: Any, scope: str = "failed") -> ImportJob:
     """A new job with the options of a finished one, for its failed rows only, or for `scope` "all" (J7).
 
-    The rows are read from the source again. Raises Conflict when the job goes on or has no failed row, and what
+    The rows are read from the source again, and held against no plan: what failed is not to come as it was planned. Raises Conflict when the job goes on or has no failed row, and what
     `start_import` raises.
     """
     if not job.is_finished:
@@ -194,7 +199,7 @@ def retry(job: ImportJob, *, by: Any, scope: str = "failed") -> ImportJob:
         raise Conflict(say("The rows of a file are retried from the file."), hint=say("Use the files' own retry."))
     if scope not in ("failed", "all"):
         raise InvalidFields({"scope": [say("Use failed or all.")]})
-    options = {name: value for name, value in job.options.items() if name != "rows"}
+    options = {name: value for name, value in plan_beside.without_plan(job.options).items() if name != "rows"}
     if scope == "failed":
         failed = ImportRecord.objects.filter(run__job=job, action=Outcome.FAILED)
         options["rows"] = _rows_by_query(failed)

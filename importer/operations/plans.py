@@ -16,6 +16,7 @@ from django.db.models.functions import Cast, Length
 from importer import codes
 from importer.models import ImportJob, ImportProfile, ImportRecord, JobKind
 from importer.modes import Outcome
+from importer.operations import plan_beside
 from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.files.rehearsing import start_as_rehearsed
 from importer.operations.jobs import start_import
@@ -146,22 +147,24 @@ def groups_of(job: ImportJob) -> list[Group]:
     ]
 
 
-def import_as_rehearsed(job: ImportJob, *, by: Any) -> ImportJob:
-    """An import with the mode and options of the rehearsal; rows are read again, as they are then.
+def import_as_rehearsed(job: ImportJob, *, by: Any, strict: bool = False) -> ImportJob:
+    """An import with the mode and options of the rehearsal, held against its plan (X20); rows are read again.
 
-    Of a file it is the file's own job that starts. Raises Conflict for a job that is no finished rehearsal, or whose
-    file is read or mapped otherwise by now, and what `start_import` and `files.start` raise.
+    Rows whose fate is another one by then are told; in a `strict` import they wait for a person.
+
+    Of a file it is the file's own job that starts. Raises Conflict for a job that is no finished rehearsal, whose plan
+    is expired, or whose file is read or mapped otherwise by now, and what `start_import` and `files.start` raise.
     """
     check_plan(job)
     if job.rehearses is not None:
-        return start_as_rehearsed(job, by)
+        return start_as_rehearsed(job, by, strict=strict)
     if not job.is_finished or job.profile is None:
         raise Conflict(
             say("Job {job} is {status}.", job=job.number, status=job.status),
             hint=say("Wait for the end of the rehearsal."),
         )
     profile = ImportProfile.objects.get(pk=job.profile.pk)
-    return start_import(profile, by=by, mode=job.mode, options=job.options)
+    return start_import(profile, by=by, mode=job.mode, options=plan_beside.beside(job, strict=strict))
 
 
 def plan_file(job: ImportJob, given: Mapping[str, Any], format_name: str, target: IO[bytes]) -> int:

@@ -117,6 +117,7 @@ class JobView:
     total: int | None  # None while a query is still uncounted
     outcomes: tuple[Counter, ...]
     warnings: int
+    replanned: int  # rows that were held against a plan and are not as it says
     average_confidence: float | None  # in percent, of the rows that met a target; None when none did
     is_balanced: bool
 
@@ -259,6 +260,7 @@ def view_of(job: ImportJob) -> JobView:
         total=total,
         outcomes=_outcomes(counters, total or counters["read"], is_reversing=job.is_reversing),
         warnings=counters["warnings"],
+        replanned=counters["replanned"],
         average_confidence=_average_confidence(runs),
         is_balanced=_is_balanced(counters),
     )

@@ -32,6 +32,7 @@ _SENTENCES = {
     "unique_conflict": say("Another record here has a value that must be unique."),
     "ambiguous_match": say("Several records here could be it."),
     "uncertain_match": say("A record here comes near to it."),
+    "replanned": say("Something else would become of it than its rehearsal planned."),
     "placeholder_agent": say("The placeholder agent of the profile stands for it."),
 }
 

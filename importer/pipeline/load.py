@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -11,11 +12,12 @@ import psycopg
 from psycopg import sql
 
 from importer.modes import Outcome
-from importer.pipeline import choices, chunks, compare, decide, early, guarding, images, staging, work, write
+from importer.pipeline import choices, chunks, compare, decide, early, guarding, images, planned, staging, work, write
 from importer.pipeline.binding import Bind
 from importer.pipeline.defaults import default_account, refuse_without_account
 from importer.pipeline.faults import fail_point
 from importer.pipeline.plan import LoadPlan
+from importer.pipeline.planned import Planned
 from importer.pipeline.readers import Reader
 from importer.pipeline.slices import Counts, SliceLoader, Statement, count, explain, refusal, uuid_counter
 from importer.pipeline.staging import Row, Slice
@@ -27,6 +29,8 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
     """Writes slices of one query's rows through one connection of its own."""
 
     temporary = ("stage", "work", "incoming")
+    of_slice = sql.SQL("r.source_identifier = ANY(%(names)s)")
+    beside: Planned | None = None
 
     def __init__(self, connection: psycopg.Connection, plan: LoadPlan, *, run_id: int, job_id: str) -> None:
         self.connection = connection
@@ -38,14 +42,24 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
         self.filters = plan.skips_unchanged and self._has_references()
         self._image = images.of_row(connection, plan.target.table)
         self._moved = choices.moved(connection, plan) if self.filters else set[bytes]()
-        types: dict[str, str] = dict(
+        self._types: dict[str, str] = dict(
             connection.execute(
                 "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
                 "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
                 (f'public."{plan.target.table}"' if "." not in plan.target.table else plan.target.table,),
             ).fetchall()
         )
-        staging.create_slice_tables(connection, work.work_table(plan, types))
+        staging.create_slice_tables(connection, work.work_table(plan, self._types))
+
+    def hold_against(self, plan: planned.Beside) -> None:
+        """Name the rows whose fate is not that of the plan; rows that equal the last import are still left alone."""
+        keeps = self.plan.record_unchanged
+        self.plan = replace(self.plan, record_unchanged=True)
+        compared = planned.of_load(self.plan, self._types)
+        self.beside = Planned(self, plan, compared, table=self.plan.target.table, keeps=keeps)
+
+    def slice_params(self, rows: list[Row]) -> dict[str, Any]:
+        return {"names": [staging.stored_key(row.key).decode() for row in rows]}
 
     def pieces(self, reader: Reader, chunk: chunks.Claim, max_rows: int) -> Iterator[Slice]:
         """The slices of what is left of the chunk."""
@@ -63,6 +77,8 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
             counts[Outcome.UNCHANGED] += len(rows) - len(numbered)
         if numbered:
             counts.update(self._bisect(numbered, batch))
+        if self.beside is not None and len(numbered) < len(rows):
+            self._record_settled(rows, {number for number, _ in numbered}, counts, batch)
         return counts
 
     def judge(self, rows: list[Row]) -> None:
@@ -87,6 +103,9 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
                     "UPDATE pg_temp.work SET action = 'skipped', code = 'target_deleted' WHERE action = 'existing'"
                 )
                 found = self._actions()
+            if self.held:
+                self._hold()
+                found = self._actions()
             deferred = found.pop(decide.DEFER, 0)
             if self._lacks_account():
                 found = self._actions()
@@ -105,6 +124,31 @@ class Loader(SliceLoader[list[tuple[int, Row]]]):
             self.connection, **uuid_counter("record"), **uuid_counter("target"), job=self.job_id, run=self.run_id
         )
         return self._actions()
+
+    def _hold(self) -> None:
+        """Let the rows that are held wait, with the target they have now as what they could be."""
+        Statement.of(
+            lambda bind: sql.SQL(
+                "UPDATE pg_temp.work w SET action = 'review', code = {code}, problems = NULL, unresolved = NULL, "
+                "target_id = NULL, matching = CASE WHEN w.action <> 'created' AND w.target_id IS NOT NULL THEN "
+                "coalesce(w.matching, '{{}}') || jsonb_build_object('candidates', jsonb_build_array("
+                "jsonb_build_object('id', w.target_id))) ELSE w.matching END "
+                "FROM ({held}) h WHERE (w.key, w.ordinal) = (h.name, h.ordinal) "
+                "AND w.action IN ('created', 'updated', 'unchanged', 'skipped')"
+            ).format(code=bind(planned.CODE, "text"), held=planned.held_rows(self.held, bind))
+        ).run(self.connection)
+
+    def _record_settled(self, rows: list[Row], looked_at: Collection[int], counts: Counts, batch: int) -> None:
+        """Rows that were not looked at leave a record where the plan would have written them."""
+        assert self.beside is not None
+        settled = self.beside.settled([number for number in range(len(rows)) if number not in looked_at])
+        if not settled:
+            return
+        staging.stage(self.connection, [(number, rows[number]) for number in settled])
+        self.beside.record_settled(self.plan.entity_id, batch=batch)
+        if self.beside.strict:
+            counts[Outcome.UNCHANGED] -= len(settled)
+            counts[Outcome.REVIEW] += len(settled)
 
     def _actions(self) -> Counts:
         """How many rows have each action; also notes what else is counted, and the references to link later."""

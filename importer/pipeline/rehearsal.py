@@ -130,14 +130,19 @@ def taken_back(
             try:
                 inside.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 act(inside, take)
-                makes_default_account = _makes_default_account(inside, job_id)
+                default_account = _default_account(inside, job_id)
                 late_links.link_all(inside, job_id, entity_ids=[load.entity_id for load in loads])
                 links = _Links.found(inside, job_id)
             finally:
                 inside.rollback()
         links.carry_out(outside)
-        if makes_default_account:
-            default_run(outside, loads[0], job_id=job_id)
+        if default_account is not None:
+            run_id = default_run(outside, loads[0], job_id=job_id)
+            outside.execute(
+                "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, target_id, "
+                "after_image) VALUES (gen_random_uuid(), %s, 0, '__default__', 0, 'created', %s, %s::json)",
+                (run_id, *default_account),
+            )
         outside.commit()
         finish()
 
@@ -191,9 +196,13 @@ def _end(connection: psycopg.Connection, run_id: int) -> None:
     connection.commit()
 
 
-def _makes_default_account(inside: psycopg.Connection, job_id: str) -> bool:
-    found = inside.execute("SELECT FROM importer_queryrun WHERE job_id = %s AND key = '__default__'", (job_id,))
-    return bool(found.rowcount)
+def _default_account(inside: psycopg.Connection, job_id: str) -> tuple[Any, str] | None:
+    """Id and image of the default account that the run would make; None where it makes none."""
+    return inside.execute(
+        "SELECT r.target_id, r.after_image::text FROM importer_queryrun q JOIN importer_importrecord r ON r.run_id = q.id "
+        "WHERE q.job_id = %s AND q.key = '__default__'",
+        (job_id,),
+    ).fetchone()
 
 
 @dataclass(frozen=True)

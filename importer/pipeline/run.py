@@ -16,6 +16,7 @@ from importer.errors import JobFailed
 from importer.pipeline import chunks, staging
 from importer.pipeline.load import Loader
 from importer.pipeline.plan import LoadPlan
+from importer.pipeline.planned import Beside
 from importer.pipeline.readers import Reader
 from importer.pipeline.reversal.load import ReversalLoader
 from importer.pipeline.reversal.plan import ReversalPlan
@@ -42,6 +43,7 @@ class Worker:
     batch_rows: int
     on_slice: Callable[[int, Counts], None]  # after each commit: run id, what happened
     stop: threading.Event = field(default_factory=threading.Event)
+    beside: Beside | None = None  # the plan that rows are held against
 
     def __post_init__(self) -> None:
         self.connection = self.connect()
@@ -76,9 +78,11 @@ class Worker:
     def _loader(self, plan: Plan, run_id: int) -> AnyLoader:
         if isinstance(plan, ReversalPlan):
             return ReversalLoader(self.connection, plan, run_id=run_id, job_id=self.job_id)
-        if isinstance(plan, TablePlan):
-            return TableLoader(self.connection, plan, run_id=run_id, job_id=self.job_id)
-        return Loader(self.connection, plan, run_id=run_id, job_id=self.job_id)
+        kind = TableLoader if isinstance(plan, TablePlan) else Loader
+        loader = kind(self.connection, plan, run_id=run_id, job_id=self.job_id)  # type: ignore[arg-type]
+        if self.beside is not None:
+            loader.hold_against(self.beside)
+        return loader
 
     def _chunk(self, loader: AnyLoader, reader: Reader, chunk: chunks.Claim) -> None:
         try:

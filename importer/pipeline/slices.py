@@ -11,7 +11,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -26,6 +26,7 @@ from importer.pipeline.faults import fail_point
 from servicevault.wording import say
 
 Counts = Counter[str]
+Key = tuple[str, int | None, int]  # of a record: its row's name, line and ordinal
 Rows = TypeVar("Rows")
 
 RETRIES = 5
@@ -60,6 +61,12 @@ class Piece(Protocol):
     def last_key(self) -> str: ...
 
 
+class Beside(Protocol):
+    """The plan of a rehearsal, which the rows are held against."""
+
+    def write(self, rows: Any, *, batch: int) -> Counts: ...
+
+
 class SliceLoader(ABC, Generic[Rows]):
     """Writes the slices of one run through one connection of its own."""
 
@@ -69,10 +76,17 @@ class SliceLoader(ABC, Generic[Rows]):
     shrunk = 1  # doubled each time the database had too little memory for a slice: later ones are smaller
     role: str | None = None  # of the database, that slices are written as; None: as ourselves
     temporary: tuple[str, ...] = ("stage", "work")  # tables of this session that writing needs
+    beside: Beside | None = None
+    held: Collection[Key] = ()  # rows that wait for a person, whatever is decided about them
+    of_slice: sql.Composable  # condition that record `r` is of a row of the slice; takes `slice_params`
 
     @abstractmethod
     def write(self, rows: Any, *, batch: int) -> Counts:
         """The outcomes of a piece's rows, written within the open transaction."""
+
+    def slice_params(self, rows: Any) -> dict[str, Any]:
+        """Parameters of `of_slice`."""
+        raise NotImplementedError
 
     @abstractmethod
     def _as_a_set(self, rows: Rows, batch: int) -> Counts:
@@ -111,8 +125,11 @@ class SliceLoader(ABC, Generic[Rows]):
                 fail_point("after_fence")
                 # Constraints are judged statement by statement, so that bisecting can tell which row breaks one.
                 self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                with as_role(self.connection, self.role):
-                    counts = self.write(piece.rows, batch=chunk.no)
+                if self.beside is None:
+                    with as_role(self.connection, self.role):
+                        counts = self.write(piece.rows, batch=chunk.no)
+                else:
+                    counts = self.beside.write(piece.rows, batch=chunk.no)
                 count(self.connection, self.run_id, counts)
                 chunks.note_time(self.connection, chunk, counts["read"], time.monotonic() - started)
                 fail_point("before_commit")
@@ -188,8 +205,9 @@ def count(connection: psycopg.Connection, run_id: int, counts: Counts) -> None:
         "UPDATE importer_queryrun SET read = read + %(read)s, created = created + %(created)s, "
         "updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s, skipped = skipped + %(skipped)s, "
         "failed = failed + %(failed)s, review = review + %(review)s, warnings = warnings + %(warnings)s, "
-        "matched = matched + %(matched)s, confidence = confidence + %(confidence)s WHERE id = %(run)s",
-        {name: counts[name] for name in ("read", *Outcome.values, "warnings", "matched", "confidence")}
+        "matched = matched + %(matched)s, confidence = confidence + %(confidence)s, "
+        "replanned = replanned + %(replanned)s WHERE id = %(run)s",
+        {name: counts[name] for name in ("read", *Outcome.values, "warnings", "matched", "confidence", "replanned")}
         | {"run": run_id},
         prepare=True,
     )

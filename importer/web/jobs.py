@@ -49,6 +49,7 @@ class RecordView:
     value: str | None  # as the source had it; None where no single value is to blame
     message: str
     more: int  # further problems and warnings
+    planned: str | None  # what was planned where it is not what came of the row; empty for nothing
 
 
 @members_only
@@ -84,14 +85,17 @@ def job_records(request: PageRequest, pk: Any) -> HttpResponse:
     job = policy.fetch(_jobs(), request.user, "view", pk)
     if not sees_records(request.user, job):
         raise policy.Denied("import.jobs.monitor")
-    action = request.GET.get("action", "")
+    action, replanned = request.GET.get("action", ""), "replanned" in request.GET
     records = _records(job).order_by("id")
+    if replanned:
+        records = records.filter(replanned_from__isnull=False)
     if action in Outcome.values:
         records = records.filter(action=action)
     view = view_of(job)
     page = page_of(request, records, size=RECORDS_SHOWN)
     context = _context(request.user, view) | {
         "action": action if action in Outcome.values else "",
+        "replanned": replanned,
         "record_page": page,
         "records": _shown(page.object_list),
     }
@@ -195,7 +199,17 @@ def _jobs() -> Any:
 
 def _records(job: ImportJob) -> Any:
     # The source's rows themselves stay in the database: a page of fifty could weigh megabytes.
-    wanted = ("source_identifier", "ordinal", "action", "code", "problems", "warnings", "matching", "run__name")
+    wanted = (
+        "source_identifier",
+        "ordinal",
+        "action",
+        "code",
+        "problems",
+        "warnings",
+        "matching",
+        "run__name",
+        "replanned_from",
+    )
     found = hiding.shown(ImportRecord.objects.filter(run__job=job))
     return found.select_related("run").only("id", *wanted)
 
@@ -218,7 +232,14 @@ def _record_view(record: ImportRecord) -> RecordView:
         value=None if value is None else str(value),
         message=str(first.get("message") or ""),
         more=max(0, len(problems) - 1),
+        planned=planned_word(record),
     )
+
+
+def planned_word(record: ImportRecord) -> str | None:
+    """What was planned for a row that is not as planned, empty for nothing; None for other rows."""
+    planned = record.replanned_from
+    return str(OUTCOMES[Outcome(planned)].word) if planned else planned
 
 
 def _doubt(record: ImportRecord) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from importer.models import ImportJob, ImportProfile
 from importer.modes import Outcome
 from importer.operations import files
 from importer.operations.masking import record_shown
+from importer.operations.plan_beside import PLAN_LIFE, is_expired
 from importer.operations.plans import (
     FORMATS,
     check_plan,
@@ -126,7 +127,7 @@ def run_plan(request: PageRequest, pk: Any) -> HttpResponse:
         raise policy.Denied("import.jobs.monitor")
     try:
         with transaction.atomic():
-            started = import_as_rehearsed(job, by=request.user)
+            started = import_as_rehearsed(job, by=request.user, strict="strict" in request.POST)
             announce(started)
     except ImporterError as error:
         messages.error(request, str(error))
@@ -173,6 +174,8 @@ def _why_not(user: Any, job: ImportJob) -> str:
         return say("The profile is gone.")
     if not job.is_finished:
         return say("The rehearsal goes on.")
+    if is_expired(job):
+        return say("The plan is older than {days} days. Rehearse again.", days=PLAN_LIFE.days)
     active = profile.jobs.filter(status__in=ACTIVE).first()
     return why_not_start(user, profile, queries=profile.queries.filter(enabled=True).count(), active=active)
 

@@ -18,6 +18,7 @@ from importer.modes import Outcome
 from importer.operations import records as details
 from importer.operations.progress import OUTCOMES
 from importer.pipeline.transforms import KINDS
+from importer.web.jobs import planned_word
 from importer.web.profiles import PAGE
 from permissions import policy
 from servicevault.web.pages import PageRequest, members_only, render_page
@@ -58,6 +59,7 @@ def record_page(request: PageRequest, pk: Any, record: Any) -> HttpResponse:
         "changes": _changes(found),
         "matching": details.matching_fields(found),
         "rules": found.run.plan.get("matching"),
+        "planned": planned_word(found),
         "attempt": tried.number,
         "superseded_by": tried.superseded_by,
         "duration_ms": details.duration_ms(found),

@@ -6,10 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from importer.models import ImportRecord
 from importer.web.files.checking import MEDIA
@@ -76,8 +78,25 @@ def test_it_imports_with_what_was_rehearsed(browser: Any, rehearsed_job: Any) ->
     answer = browser.post(reverse("job_plan_run", args=[rehearsed_job.pk]))
     started = rehearsed_job.profile.jobs.order_by("-number").first()
     assert answer["Location"] == reverse("job_progress", args=[started.pk])
-    assert (started.kind, started.mode, started.options) == ("import", "create", {"record_unchanged": True})
+    options = {"record_unchanged": True, "plan_id": str(rehearsed_job.pk)}
+    assert (started.kind, started.mode, started.options) == ("import", "create", options)
     assert "Import 2 rows" not in plan(browser, rehearsed_job)  # one at a time
+
+
+@pytest.mark.req("X20")
+def test_rows_that_are_not_as_planned_wait_where_that_was_said(browser: Any, rehearsed_job: Any) -> None:
+    assert 'name="strict"' in plan(browser, rehearsed_job)
+    browser.post(reverse("job_plan_run", args=[rehearsed_job.pk]), {"strict": "1"})
+    started = rehearsed_job.profile.jobs.order_by("-number").first()
+    assert started.options == {"plan_id": str(rehearsed_job.pk), "strict": True}
+
+
+@pytest.mark.req("X20")
+def test_a_plan_that_is_expired_is_rehearsed_again(browser: Any, rehearsed_job: Any) -> None:
+    type(rehearsed_job).objects.filter(pk=rehearsed_job.pk).update(completed_at=timezone.now() - timedelta(days=8))
+    text = plan(browser, rehearsed_job)
+    assert "older than 7 days. Rehearse again." in text
+    assert "Import 2 rows" not in text
 
 
 def test_a_job_that_wrote_has_no_plan(browser: Any, finished_job: Any) -> None:

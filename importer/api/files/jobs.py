@@ -139,9 +139,12 @@ class Start(JobApi):
     @once
     def post(self, request: Request, pk: UUID) -> Response:
         """Import the validated file, or ask for the approval it needs."""
-        job = self.own(pk)
+        job, given = self.own(pk), self.body(shapes.FileStartBody)
         with transaction.atomic():
-            job = files.start(job, request.user, accept_errors=self.body(shapes.FileStartBody)["accept_errors"])
+            if "plan_id" in given or given["strict"]:
+                job = files.start_beside(job, request.user, plan_id=given.get("plan_id"), strict=given["strict"])
+            else:
+                job = files.start(job, request.user, accept_errors=given["accept_errors"])
             announce(job)
         return self.started(job)
 

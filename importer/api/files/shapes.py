@@ -238,6 +238,7 @@ class Status(serializers.Serializer[Any]):
     skipped_rows = serializers.IntegerField()
     failed_rows = serializers.IntegerField()
     review_rows = serializers.IntegerField()
+    replanned_rows = serializers.IntegerField(help_text="Rows held against a plan that are not as it says.")
     current_operation = serializers.CharField(allow_blank=True)
     started_at = serializers.DateTimeField(allow_null=True)
     completed_at = serializers.DateTimeField(allow_null=True)
@@ -272,6 +273,14 @@ class Progress(Status):
 
 class FileStartBody(serializers.Serializer[Any]):
     accept_errors = serializers.BooleanField(default=False)
+    plan_id = serializers.UUIDField(
+        required=False,
+        help_text="A completed rehearsal of the file of at most seven days that its rows are held against; those that "
+        "failed in it stay out.",
+    )
+    strict = serializers.BooleanField(
+        default=False, help_text="Rows that are not as planned wait as `review` instead of being written."
+    )
 
 
 class FileRetryBody(serializers.Serializer[Any]):

@@ -50,6 +50,10 @@ class Command(BaseCommand):
         parser.add_argument("--read-ahead", type=int, default=None, help=say("rows asked of the source at a time"))
         parser.add_argument("--timeout", type=int, default=None, help=say("seconds the job may take"))
         parser.add_argument("--dry-run", action="store_true", help=say("rehearse: everything, but nothing is kept"))
+        parser.add_argument(
+            "--plan", default="", metavar="JOB_ID", help=say("name the rows that are not as this rehearsal planned")
+        )
+        parser.add_argument("--strict", action="store_true", help=say("let those rows wait for a person"))
         parser.add_argument("--resume", default="", metavar="JOB_ID", help=say("continue a job whose process died"))
         parser.add_argument("--join", default="", metavar="JOB_ID", help=say("be one more worker of a running job"))
         parser.add_argument("--json", action="store_true", help=say("print one JSON object on standard output"))
@@ -123,6 +127,8 @@ def _started(options: dict[str, Any], console: Console) -> ImportJob:
         "batch_size": options["batch_size"],
         "read_ahead": options["read_ahead"],
         "timeout": options["timeout"],
+        "plan_id": options["plan"],
+        "strict": options["strict"],
     }
     return operations.start_import(
         profile,

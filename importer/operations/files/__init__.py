@@ -22,7 +22,7 @@ from .findings import findings_file, groups, is_current
 from .looking import TargetColumn, first_rows, keys, map_anew, match_fields, named, proposed, targets, validate_sample
 from .parsing import parse, suggest_mapping
 from .recognising import upload_document
-from .rehearsing import is_as_rehearsed, last_rehearsal, rehearse, why_not_start
+from .rehearsing import is_as_rehearsed, last_rehearsal, rehearse, start_beside, why_not_start
 from .retries import correctable
 from .rights import allowance_of, require, seen, table_of
 from .starting import check_and_start, start
@@ -95,6 +95,7 @@ __all__ = [
     "seen",
     "stage",
     "start",
+    "start_beside",
     "status",
     "suggest_mapping",
     "table_of",

@@ -8,8 +8,9 @@ from django.db import transaction
 
 from importer import file_parts, file_planning
 from importer.file_options import file_options
-from importer.models import REHEARSED_AS, ImportJob, JobKind
-from importer.operations.failures import Conflict, TooManyJobs
+from importer.models import PLAN_ID, REHEARSED_AS, STRICT, ImportJob, JobKind
+from importer.operations import plan_beside
+from importer.operations.failures import Conflict, InvalidFields, TooManyJobs
 from importer.operations.files import rights
 from importer.operations.files.findings import is_current
 from importer.operations.files.starting import require_no_rehearsal, start
@@ -40,7 +41,7 @@ def rehearse(job: ImportJob, user: Any, *, trigger: str = "manual", system: bool
             kind=JobKind.REHEARSAL,
             rehearses=job,
             mode=job.mode,
-            options=job.options | {REHEARSED_AS: file_planning.validated_digest(file)},
+            options=plan_beside.without_plan(job.options) | {REHEARSED_AS: file_planning.validated_digest(file)},
             trigger=trigger,
             created_by=user if getattr(user, "pk", None) else None,
         )
@@ -73,8 +74,12 @@ def why_not_start(rehearsal: ImportJob) -> str:
         return say("The file was started since, or given up.")
     if not rehearsal.is_finished:
         return say("The rehearsal goes on.")
+    if rehearsal.status != JobStatus.COMPLETED:
+        return say("The rehearsal has no whole plan. Rehearse again.")
     if file_options(job.file.import_options).validate_only:
         return say("The file is only validated and rehearsed: switch validate_only off to import it.")
+    if plan_beside.is_expired(rehearsal):
+        return say("The plan is older than {days} days. Rehearse again.", days=plan_beside.PLAN_LIFE.days)
     if not is_as_rehearsed(rehearsal):
         return say("The file was mapped or read otherwise since. Rehearse it again.")
     if not is_current(job.file):
@@ -82,13 +87,24 @@ def why_not_start(rehearsal: ImportJob) -> str:
     return ""
 
 
-def start_as_rehearsed(rehearsal: ImportJob, user: Any) -> ImportJob:
-    """Start the file's own job; rows that failed in the rehearsal stay out. Call `tasks.announce` for it.
+def start_as_rehearsed(rehearsal: ImportJob, user: Any, *, strict: bool = False, system: bool = False) -> ImportJob:
+    """Start the file's own job, held against the plan (X20); rows that failed in the rehearsal stay out.
 
-    Raises Conflict when it is not as it was rehearsed, and what `start` raises.
+    Call `tasks.announce` for it. Raises Conflict when it is not as it was rehearsed or the plan is expired, and what
+    `start` raises.
     """
     job = rehearsal.rehearses
     assert job is not None
     if why_not := why_not_start(rehearsal):
         raise Conflict(why_not)
-    return start(job, user, accept_errors=True)
+    return start(job, user, accept_errors=True, system=system, beside=plan_beside.beside(rehearsal, strict=strict))
+
+
+def start_beside(job: ImportJob, user: Any, *, plan_id: Any, strict: bool = False) -> ImportJob:
+    """Start the file held against the rehearsal of this id. Raises InvalidFields, and what `start_as_rehearsed` raises."""
+    if plan_id is None:
+        raise InvalidFields({STRICT: [say("Name the plan that the rows are held against with plan_id.")]})
+    rehearsal = ImportJob.objects.filter(rehearses=job, pk=plan_id).first()
+    if rehearsal is None:
+        raise InvalidFields({PLAN_ID: [say("This file has no rehearsal {plan}.", plan=plan_id)]})
+    return start_as_rehearsed(rehearsal, user, strict=strict)

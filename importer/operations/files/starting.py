@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -21,8 +21,17 @@ from servicevault.jobs.models import JobStatus
 from servicevault.wording import say, say_count
 
 
-def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: bool = False) -> ImportJob:
+def start(
+    job: ImportJob,
+    user: Any,
+    *,
+    accept_errors: bool = False,
+    system: bool = False,
+    beside: Mapping[str, Any] | None = None,
+) -> ImportJob:
     """Let workers have the job; call `tasks.announce` for it. Of two simultaneous calls one wins.
+
+    `beside` are the options that hold its rows against a plan.
 
     Raises Conflict when it was started, is being rehearsed or only validates, ImportDenied, TooManyImports, TooManyJobs, and ImportInvalid
     when it was not validated as it is now, has too many rows, or has rows with errors that nobody accepted; it can be
@@ -75,6 +84,9 @@ def start(job: ImportJob, user: Any, *, accept_errors: bool = False, system: boo
         file.refresh_from_db()
         if file.validated_as != file_planning.validated_digest(file):  # configured since it was looked at
             raise ImportInvalid(say("The file was mapped or read otherwise meanwhile."), hint=say("Validate it first."))
+        if beside:
+            job.options = job.options | dict(beside)
+            job.save(update_fields=["options"])
         file.accept_errors = accept_errors
         file.save(update_fields=["accept_errors"])
         consent.ask_if_needed(job, allowance, by=user)

@@ -108,7 +108,7 @@ def status(job: ImportJob) -> dict[str, Any]:
         "error_rows": failed if is_running else report.get("errorRows", 0),
         **{
             f"{name}_rows": counters[name]
-            for name in ("created", "updated", "unchanged", "skipped", "failed", "review")
+            for name in ("created", "updated", "unchanged", "skipped", "failed", "review", "replanned")
         },
         "current_operation": job.current_operation,
         "started_at": job.started_at,

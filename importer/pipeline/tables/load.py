@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from importer.modes import Outcome
-from importer.pipeline import chunks, early, guarding, staging
+from importer.pipeline import chunks, early, guarding, planned, staging
 from importer.pipeline.binding import Bind
 from importer.pipeline.faults import fail_point
 from importer.pipeline.readers import Reader
@@ -33,6 +34,18 @@ class TableLoader(SliceLoader[Span]):
         self._repeats = repeats.are_known(connection, run_id)
         self._judged = judged.are_known(connection, plan, run_id)
         stage.create_slice_tables(connection, decide.work_table(plan))
+
+    def hold_against(self, plan: planned.Beside) -> None:
+        """Name the rows whose fate is not that of the plan."""
+        keeps = self.plan.load.record_unchanged
+        self.plan = replace(self.plan, load=replace(self.plan.load, record_unchanged=True))
+        self.of_slice = sql.SQL(
+            "(r.source_identifier, r.source_row, r.ordinal) IN (SELECT {} FROM {} s WHERE {})"
+        ).format(write.identity(self.plan, "s"), staging.run_table(self.run_id), stage.within("s"))
+        self.beside = planned.Planned(self, plan, planned.of_table(self.plan), table=self.plan.table.name, keeps=keeps)
+
+    def slice_params(self, rows: Span) -> dict[str, Any]:
+        return dict(rows.limits)
 
     def pieces(self, reader: Reader, chunk: chunks.Claim, max_rows: int) -> Iterator[Span]:
         """A chunk of a staged file is one slice."""
@@ -87,6 +100,9 @@ class TableLoader(SliceLoader[Span]):
                 "UPDATE pg_temp.work SET action = 'skipped', code = 'target_deleted' WHERE action = 'existing'"
             )
             found = self._actions()
+        if self.held:
+            self._hold()
+            found = self._actions()
         if found[Outcome.CREATED]:
             written = self._insert.run(self.connection, **context).rowcount
             fail_point("after_insert")
@@ -98,14 +114,27 @@ class TableLoader(SliceLoader[Span]):
                 self._unwritten(Outcome.UPDATED)
         found = self._actions()
         tells_all = self.plan.load.record_unchanged or guarding.is_guarded(self.plan.table.name)
-        if found[Outcome.SKIPPED] or found[Outcome.FAILED] or tells_all:
+        if found[Outcome.SKIPPED] or found[Outcome.FAILED] or self.held or tells_all:
             self._rest.run(self.connection, **context)
         found[Outcome.CREATED] += good
         return found
 
+    def _hold(self) -> None:
+        """Let the rows that are held wait."""
+        Statement.of(
+            lambda bind: sql.SQL(
+                "UPDATE pg_temp.work w SET action = 'review', code = {code}, problems = NULL FROM pg_temp.stage s "
+                "WHERE s.n = w.n AND ({row}) IN ({held}) AND w.action IN ('created', 'updated', 'unchanged', 'skipped')"
+            ).format(
+                code=bind(planned.CODE, "text"),
+                row=write.identity(self.plan, "w"),
+                held=planned.held_rows(self.held, bind),
+            )
+        ).run(self.connection)
+
     def _insert_good(self, rows: Span, context: dict[str, Any]) -> int:
         """Write the rows that were found good already as they are; how many they are. The others are judged anew."""
-        if not self._judged:
+        if not self._judged or self.held:
             return 0
         # The planner takes thousands of rows for one, because of all that is asked of them.
         self.connection.execute("SET LOCAL enable_nestloop = off")

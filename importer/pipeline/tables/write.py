@@ -149,8 +149,8 @@ def update_changed(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed | N
 
 
 def record_rest(plan: TablePlan, bind: Bind, run_id: int) -> sql.Composed:
-    """Record what was not written: skipped and failed rows; unchanged ones when asked or kept from a change (R1)."""
-    actions = ["skipped", "failed", *(["unchanged"] if plan.load.record_unchanged else [])]
+    """Record what was not written: skipped, failed and held rows; unchanged ones when asked or kept from a change (R1)."""
+    actions = ["skipped", "failed", "review", *(["unchanged"] if plan.load.record_unchanged else [])]
     return sql.SQL(
         "INSERT INTO importer_importrecord ({record_columns}) "
         "SELECT {record}, NULL, NULL, NULL, NULL, NULL, w.problems, w.warnings "

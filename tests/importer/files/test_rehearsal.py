@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from importer import runner
 from importer.models import FileImport, ImportJob, ImportRecord
 from importer.operations import files, plans
 from importer.operations.failures import Conflict
+from importer.operations.files.rehearsing import start_as_rehearsed
 from permissions.models import ImportPermission
 from tests.conftest import person
 from tests.importer.files.conftest import outcomes, uploaded
@@ -67,7 +70,7 @@ def test_rows_of_a_table_are_planned_and_neither_rows_nor_numbers_are_used_up(sh
     assert outcomes(job) == {"read": 3, "created": 1, "updated": 1, "failed": 1}
 
 
-@pytest.mark.req("F-042", "F-067", "X18", "X21")
+@pytest.mark.req("F-042", "F-067", "X18", "X20", "X21")
 def test_a_document_is_planned_as_it_is_imported_then(help_desk: psycopg.Connection) -> None:  # noqa: F811
     before = help_desk.execute(WHOLE).fetchone()
     tables = {"accounts": "accounts", "customers": "customer_users", "tickets": "tickets"}
@@ -78,10 +81,12 @@ def test_a_document_is_planned_as_it_is_imported_then(help_desk: psycopg.Connect
     assert [record.after_image.get("ticket_number") for record in tickets] == [None]  # nobody knows it yet
     assert plans.facets_of(rehearsal)["reason"]
     counted = outcomes(rehearsal)
-    assert counted == run(job) == {"read": 7, "created": 4, "failed": 2, "review": 1}
+    files.validate(job, None, system=True)
+    runner.work(start_as_rehearsed(rehearsal, None, system=True).pk)
+    assert counted == outcomes(job) == {"read": 7, "created": 4, "failed": 2, "review": 1}  # none `replanned`
 
 
-@pytest.mark.req("F-042", "F-065", "F-081", "X20")
+@pytest.mark.req("F-042", "F-065", "F-081")
 def test_what_cannot_be_rehearsed_or_started_says_why(shop: psycopg.Connection) -> None:
     root = person("root", is_superuser=True)
     job = uploaded("sku,name\nA,new\n", options={"validate_only": True})
@@ -131,3 +136,41 @@ def test_the_api_rehearses_and_tells_the_plan(shop: psycopg.Connection, logged_i
     assert ImportJob.objects.latest("number").error_code == "source_limit"
     assert logged_in(person("bob")).post(reverse("api_file_rehearse", args=[job.pk])).status_code == 404
     assert FileImport.objects.count() == 1
+
+
+@pytest.mark.req("X20", "N-020")
+def test_a_file_is_held_against_its_plan(shop: psycopg.Connection, logged_in: Any) -> None:
+    shop.execute("INSERT INTO products (sku, name, stock) SELECT s, 'old', 1 FROM unnest('{A,B,C,D}'::text[]) s")
+    lines = "sku,stock\nA,7\nB,7\nC,7\nD,1\nE,7\nF,7\nG,x\n"
+    root = person("root", is_superuser=True)
+    browser = logged_in(root)
+    for strict in (False, True):
+        job = uploaded(lines, options={"on_duplicate": "update"}, user=root, system=False)
+        files.validate(job, root)
+        plan, url = rehearsed(job), reverse("api_file_start", args=[job.pk])
+        assert browser.post(url, {"strict": True}, content_type="application/json").status_code == 422
+        given = {"plan_id": str(plan.pk), "strict": strict}
+        ImportJob.objects.filter(pk=plan.pk).update(completed_at=timezone.now() - timedelta(days=8))
+        assert browser.post(url, given, content_type="application/json").status_code == 409
+        ImportJob.objects.filter(pk=plan.pk).update(completed_at=timezone.now())
+        # A is as the file says by now, B is another, C is as it was, D is to be updated, E is there, F and G as planned.
+        shop.execute(
+            "UPDATE products SET stock = CASE sku WHEN 'A' THEN 7 WHEN 'B' THEN 3 ELSE 9 END WHERE sku IN ('A', 'B', 'D')"
+        )
+        shop.execute("INSERT INTO products (sku, stock) VALUES ('E', 2)")
+        assert browser.post(url, given, content_type="application/json").status_code == 202
+        runner.work(job.pk)
+        told = browser.get(reverse("api_file_status", args=[job.pk])).json()
+        assert (told["status"], told["replanned_rows"], told["review_rows"]) == ("completed", 4, 4 if strict else 0)
+        listed = browser.get(reverse("api_records"), {"job_id": str(job.pk), "replanned": "true"}).json()["data"]
+        found = {row["source_identifier"]: (row["replanned_from"], row["import_action"]) for row in listed}
+        now = ("review",) * 4 if strict else ("unchanged", "updated", "updated", "updated")
+        assert found == dict(zip("2356", zip(("updated", "updated", "", "created"), now, strict=True), strict=True))
+        stock = dict(shop.execute("SELECT sku, stock FROM products").fetchall())
+        assert stock == (
+            {"A": 7, "B": 3, "C": 7, "D": 9, "E": 2, "F": 7}
+            if strict
+            else {"A": 7, "B": 7, "C": 7, "D": 1, "E": 7, "F": 7}
+        )
+        assert b"rows not as planned" in browser.get(reverse("data_import_job", args=[job.pk])).content
+        shop.execute("DELETE FROM products WHERE sku > 'D'; UPDATE products SET stock = 1")

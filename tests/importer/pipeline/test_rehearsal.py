@@ -239,8 +239,10 @@ def test_the_run_does_what_the_rehearsal_said_over_generated_data(whole: Desk, t
             "options": {"batch_size": chance.choice([1000, 1000, 7]), "record_unchanged": number % 2 == 0},
         }
         said = rehearse(whole, target, **arguments)
-        done = whole.run(**arguments)
+        beside = {"plan_id": str(said.pk)} if number % 4 else {}
+        done = whole.run(**arguments | {"options": arguments["options"] | beside})
         assert done.status == "completed", done.error_message
+        assert done.counters()["replanned"] == 0, (number, arguments)  # nothing changed in between
         assert counters(said) == counters(done), (number, arguments)
         assert outcomes(said) == outcomes(done), (number, arguments)
         for run in counters(done).values():
