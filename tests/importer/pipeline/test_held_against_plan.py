@@ -180,7 +180,7 @@ def test_a_plan_holds_for_seven_days_and_for_its_profile(desk: Desk) -> None:
     assert (job.mode, named(job), desk.outcomes(job)) == ("create", {}, {"read": 1, "created": 1})
 
 
-@pytest.mark.req("X20", "J15", "J17", "R3")
+@pytest.mark.req("X20", "R3")
 def test_pages_api_and_command_hold_against_a_plan_and_list_what_differs(desk: Desk, logged_in: Any) -> None:
     desk.execute("CREATE TABLE c (id int PRIMARY KEY, name text); INSERT INTO c VALUES (1, 'Acme'), (2, 'Beta')")
     desk.query("accounts", "c", {"external_id": "id", "name": "name"})
