@@ -97,6 +97,7 @@ def test_pages_list_every_account_they_count_and_count_rows_as_the_file_has_them
     def shown(*address: Any) -> str:
         text = browser.get(reverse(address[0], args=address[1:]), follow=True).content.decode()
         assert re.findall(r'href="(\S+)"\s+aria-current="page"', text) == [reverse("data_import")]
+        assert re.findall(r'sv-crumbs">\s*<a href="(\S+)"', text) == [reverse("data_import")]
         return text
 
     created = plans.rows_of(planned, {"action": "created"})
