@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from importer.models import ImportProfile
 from importer.modes import AccountStrategy
+from importer.pipeline.defaults import DEFAULT
 from importer.pipeline.plan import digest
 from importer.query import expressions
 from importer.query.spec import Condition, Field, FilterGroup, QuerySpec, Reference
@@ -36,6 +37,11 @@ def key_of(key: str) -> str:
 
 
 _DERIVED = "_accounts"
+
+
+def beside(keys: Collection[str]) -> set[str]:
+    """Of the keys of a job's runs those that count accounts made beside the rows that were read (E34, E36)."""
+    return {*map(key_of, keys), DEFAULT} & set(keys)
 
 
 def added(profile: ImportProfile, specs: list[QuerySpec]) -> list[QuerySpec]:

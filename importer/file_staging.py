@@ -77,7 +77,7 @@ def reader_of(
     To prepare it raises JobFailed when the file cannot be read any more.
     """
     if isinstance(plan, TablePlan):
-        return LinesReader(lambda connection: _lines_ready(connection, file, part, plan, run_id))
+        return LinesReader(lambda connection: _lines_ready(connection, file, part, plan, run_id), is_lasting=True)
 
     def fill(connection: psycopg.Connection) -> int:
         _staged(connection, file, part, run_id)

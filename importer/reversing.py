@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from django.db import connection as django_connection
 from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from importer import file_rights, writer
@@ -112,6 +113,12 @@ def plan_of(job: ImportJob, run: QueryRun) -> ReversalPlan:
         is_ring=bool(run.plan.get("ring")),
         runs={name: tuple(pks) for name, pks in by_table.items()},
     )
+
+
+def rolled_back(records: QuerySet[ImportRecord]) -> QuerySet[ImportRecord]:
+    """Those of the records whose target a rollback changed and nobody brought back (R3)."""
+    written = Reversal.objects.filter(purpose=Purpose.ROLLBACK, written=True, undone_at=None)
+    return records.filter(Exists(written.filter(record=OuterRef("pk"))))
 
 
 # -- listing ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from importer import runner
 from importer.models import ImportJob
-from importer.operations import consent, files, news
+from importer.operations import consent, files, news, staged
 from importer.operations.files import consent as of_files
 from permissions.approvals import Hooks
 from servicevault import pulse
@@ -39,6 +39,12 @@ def wake_jobs() -> int:
 def expire_files() -> int:
     """Remove files whose job ended a day ago. Every hour."""
     return files.expire()
+
+
+@shared_task(name="importer.tasks.drop_staged")
+def drop_staged() -> int:
+    """Drop staged rows that no job goes on with. Every hour."""
+    return staged.drop_needless()
 
 
 def enqueue(job: ImportJob) -> None:

@@ -285,6 +285,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "wake-jobs": {"task": "importer.tasks.wake_jobs", "schedule": 15.0},
     "expire-files": {"task": "importer.tasks.expire_files", "schedule": 3600.0},
+    "drop-staged": {"task": "importer.tasks.drop_staged", "schedule": 3600.0},
     "wake-exports": {"task": "exporter.tasks.wake_exports", "schedule": 15.0},
     "run-export-schedules": {"task": "exporter.tasks.run_schedules", "schedule": 30.0},
     "clean-exports": {"task": "exporter.tasks.clean_exports", "schedule": 300.0},

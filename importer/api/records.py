@@ -19,7 +19,7 @@ from importer.hiding import shown
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
 from importer.operations.decisions import target_versions
-from importer.operations.rollbacks import rolled_back
+from importer.reversing import rolled_back
 from permissions import policy
 from servicevault.api.documents import page_of
 from servicevault.api.views import PageParameters, listed

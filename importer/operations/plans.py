@@ -21,6 +21,7 @@ from importer.operations.failures import Conflict, InvalidFields
 from importer.operations.files.rehearsing import start_as_rehearsed
 from importer.operations.jobs import start_import
 from importer.operations.masking import MADE_OF, masked, role_of_target
+from importer.pipeline.defaults import DEFAULT
 from servicevault.tabular import formats
 from servicevault.tabular.errors import OptionRefused
 from servicevault.tabular.options import WriteOptions
@@ -49,6 +50,11 @@ class PlanRow:
 
     record: ImportRecord
     changes: tuple[Change, ...]
+
+    @property
+    def is_of_source(self) -> bool:
+        """Whether it is a row of the source; the default account is none (E36)."""
+        return bool(self.record.run.key != DEFAULT)
 
     @property
     def problems(self) -> list[dict[str, Any]]:

@@ -13,53 +13,17 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from importer import derived_accounts
 from importer.models import ImportJob, JobKind, QueryRun, RunStatus, sum_counters
-from importer.modes import Bucket, Outcome
+from importer.modes import Outcome
 from importer.operations.amounts import records_told, spoken
+from importer.operations.looks import BUCKETS, COMPLETED_WITH_REVIEW, OUTCOMES, REMEDIES, RUN_STATES
 from servicevault.jobs.models import ACTIVE, RESUMABLE, JobStatus
 from servicevault.jobs.states import STATES, STOPPING, State
 from servicevault.wording import say, say_count
 
 STARTING_SECONDS = 1  # U26
 LATE_SECONDS = 20  # twice what a waiting job takes to be handed to a worker again (importer.tasks.wake_jobs)
-
-REMEDIES = {  # by the code of a failed job (C16)
-    "timeout": say("Resume it with a longer timeout."),
-    "source_lost": say("See that the source runs and can be reached, then resume: it goes on where it stopped."),
-    "source_limit": say("Narrow the query with a filter, or ask for a higher limit."),
-    "query_failed": say("Mend the query in the builder, then start again."),
-    "error_threshold": say("Look at the failed rows, mend mapping or source, then retry them."),
-    "drift_detected": say("The source was changed: look at the queries, then start again."),
-    "counter_mismatch": say("Tell whoever runs this installation: the counts do not add up."),
-    "target_unavailable": say("See that this installation's database runs, then resume."),
-    "storage_full": say("Make room on the disk of this installation, then resume."),
-    "permission_denied": say("Ask for the permission that is missing, then start again."),
-    "internal_error": say("Resume it. If it fails again, tell whoever runs this installation the number of the job."),
-}
-
-
-COMPLETED_WITH_REVIEW = State(say("Completed, some rows wait"), "user-check", "violet")
-RUN_STATES = {
-    RunStatus.PENDING: State(say("Waiting"), "clock", "grey"),
-    RunStatus.RUNNING: State(say("Running"), "player-play", "blue"),
-    RunStatus.DONE: State(say("Done"), "check", "green"),
-    RunStatus.FAILED: State(say("Failed"), "circle-x", "red"),
-    RunStatus.OFF: State(say("Off"), "ban", "grey"),
-}
-OUTCOMES = {
-    Outcome.CREATED: State(say("created"), "plus", "green"),
-    Outcome.UPDATED: State(say("updated"), "pencil", "blue"),
-    Outcome.UNCHANGED: State(say("unchanged"), "equal", "grey"),
-    Outcome.SKIPPED: State(say("skipped"), "player-skip-forward", "yellow"),
-    Outcome.REVIEW: State(say("review"), "user-check", "violet"),
-    Outcome.FAILED: State(say("failed"), "circle-x", "red"),
-}
-BUCKETS = {  # of a rollback and its undo, under the counters that count them
-    Bucket.REVERSED: State(say("reversed"), "rotate-clockwise", "green"),
-    Bucket.KEPT_EDITED: State(say("kept, edited"), "pencil", "blue"),
-    Bucket.BLOCKED: State(say("blocked"), "ban", "yellow"),
-    Bucket.ERROR: State(say("error"), "circle-x", "red"),
-}
 
 
 @dataclass(frozen=True)
@@ -115,6 +79,9 @@ class JobView:
     runs: tuple[RunView, ...]
     read: int
     total: int | None  # None while a query is still uncounted
+    rows_read: int  # how far it is: of a file's the rows, without the accounts made beside them
+    rows_total: int | None
+    importable: int  # of these what is created or updated
     outcomes: tuple[Counter, ...]
     warnings: int
     replanned: int  # rows that were held against a plan and are not as it says
@@ -123,7 +90,8 @@ class JobView:
 
     @property
     def equation(self) -> str:
-        return _equation(self.read, self.outcomes, is_reversing=self.job.is_reversing)
+        beside = self.read - self.rows_read
+        return _equation(self.rows_read, self.outcomes, is_reversing=self.job.is_reversing, beside=beside)
 
     @property
     def is_active(self) -> bool:
@@ -156,21 +124,21 @@ class JobView:
     def percent(self) -> int | None:
         if self.is_complete:
             return 100
-        if self.total is None:
+        if self.rows_total is None:
             return None
         # 100 is said when the job says so: late references are still to be linked.
-        return min(99, self.read * 100 // self.total) if self.total else 0
+        return min(99, self.rows_read * 100 // self.rows_total) if self.rows_total else 0
 
     @property
     def progress_text(self) -> str:
         """How far it is, in records; an unknown total is said while the job goes on (J10)."""
-        if self.total is None and self.job.status == JobStatus.RUNNING:
+        if self.rows_total is None and self.job.status == JobStatus.RUNNING:
             return say_count(
                 "{count} record; the rest is not counted yet",
                 "{count:,} records; the rest is not counted yet",
-                self.read,
+                self.rows_read,
             )
-        return records_told(self.read, self.total)
+        return records_told(self.rows_read, self.rows_total)
 
     @property
     def elapsed(self) -> timedelta | None:
@@ -181,14 +149,14 @@ class JobView:
     @property
     def rows_per_second(self) -> int | None:
         seconds = self.elapsed.total_seconds() if self.elapsed else 0
-        return round(self.read / seconds) if seconds >= 0.001 else None
+        return round(self.rows_read / seconds) if seconds >= 0.001 else None
 
     @property
     def remaining(self) -> timedelta | None:
         """How long it may still take at the speed it has; None while that cannot be said."""
-        if not self.is_active or not self.rows_per_second or self.total is None:
+        if not self.is_active or not self.rows_per_second or self.rows_total is None:
             return None
-        return timedelta(seconds=max(0, self.total - self.read) / self.rows_per_second)
+        return timedelta(seconds=max(0, self.rows_total - self.rows_read) / self.rows_per_second)
 
     @property
     def is_starting(self) -> bool:
@@ -252,18 +220,29 @@ def view_of(job: ImportJob) -> JobView:
     runs = list(job.runs.all())
     counters = sum_counters(runs)
     total = _total(runs)
+    of_source = [run for run in runs if run.key not in accounts_beside(job, runs)]
+    of_rows = sum_counters(of_source)
     return JobView(
         job=job,
         state=state_of(job, counters),
         runs=tuple(_run_view(run, is_reversing=job.is_reversing) for run in runs),
         read=counters["read"],
         total=total,
+        rows_read=of_rows["read"],
+        rows_total=_total(of_source),
+        importable=of_rows[Outcome.CREATED] + of_rows[Outcome.UPDATED],
         outcomes=_outcomes(counters, total or counters["read"], is_reversing=job.is_reversing),
         warnings=counters["warnings"],
         replanned=counters["replanned"],
         average_confidence=_average_confidence(runs),
         is_balanced=_is_balanced(counters),
     )
+
+
+def accounts_beside(job: ImportJob, runs: Iterable[QueryRun]) -> set[str]:
+    """Keys of a file's runs that count accounts made beside its rows; a database's are queries of their own."""
+    is_of_file = job.profile_id is None and not job.is_reversing
+    return derived_accounts.beside([run.key for run in runs]) if is_of_file else set()
 
 
 def listed(jobs: QuerySet[ImportJob] | Iterable[ImportJob]) -> list[JobView]:
@@ -345,11 +324,19 @@ def _total(runs: list[QueryRun]) -> int | None:
     return sum(run.read if run.total is None else run.total for run in runs)
 
 
-def _equation(read: int, outcomes: Iterable[Counter], *, is_reversing: bool) -> str:
-    """ "10 read = 8 created + 2 failed": every row has one outcome (J18)."""
+def _equation(read: int, outcomes: Iterable[Counter], *, is_reversing: bool, beside: int = 0) -> str:
+    """ "10 read = 8 created + 2 failed": every row has one outcome (J18), and so have accounts made beside them."""
     parts = " + ".join(f"{intcomma(counter.count)} {counter.word}" for counter in outcomes if counter.count)
     if is_reversing:
         return say("{rows} records = {parts}", rows=intcomma(read), parts=parts or "0")
+    if beside:
+        return say_count(
+            "{rows} read + {count} account for them = {parts}",
+            "{rows} read + {count:,} accounts for them = {parts}",
+            beside,
+            rows=intcomma(read),
+            parts=parts,
+        )
     return say("{rows} read = {parts}", rows=intcomma(read), parts=parts or "0")
 
 

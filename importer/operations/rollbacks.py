@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 
 from importer import reversing
 from importer.models import ImportJob, ImportRecord, JobKind, Purpose, Reversal, sum_counters
@@ -187,12 +187,6 @@ def of_record(record: ImportRecord) -> Reversal | None:
     """What the newest rollback of the record's import made of it, unless that was undone; one query."""
     found = Reversal.objects.filter(record=record.pk, purpose=Purpose.ROLLBACK, undone_at=None).exclude(bucket="")
     return found.order_by("-judged_at").first()
-
-
-def rolled_back(records: QuerySet[ImportRecord]) -> QuerySet[ImportRecord]:
-    """Those of the records whose target a rollback changed and nobody brought back (R3)."""
-    written = Reversal.objects.filter(purpose=Purpose.ROLLBACK, written=True, undone_at=None)
-    return records.filter(Exists(written.filter(record=OuterRef("pk"))))
 
 
 def last_rollback(job: ImportJob) -> ImportJob | None:

@@ -39,6 +39,9 @@ class Reader(Protocol):
     def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
         """The last key of each chunk, and the number of rows where it is known."""
 
+    def restage(self, connection: psycopg.Connection, run_id: int) -> None:
+        """Stage anew, for the chunks there are, what was dropped while the job rested. Raises JobFailed when it cannot."""
+
     def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
         """The rows after `lo` up to and with `hi`, in key order."""
 
@@ -70,6 +73,9 @@ class RangeReader:
     def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
         found = self.session.fetch_all(*self.compiled.boundaries(chunk_rows))
         return [str(key) for (key, *_) in found], None
+
+    def restage(self, connection: psycopg.Connection, run_id: int) -> None:
+        """Nothing of it is staged."""
 
     def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
         return staging.read_rows(self._cells(lo, hi))
@@ -155,6 +161,10 @@ class StagedReader:
         count = self.fill(connection)
         return staging.staged_bounds(connection, run_id, chunk_rows), count
 
+    def restage(self, connection: psycopg.Connection, run_id: int) -> None:
+        if not staging.is_ordered(connection, run_id):
+            self.fill(connection)
+
     def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
         with self.connect() as connection:
             fetched = staging.at_once(staging.staged_width(connection, self.run_id, lo, hi), self.read_ahead)
@@ -162,19 +172,41 @@ class StagedReader:
 
 
 class LinesReader:
-    """Lets a table's file be read by its lines, without its rows passing through Python; see `tables.stage`."""
+    """Lets a table's file be read by its lines, without its rows passing through Python; see `tables.stage`.
+
+    `is_lasting` says that another reading gives the same lines under the same numbers.
+    """
 
     how = "file"
 
-    def __init__(self, ready: Callable[[psycopg.Connection], None]) -> None:
+    def __init__(self, ready: Callable[[psycopg.Connection], None], *, is_lasting: bool) -> None:
         self.ready = ready
+        self.is_lasting = is_lasting
 
     def prepare(self, connection: psycopg.Connection, run_id: int, chunk_rows: int) -> tuple[list[str], int | None]:
         self.ready(connection)
         return stage.bounds(connection, run_id, chunk_rows), stage.count_rows(connection, run_id)
 
+    def restage(self, connection: psycopg.Connection, run_id: int) -> None:
+        if stage.is_staged(connection, run_id):
+            return
+        if not self.is_lasting and _has_begun(connection, run_id):
+            raise JobFailed(
+                say(
+                    "What this job had read of the source is not kept any more, and its rows have no key to go on from."
+                ),
+                code="drift_detected",
+                hint=say("Start a new import; rows that are already here are recognised by the key for duplicates."),
+            )
+        self.ready(connection)
+
     def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
         return iter(())
+
+
+def _has_begun(connection: psycopg.Connection, run_id: int) -> bool:
+    row = connection.execute("SELECT read > 0 FROM importer_queryrun WHERE id = %s", (run_id,)).fetchone()
+    return bool(row and row[0])
 
 
 def fetched_at_once(session: SourceSession, compiled: CompiledQuery, most: int = FETCHED_ROWS) -> int:
@@ -228,7 +260,7 @@ def rows_into(
         with connect() as connection:  # whoever calls holds the run's row in a transaction, and these commit
             stage_and_judge(connection, plan, run_id, stage.lines_of(_bounded(stream, plan, most)), connect=connect)
 
-    return LinesReader(ready)
+    return LinesReader(ready, is_lasting=False)
 
 
 def _bounded(stream: Iterable[Cells], plan: TablePlan, most: int | None) -> Iterator[Cells]:

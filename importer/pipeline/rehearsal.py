@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 
 from importer.pipeline import chunks, late_links, staging
-from importer.pipeline.defaults import default_run
+from importer.pipeline.defaults import DEFAULT, record_default, recorded_default
 from importer.pipeline.load import Counts, count
 from importer.pipeline.plan import LoadPlan
 from importer.pipeline.readers import MAX_ROW_BYTES, RangeReader, fetched_at_once
@@ -130,19 +130,15 @@ def taken_back(
             try:
                 inside.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 act(inside, take)
-                default_account = _default_account(inside, job_id)
+                default = recorded_default(inside, job_id)
                 late_links.link_all(inside, job_id, entity_ids=[load.entity_id for load in loads])
                 links = _Links.found(inside, job_id)
             finally:
                 inside.rollback()
         links.carry_out(outside)
-        if default_account is not None:
-            run_id = default_run(outside, loads[0], job_id=job_id)
-            outside.execute(
-                "INSERT INTO importer_importrecord (id, run_id, batch_no, source_identifier, ordinal, action, target_id, "
-                "after_image) VALUES (gen_random_uuid(), %s, 0, '__default__', 0, 'created', %s, %s::json)",
-                (run_id, *default_account),
-            )
+        if default is not None:
+            account, image = default
+            record_default(outside, loads[0], job_id=job_id, account=account, image=image)
         outside.commit()
         finish()
 
@@ -172,6 +168,7 @@ def _forget(connection: psycopg.Connection, job_id: str) -> None:
         "DELETE FROM importer_importrecord WHERE run_id IN (SELECT id FROM importer_queryrun WHERE job_id = %s)",
         (job_id,),
     )
+    connection.execute("DELETE FROM importer_queryrun WHERE job_id = %s AND key = %s", (job_id, DEFAULT))
     connection.execute(
         "UPDATE importer_queryrun SET read = 0, created = 0, updated = 0, unchanged = 0, skipped = 0, failed = 0, "
         "review = 0, warnings = 0, late_linked = 0, matched = 0, confidence = 0, status = 'pending', error_message = '', completed_at = NULL "
@@ -194,15 +191,6 @@ def _end(connection: psycopg.Connection, run_id: int) -> None:
         (run_id,),
     )
     connection.commit()
-
-
-def _default_account(inside: psycopg.Connection, job_id: str) -> tuple[Any, str] | None:
-    """Id and image of the default account that the run would make; None where it makes none."""
-    return inside.execute(
-        "SELECT r.target_id, r.after_image::text FROM importer_queryrun q JOIN importer_importrecord r ON r.run_id = q.id "
-        "WHERE q.job_id = %s AND q.key = '__default__'",
-        (job_id,),
-    ).fetchone()
 
 
 @dataclass(frozen=True)

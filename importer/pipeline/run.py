@@ -99,15 +99,19 @@ class Worker:
                 raise Stopped from None
 
     def _cut(self, run_id: int, reader: Reader, sql_hash: str) -> None:
-        """Cut the query into chunks, once: the run's row is locked meanwhile and the others wait."""
+        """Cut the query into chunks, once: the run's row is locked meanwhile and the others wait.
+
+        Of a job that is resumed, what was staged may be gone since; then it is staged anew.
+        """
         while True:
             with self.connection.transaction():
                 row = self.connection.execute(
-                    "SELECT status, plan->>'sql_hash' FROM importer_queryrun WHERE id = %s FOR UPDATE SKIP LOCKED",
+                    "SELECT status, plan->>'sql_hash', EXISTS (SELECT FROM importer_chunk c WHERE c.run_id = r.id AND "
+                    "NOT c.done) FROM importer_queryrun r WHERE id = %s FOR UPDATE SKIP LOCKED",
                     (run_id,),
                 ).fetchone()
                 if row is not None:
-                    status, planned = row
+                    status, planned, is_open = row
                     if status == "pending":
                         self._plan(run_id, reader, sql_hash)
                     elif planned != sql_hash and status == "running":
@@ -116,6 +120,8 @@ class Worker:
                             code="drift_detected",
                             hint=say("Start a new import; rows that are already here are recognised."),
                         )
+                    elif status == "running" and is_open:
+                        reader.restage(self.connection, run_id)
                     return
             if self.stop.wait(WAIT_SECONDS):
                 raise Stopped

@@ -278,6 +278,22 @@ def judged_table(run_id: int) -> sql.Identifier:
     return sql.Identifier(f"importer_stage_{run_id}_judged")
 
 
+def is_ordered(connection: psycopg.Connection, run_id: int) -> bool:
+    """Whether the whole result in the order of its keys is there; it is made and filled in one transaction."""
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"importer_stage_{run_id}_ordered",)).fetchone()
+    return bool(row and row[0])
+
+
+def runs_staged(connection: psycopg.Connection) -> set[int]:
+    """Runs of which anything is staged, in the connection's own schema."""
+    found = connection.execute(
+        "SELECT DISTINCT substring(relname::text FROM '^importer_stage_([0-9]{1,18})(?:_ordered|_repeats|_judged)?$')::bigint "
+        "FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace "
+        "AND starts_with(relname::text, 'importer_stage_')"
+    )
+    return {run_id for (run_id,) in found if run_id is not None}
+
+
 def drop_run_table(connection: psycopg.Connection, run_id: int) -> None:
     """Drop all that is staged of the run."""
     connection.execute(

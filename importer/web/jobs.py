@@ -18,7 +18,8 @@ from importer.errors import ImporterError
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
 from importer.operations.job_reports import MEDIA
-from importer.operations.progress import OUTCOMES, JobView, view_of
+from importer.operations.looks import OUTCOMES
+from importer.operations.progress import JobView, view_of
 from importer.tasks import announce
 from importer.web.profiles import PAGE
 from importer.web.rollbacks import may_roll_back

@@ -17,6 +17,7 @@ from importer.errors import ImporterError
 from importer.models import ImportJob, ImportProfile
 from importer.modes import Outcome
 from importer.operations import files
+from importer.operations.looks import OUTCOMES
 from importer.operations.masking import record_shown
 from importer.operations.plan_beside import PLAN_LIFE, is_expired
 from importer.operations.plans import (
@@ -29,7 +30,7 @@ from importer.operations.plans import (
     row_of,
     rows_of,
 )
-from importer.operations.progress import OUTCOMES, view_of
+from importer.operations.progress import view_of
 from importer.tasks import announce
 from importer.web.files.checking import MEDIA
 from importer.web.files.flow import PAGE as FILES
@@ -82,7 +83,7 @@ def plan_page(request: PageRequest, pk: Any) -> HttpResponse:
         "facets": facets_of(job),
         "groups": groups_of(job) if chosen["action"] == Outcome.FAILED else [],
         "formats": FORMATS,
-        "importable": counts[Outcome.CREATED] + counts[Outcome.UPDATED],
+        "importable": view.importable,
         "why_not": _why_not(request.user, job),
         "file": job.source_file if job.profile is None else None,
         "may_change": job.profile is not None and policy.can(request.user, "change", job.profile),

@@ -14,8 +14,8 @@ from importer.errors import SourceError
 from importer.file_targets import is_table
 from importer.models import ImportProfile
 from importer.modes import Mode, Strategy
+from importer.operations.looks import OUTCOMES
 from importer.operations.profile_preview import ProfilePreview, QueryPreview, preview_profile
-from importer.operations.progress import OUTCOMES
 from importer.query.layout import readable
 from importer.web.forms import BATCH_SIZES
 from importer.web.profiles import why_not_start

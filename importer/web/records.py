@@ -16,7 +16,7 @@ from importer.hiding import shown
 from importer.models import ImportJob, ImportRecord
 from importer.modes import Outcome
 from importer.operations import records as details
-from importer.operations.progress import OUTCOMES
+from importer.operations.looks import OUTCOMES
 from importer.pipeline.transforms import KINDS
 from importer.web.jobs import planned_word
 from importer.web.profiles import PAGE

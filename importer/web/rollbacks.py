@@ -18,8 +18,9 @@ from importer.errors import ImporterError
 from importer.models import ImportJob, Reversal
 from importer.modes import Bucket
 from importer.operations import rollbacks
+from importer.operations.looks import BUCKETS
 from importer.operations.news import page_of as page_of_job
-from importer.operations.progress import BUCKETS, view_of
+from importer.operations.progress import view_of
 from importer.tasks import announce
 from importer.web.profiles import PAGE
 from permissions import policy

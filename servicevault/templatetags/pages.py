@@ -51,16 +51,17 @@ def icon(name: str, css: str = "") -> str:
     )
 
 
-@register.simple_tag
-def navigation(user: Any, url_name: str | None) -> list[dict[str, Any]]:
+@register.simple_tag(takes_context=True)
+def navigation(context: dict[str, Any], user: Any, url_name: str | None) -> list[dict[str, Any]]:
     """The entries the person may open (G3), with the open one marked."""
     counts = {"approval_list": approvals.waiting_for}
+    section = _section(url_name, of_file=getattr(context.get("job"), "source_kind", "") == "file")
     return [
         {
             "url": url,
             "words": words,
             "icon": picture,
-            "is_open": _section(url_name) == url,
+            "is_open": section == url,
             "count": counts[url](user) if url in counts else 0,
             "is_new": settings.UI_NEW_BADGES and url in NEW,
         }
@@ -117,13 +118,13 @@ def _may_open(user: Any, permission: str | None) -> bool:
     return policy.has(user, permission) if permission else user.is_agent
 
 
-def _section(url_name: str | None) -> str:
+def _section(url_name: str | None, *, of_file: bool) -> str:
     name = url_name or ""
     if name.startswith(("ticket", "comment")):
         return "ticket_list"
     if name.startswith(("data_export", "export")):
         return "data_export"
-    if name.startswith("data_import"):
+    if name.startswith("data_import") or (of_file and name.startswith("job")):  # its plan, its records, its rollback
         return "data_import"
     if name == "approval":
         return "approval_list"

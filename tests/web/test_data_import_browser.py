@@ -68,6 +68,10 @@ def test_it_leads_a_file_by_mouse_to_its_result_and_corrects_what_failed(
     tab.get_by_role("status").get_by_text("users.csv", exact=False).first.wait_for()
     tab.get_by_role("button", name="Upload").click()
     arrive(tab, "heading", "The first 14 rows of 14")
+    tab.set_viewport_size({"width": 390, "height": 844})
+    lines = "cell => { const text = new Range(); text.selectNodeContents(cell); return text.getClientRects().length }"
+    assert tab.get_by_role("cell", name="person12@example.com").evaluate(lines) == 1  # the table scrolls instead
+    tab.set_viewport_size({"width": 1280, "height": 720})
     tab.get_by_label("Words that mean empty").fill("very")
     tab.keyboard.press("Tab")
     tab.get_by_text("NULL").wait_for()  # the rows follow what was changed

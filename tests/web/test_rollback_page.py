@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from importer import runner
 from importer.models import ImportJob, Reversal
+from importer.operations import files
+from servicevault.models import Account
 from tests.web.accessibility import violations
+from tests.web.test_browser import log_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
 
@@ -54,3 +61,64 @@ def test_it_is_read_by_everybody_and_asks_before_it_starts(
     picture(tab, "rollback-first")
     assert violations(tab) == []
     context.close()
+
+
+@pytest.mark.req("U34", "U6", "R7", "R20")
+def test_a_file_is_looked_at_rolled_back_and_brought_back_by_mouse_and_by_keyboard(
+    root: Any, worker: Callable[[], ImportJob], settings: Any, tmp_path: Path, tab: Any
+) -> None:
+    settings.IMPORT_TEMP_DIR = tmp_path / "imports"
+    job = files.upload(root, io.BytesIO(b"name\nAcme\nBeta\n"), "firms.csv", table_name="", target_type="accounts")
+    files.validate(job, root)
+    files.start(job, root)
+    runner.work(job.pk)
+
+    def ended(words: str, *, by_itself: bool = False) -> None:
+        """A worker did what was asked for, and the page says so."""
+        tab.get_by_text("Waiting for a worker.", exact=True).wait_for()  # not the monitor's
+        assert worker().status == "completed"
+        if not by_itself:
+            tab.reload()
+        tab.get_by_text(words).first.wait_for()
+
+    log_in(tab, root.username)
+    tab.goto(f"/settings/data-import/{job.pk}")
+    tab.get_by_role("link", name="Roll back…").click()
+    tab.get_by_role("button", name="Show the preview").click()
+    ended("2 reversed; nothing was written.", by_itself=True)
+    assert Account.objects.count() == 2
+    tab.get_by_label("Type the number of the job").fill(str(job.number))
+    tab.get_by_label("I understand").check()
+    tab.get_by_role("button", name="Roll back now").click()
+    ended("2 reversed.")
+    assert Account.objects.count() == 0
+    tab.get_by_role("button", name="Undo this rollback").click()
+    ended("2 reversed.")
+    assert Account.objects.count() == 2
+
+    def go_to(role: str, name: str) -> None:
+        """Tab on until it has the focus."""
+        wanted = tab.get_by_role(role, name=name).first
+        wanted.wait_for()
+        for _ in range(60):
+            tab.keyboard.press("Tab")
+            if wanted.evaluate("element => element === document.activeElement"):
+                return
+        raise AssertionError(f"The keyboard does not reach {name}.")
+
+    tab.goto(f"/import/jobs/{job.pk}/rollback")
+    go_to("button", "Show the preview")  # what was seen before holds no more
+    tab.keyboard.press("Enter")
+    ended("2 reversed; nothing was written.")
+    go_to("textbox", "Type the number of the job")
+    tab.keyboard.type(str(job.number))
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Space")
+    go_to("button", "Roll back now")
+    tab.keyboard.press("Enter")
+    ended("2 reversed.")
+    assert Account.objects.count() == 0
+    go_to("button", "Undo this rollback")
+    tab.keyboard.press("Enter")
+    ended("2 reversed.")
+    assert (Account.objects.count(), tab.misdeeds) == (2, [])

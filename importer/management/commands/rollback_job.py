@@ -18,7 +18,8 @@ from importer.errors import ImporterError
 from importer.management.console import BarSink, report_console
 from importer.models import ImportJob, JobKind
 from importer.operations import rollbacks
-from importer.operations.progress import BUCKETS, view_of
+from importer.operations.looks import BUCKETS
+from importer.operations.progress import view_of
 from servicevault.jobs.models import JobStatus
 from servicevault.jobs.progress import NullSink
 from servicevault.wording import say

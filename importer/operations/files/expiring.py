@@ -5,12 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connection, transaction
 from django.utils import timezone
-from psycopg import sql
 
 from importer.models import FileImport, FileUpload, ImportJob
-from importer.pipeline import staging
+from importer.operations import staged
 from servicevault import stored_files
 from servicevault.jobs import lifecycle
 from servicevault.jobs.models import FINISHED, JobStatus
@@ -46,8 +44,5 @@ def expire() -> int:
 def remove(file: FileImport) -> None:
     """Remove the file and what was staged of it; what happened to its rows stays told."""
     stored_files.delete(file.path)
-    with transaction.atomic(), connection.cursor() as cursor:
-        for run_id in file.job.runs.values_list("pk", flat=True):
-            tables = staging.run_table(run_id), staging.repeats_table(run_id), staging.judged_table(run_id)
-            cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}, {}, {}").format(*tables))
-        FileImport.objects.filter(pk=file.pk).update(path="", key=b"", staged_as="", expires_at=timezone.now())
+    FileImport.objects.filter(pk=file.pk).update(path="", key=b"", staged_as="", expires_at=timezone.now())
+    staged.drop_of(file.job_id)

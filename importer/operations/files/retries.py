@@ -11,6 +11,7 @@ from importer.modes import Outcome
 from importer.operations.failures import Conflict
 from importer.operations.files.telling import failed_records
 from importer.operations.files.validating import ROW_KEY
+from importer.reversing import rolled_back
 from servicevault.jobs.models import ACTIVE
 from servicevault.wording import say
 
@@ -23,7 +24,7 @@ def correctable(job: ImportJob) -> QuerySet[ImportRecord]:
 
 
 def came_in(job: ImportJob) -> set[str]:
-    """Ids of the job's failed records whose rows a retry, or a retry of that one, brought in.
+    """Ids of the job's failed records whose rows a retry, or a retry of that one, brought in and nobody took back.
 
     A retry of the same file has the same lines; a corrected file carries the records' ids along in a column.
     """
@@ -33,7 +34,7 @@ def came_in(job: ImportJob) -> set[str]:
     for retry in job.retries.filter(file__isnull=False).select_related("file"):
         same_file = retry.file.sha256 == job.file.sha256
         done = ImportRecord.objects.filter(Q(action__in=WRITTEN) | Q(pk__in=came_in(retry)), run__job=retry)
-        named = done.values_list("run__key", "source_row", "source_data")
+        named = done.exclude(pk__in=rolled_back(done)).values_list("run__key", "source_row", "source_data")
         for part, line, data in named.iterator(chunk_size=1000):
             key = lines.get((part, line)) if same_file else (data or {}).get(ROW_KEY)
             if key:

@@ -11,11 +11,11 @@ from django.utils import timezone
 
 from importer import file_parts, hiding
 from importer.file_parts import Part
-from importer.models import ImportJob, ImportRecord
+from importer.models import ImportJob, ImportRecord, sum_counters
 from importer.modes import Outcome
 from importer.operations.files.suggestions import SUGGESTIONS
 from importer.operations.files.validating import finding_json
-from importer.operations.progress import view_of
+from importer.operations.progress import accounts_beside, view_of
 from importer.pipeline.found import IN_DOUBT
 from permissions import approvals, policy
 from permissions.models import AuditEntry
@@ -93,18 +93,18 @@ def _part(part: Part) -> dict[str, Any]:
 
 def status(job: ImportJob) -> dict[str, Any]:
     """Where the job stands (F-031)."""
-    counters = job.counters()
+    counters, rows = job.counters(), _rows(job)
     report = job.source_file.validation_results
     is_running = job.started_at is not None
-    failed = counters["failed"] + counters["review"]  # rows in doubt are corrected like those that failed
+    failed = rows["failed"] + rows["review"]  # rows in doubt are corrected like those that failed
     return {
         "id": job.number,
         "job_id": str(job.pk),
         "status": job.status,
         "progress_percent": percent(job),
         "total_rows": job.source_file.total_rows,
-        "processed_rows": counters["read"],
-        "valid_rows": counters["read"] - failed if is_running else report.get("validRows", 0),
+        "processed_rows": rows["read"],
+        "valid_rows": rows["read"] - failed if is_running else report.get("validRows", 0),
         "error_rows": failed if is_running else report.get("errorRows", 0),
         **{
             f"{name}_rows": counters[name]
@@ -148,8 +148,15 @@ def percent(job: ImportJob) -> float:
     """100.0 exactly when completed (F-031)."""
     if job.status == JobStatus.COMPLETED:
         return 100.0
-    total, read = job.source_file.total_rows, job.counters()["read"]
+    total, read = job.source_file.total_rows, _rows(job)["read"]
     return min(99.0, round(read * 100 / total, 1)) if total else 0.0
+
+
+def _rows(job: ImportJob) -> dict[str, int]:
+    """The counters of the file's own rows, without the accounts made beside them."""
+    runs = list(job.runs.all())
+    beside = accounts_beside(job, runs)
+    return sum_counters(run for run in runs if run.key not in beside)
 
 
 def errors(

@@ -71,6 +71,9 @@ class Listed:
         ).fetchall()
         return [*(key for (key,) in found), END], total
 
+    def restage(self, connection: psycopg.Connection, run_id: int) -> None:
+        """Nothing of it is staged."""
+
     def rows(self, lo: str | None, hi: str | None) -> Iterator[Row]:
         return iter(())
 

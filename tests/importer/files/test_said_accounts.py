@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
+from django.test import Client
+from django.urls import reverse
 
+from importer import runner
 from importer.models import ImportJob
-from importer.operations import files
+from importer.operations import files, plans
+from importer.operations.progress import view_of
 from importer.options import InvalidOption
 from permissions.models import ImportPermission
 from tests.conftest import person
@@ -76,3 +82,39 @@ def test_accounts_that_are_here_are_taken_and_none_is_made_without_the_right(
     assert codes == []  # the default account is here
     with pytest.raises(InvalidOption, match="account_strategy"):
         uploaded(PEOPLE, target_type="customer_users", options={"account_strategy": "guess"})
+
+
+@pytest.mark.req("X18", "X19", "J10", "F-031", "U29")
+def test_pages_list_every_account_they_count_and_count_rows_as_the_file_has_them(
+    help_desk: psycopg.Connection,  # noqa: F811
+    logged_in: Callable[[Any], Client],
+) -> None:
+    root = person("root", is_superuser=True)
+    job = uploaded(PEOPLE, target_type="customer_users", mappings=MAPPING, user=root)
+    files.validate(job, root)
+    planned, browser = rehearsed(job), logged_in(root)
+
+    def shown(*address: Any) -> str:
+        text = browser.get(reverse(address[0], args=address[1:]), follow=True).content.decode()
+        assert re.findall(r'href="(\S+)"\s+aria-current="page"', text) == [reverse("data_import")]
+        assert re.findall(r'sv-crumbs">\s*<a href="(\S+)"', text) == [reverse("data_import")]
+        return text
+
+    created = plans.rows_of(planned, {"action": "created"})
+    assert created.count() == planned.counters()["created"] == 6
+    default = plans.row_of(created.get(run__key="__default__"))
+    assert (default.is_of_source, default.record.after_image["name"]) == (False, "Imported from files")
+    plan = shown("job_plan", planned.pk)
+    assert ("Create 6" in plan, "Default account</b>" in plan, "__default__</b>" in plan) == (True, True, False)
+    assert "Import 4 rows" in plan
+    files.start(job, root)
+    runner.work(job.pk)
+    job.refresh_from_db()
+    shown("job_rollback", job.pk)
+    done = shown("data_import_job", job.pk)
+    assert "4 / 4 records" in done
+    assert "4 read + 2 accounts for them = 6 created" in done
+    told = files.status(job)
+    assert [told[f"{name}_rows"] for name in ("total", "processed", "valid", "created")] == [4, 4, 4, 6]
+    job.status = "running"
+    assert files.percent(job) == view_of(job).percent == 99
