@@ -21,6 +21,7 @@ from psycopg import sql
 
 from permissions import roles
 from tests.pseudo import pseudo_language as pseudo_language
+from tests.thoroughness import pytest_collection_modifyitems as pytest_collection_modifyitems
 
 # Processes that test side by side have a database each and one cache: what is kept for draft 5 of one is not the other's.
 configured.CACHES["default"]["KEY_PREFIX"] = os.environ.get("PYTEST_XDIST_WORKER", "")

@@ -20,9 +20,9 @@ MERGES = 60
 MEGABYTE = 1 << 20
 
 
-def make(today: date, *, conversations: int | None = None) -> Tables:
+def make(today: date, *, conversations: int = CONVERSATIONS) -> Tables:
     """All rows, from three years before `today` until then."""
-    return _Desk(today, CONVERSATIONS if conversations is None else conversations).tables
+    return _Desk(today, conversations).tables
 
 
 class _Desk(People):

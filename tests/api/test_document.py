@@ -157,6 +157,7 @@ def file_of(user: Any) -> Any:
     return job
 
 
+@pytest.mark.alike
 @pytest.mark.req("C13")
 @pytest.mark.django_db
 @pytest.mark.usefixtures("one_connection")

@@ -16,15 +16,8 @@ import pytest
 from psycopg import sql
 
 from servicevault.demo import database, people, rows
-from tests.thoroughness import rounds
 
 PROJECT = Path(__file__).resolve().parents[2]
-DEMO = f"""
-import runpy
-from servicevault.demo import rows
-rows.CONVERSATIONS = {rounds(rows.CONVERSATIONS, 1500)}
-runpy.run_path("manage.py", run_name="__main__")
-"""
 
 
 @pytest.fixture
@@ -44,11 +37,12 @@ def demo(url: str, data_dir: Path, *arguments: str) -> subprocess.CompletedProce
         "DATABASE_URL": url, "SERVICEVAULT_EMBEDDED": "true", "SERVICEVAULT_DATA_DIR": str(data_dir),
     }  # fmt: skip
     return subprocess.run(
-        [sys.executable, "-c", DEMO, "demo", *arguments],
-        env=environment, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=300,
+        [sys.executable, str(PROJECT / "manage.py"), "demo", *arguments],
+        env=environment, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 @pytest.mark.req("G38", "T30", "T32")
 def test_it_imports_everything_once_and_nothing_twice(application: str, tmp_path: Path) -> None:

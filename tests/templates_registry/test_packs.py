@@ -64,6 +64,7 @@ def each(fixtures: list[tuple[str, str]]) -> Any:
     return pytest.mark.parametrize("sample", fixtures, indirect=True, ids=["-".join(found) for found in fixtures])
 
 
+@pytest.mark.alike
 @pytest.mark.req("T32", "T20", "N-010", "N-019")
 @each(FIXTURES)
 def test_it_ranks_first_on_its_fixture_and_low_on_the_others(desk: Desk, sample: Sample) -> None:
@@ -85,6 +86,7 @@ def test_each_of_its_queries_gives_what_is_expected(name: str, db: None) -> None
             assert {identifier for identifier, times in counted.items() if times > 1} == set()
 
 
+@pytest.mark.alike
 @pytest.mark.req("T32", "T26", "T27", "T30", "T31", "E33", "E40")
 @each(FIXTURES)
 def test_an_import_leaves_what_is_expected_and_a_second_one_writes_nothing(desk: Desk, sample: Sample) -> None:

@@ -42,7 +42,7 @@ def chromium(live_server: Any) -> Iterator[Any]:
 @pytest.fixture
 def tab(chromium: Any, live_server: Any) -> Iterator[Any]:
     """A tab that notes what must not happen in `tab.misdeeds`: dialogs, refused scripts, requests to other servers."""
-    context = chromium.new_context(base_url=live_server.url)
+    context = chromium.new_context(base_url=live_server.url, reduced_motion="reduce")
     tab = context.new_page()
     tab.set_default_timeout(15_000)
     tab.misdeeds = []

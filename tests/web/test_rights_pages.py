@@ -114,6 +114,7 @@ def test_the_page_does_not_let_people_grant_themselves(bob: Any, logged_in: Any)
     assert not ImportPermission.objects.exists()
 
 
+@pytest.mark.whole
 @pytest.mark.browser
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 @pytest.mark.req("U5", "U55")

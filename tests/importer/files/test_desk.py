@@ -189,6 +189,7 @@ def packed(kind: str, parts: dict[str, list[dict[str, str]]]) -> bytes:
     return data.getvalue()
 
 
+@pytest.mark.alike
 @pytest.mark.req("X23", "X26", "F-062")
 @pytest.mark.parametrize("fate", ["after_stage:2", "after_insert:3", "before_commit:4", "after_commit:3"])
 def test_a_killed_worker_loses_and_doubles_nothing(help_desk: psycopg.Connection, fate: str) -> None:

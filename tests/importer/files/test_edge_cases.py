@@ -78,6 +78,7 @@ GOOD = [
 ]  # fmt: skip
 
 
+@pytest.mark.alike
 @pytest.mark.req("F-084", "F-050", "F-052")
 @pytest.mark.parametrize(
     ("content", "options", "column", "wanted"), [case[1:] for case in GOOD], ids=[case[0] for case in GOOD]
@@ -117,6 +118,7 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.alike
 @pytest.mark.req("F-071", "F-070", "F-079", "F-055", "F-084")
 @pytest.mark.parametrize(("content", "code"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
 def test_a_cell_that_cannot_be_is_an_error_of_its_row(shop: psycopg.Connection, content: bytes, code: str) -> None:
@@ -137,6 +139,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
+@pytest.mark.alike
 @pytest.mark.req("F-084", "F-085", "F-024")
 @pytest.mark.parametrize(
     ("content", "options", "failure"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]

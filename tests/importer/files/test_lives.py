@@ -26,6 +26,7 @@ def many(count: int) -> str:
     return "sku,name,stock\n" + "".join(f"S{number:04d},Product {number},{number}\n" for number in range(count))
 
 
+@pytest.mark.alike
 @pytest.mark.req("X23", "X26", "F-062")
 @pytest.mark.parametrize(
     "fate", ["after_fence:3", "after_stage:3", "after_insert:3", "before_commit:3", "after_commit:3"]

@@ -132,6 +132,7 @@ def test_an_empty_title_gets_a_stand_in_and_a_warning(tickets: Desk) -> None:
     assert tickets.record(job, "1").warnings[0]["code"] == "empty_replaced"
 
 
+@pytest.mark.alike
 @pytest.mark.req("X24")
 @pytest.mark.parametrize("bad", [[1], [200], [100], [57, 58], list(range(1, 201))])
 def test_rows_that_the_database_refuses_are_found_by_halving(tickets: Desk, target, bad: list[int]) -> None:

@@ -71,6 +71,7 @@ KEYS: dict[str, list[Any]] = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.req("X25", "X26", "X13")
 @pytest.mark.parametrize("batch_size", [1, 3, 5000])
 @pytest.mark.parametrize("key_type", KEYS)
@@ -101,6 +102,7 @@ def test_every_kind_of_key_is_read_completely_in_halves(
     assert_all_once(desk, desk.run(options={"batch_size": 7}))
 
 
+@pytest.mark.alike
 @pytest.mark.req("X13", "X25")
 @pytest.mark.parametrize("count", [0, 1, 2, 9, 10, 11, 20, 21])
 def test_chunks_cover_any_number_of_rows(desk: Desk, count: int) -> None:
@@ -141,6 +143,7 @@ def test_rows_beyond_the_last_key_that_was_planned_belong_to_the_last_chunk(desk
 # -- sources without a key
 
 
+@pytest.mark.alike
 @pytest.mark.req("K11", "X26")
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
 def test_repeats_of_an_identifier_are_judged_together_wherever_a_chunk_would_end(desk: Desk, batch_size: int) -> None:

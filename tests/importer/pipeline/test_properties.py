@@ -281,6 +281,7 @@ def one_ticket(desk: Desk, due: str) -> ImportJob:
     return desk.run()
 
 
+@pytest.mark.alike
 @pytest.mark.req("E22", "E12")
 @pytest.mark.parametrize("due", ["infinity", "-infinity", "99999-01-01", "0044-03-15 BC"])
 def test_an_instant_the_product_cannot_show_fails_its_row(desk: Desk, due: str) -> None:
@@ -299,6 +300,7 @@ def test_nan_is_no_amount(desk: Desk) -> None:
     assert desk.record(desk.run(), "1").code == "not_a_number"
 
 
+@pytest.mark.alike
 @pytest.mark.req("E17")
 @pytest.mark.parametrize("document", ['"open"', '"123"', '"true"', '"null"', '"{}"', '""'])
 def test_a_json_text_stays_that_text(desk: Desk, document: str) -> None:
@@ -309,6 +311,7 @@ def test_a_json_text_stays_that_text(desk: Desk, document: str) -> None:
     assert Account.objects.get().custom_fields == {"doc": json.loads(document)}
 
 
+@pytest.mark.alike
 @pytest.mark.req("E18", "X24")
 @pytest.mark.parametrize("unique", ["PRIMARY KEY", "NOT NULL"], ids=["ranges", "staged"])
 @pytest.mark.parametrize(
@@ -332,6 +335,7 @@ def test_a_very_long_external_id_fails_its_row_only(desk: Desk, unique: str, len
     assert Account.objects.count() == (3 if length == 255 else 2)
 
 
+@pytest.mark.alike
 @pytest.mark.req("E6", "X24")
 @pytest.mark.parametrize(
     "tags",
@@ -359,6 +363,7 @@ def test_odd_tags_are_a_list_of_texts_or_fail_their_row(desk: Desk, tags: str) -
         assert all(isinstance(tag, str) and tag and len(tag) <= 64 for tag in ticket.tags)
 
 
+@pytest.mark.alike
 @pytest.mark.req("E20", "X24")
 @pytest.mark.parametrize(
     "spent",

@@ -73,6 +73,7 @@ def test_a_field_that_must_not_be_empty_is_never_cleared(company: Desk) -> None:
     assert again(company, name=" ").name == "Acme"
 
 
+@pytest.mark.alike
 @pytest.mark.req("M15", "M16")
 @pytest.mark.parametrize(
     ("rule", "by_hand", "second", "expected"),
@@ -153,6 +154,7 @@ def test_naive_times_are_read_in_the_profiles_zone(desk: Desk) -> None:
     assert desk.record(job, "4").warnings is None
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("key", ["growth %", "100%s", 'a "quoted" {key}', "späße"])
 def test_a_custom_field_may_have_any_name(company: Desk, key: str) -> None:
     upper = {"source": "c.city", "transformation": ["trim", "upper"]}

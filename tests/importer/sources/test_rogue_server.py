@@ -62,6 +62,7 @@ AT_LOGIN = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.req("P19", "P20", "P24")
 @pytest.mark.parametrize("behaviour", AT_LOGIN)
 def test_it_fails_in_time_and_gives_nothing_away(behaviour: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -88,6 +89,7 @@ def test_it_tells_a_closed_port_and_a_foreign_server_apart_only_by_the_fixed_lis
         assert "SSH" not in str(caught.value)
 
 
+@pytest.mark.alike
 @pytest.mark.req("P16")
 @pytest.mark.parametrize("behaviour", AT_LOGIN)
 def test_the_connection_test_keeps_to_that_as_well(behaviour: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -151,6 +153,7 @@ def session_with() -> Iterator[object]:
         session.close()
 
 
+@pytest.mark.alike
 @pytest.mark.req("P20")
 @pytest.mark.parametrize("behaviour", IN_A_QUERY)
 def test_it_ends_a_query_in_time(behaviour: str, session_with: object, caplog: pytest.LogCaptureFixture) -> None:
