@@ -63,6 +63,7 @@ def test_it_is_read_by_everybody_and_asks_before_it_starts(
     context.close()
 
 
+@pytest.mark.whole
 @pytest.mark.req("U34", "U6", "R7", "R20")
 def test_a_file_is_looked_at_rolled_back_and_brought_back_by_mouse_and_by_keyboard(
     root: Any, worker: Callable[[], ImportJob], settings: Any, tmp_path: Path, tab: Any

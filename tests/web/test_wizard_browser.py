@@ -133,6 +133,7 @@ def plain_tab(chromium: Any, live_server: Any) -> Iterator[Any]:
     context.close()
 
 
+@pytest.mark.whole
 @pytest.mark.req("U1")
 def test_it_works_without_scripts(
     alice: Any, source_params: ConnectionParams, worker: Callable[[], ImportJob], plain_tab: Any

@@ -84,6 +84,7 @@ def devices(help_desk: psycopg.Connection) -> Iterator[psycopg.Connection]:  # n
     help_desk.execute(drop)
 
 
+@pytest.mark.alike
 @pytest.mark.req("F-067", "E28", "F-042", "F-080")
 @pytest.mark.parametrize("form", FORMS)
 def test_tables_and_target_types_come_in_one_document_each_after_what_it_needs(
