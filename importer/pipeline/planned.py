@@ -130,13 +130,15 @@ class Planned:
 
     def settled(self, numbers: Collection[int]) -> list[int]:
         """Those of the rows, which equal what was imported last, that the plan would have written."""
+        asked = set(numbers)
+        # LATERAL and OFFSET: from the slice to its plan, row by row; joined freely, it is gone through for each plan row.
         found = self.loader.connection.execute(
-            "SELECT i.n FROM pg_temp.incoming i JOIN importer_importrecord p ON p.run_id = %s "
-            "AND p.source_identifier = i.key AND p.ordinal = 0 AND p.action <> 'unchanged' WHERE i.n = ANY(%s)",
-            (self.context["planned"], list(numbers)),
+            "SELECT i.n FROM pg_temp.incoming i CROSS JOIN LATERAL (SELECT FROM importer_importrecord p WHERE p.run_id = %s "
+            "AND p.source_identifier = i.key AND p.ordinal = 0 AND p.action <> 'unchanged' OFFSET 0) planned",
+            (self.context["planned"],),
             prepare=True,
         )
-        return [number for (number,) in found]
+        return [number for (number,) in found if number in asked]
 
     def record_settled(self, entity_id: int, *, batch: int) -> None:
         """Record them as they were staged, though nothing was compared: unchanged, or held."""
